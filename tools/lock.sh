@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Resolve requirements/*.txt anew (maintainers only; needs uv on the PATH).
+# The files carry versions and hashes and no registry addresses.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export UV_CUSTOM_COMPILE_COMMAND="bash tools/lock.sh"
+compile() {
+    uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+        --override requirements/overrides.txt --constraint requirements/constraints.txt "$@"
+}
+# mmcv is built on its own, once torch is there: see tools/setup.sh
+compile pyproject.toml --extra seg --extra det --extra dev --extra build \
+    --no-emit-package onedl-mmcv --output-file requirements/lock.txt
+compile --no-deps requirements/mmcv.in --output-file requirements/mmcv.txt
+compile --no-deps requirements/uv.in --output-file requirements/uv.txt

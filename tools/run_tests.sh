@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Set everything up, then linters, then tests. Arguments go to pytest:
+#
+#   bash tools/run_tests.sh            bash tools/run_tests.sh tests/models -k vit
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+bash tools/setup.sh
+BIN="${MASKSSL_VENV:-.venv}/bin"
+
+# the tests' tensors are small: more threads only wait for one another
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+export MPLBACKEND=Agg
+
+# lint REMEDY COMMAND…
+lint() {
+    local remedy=$1
+    shift
+    echo "[lint] $*"
+    "$BIN/$@" || { echo "STOPPED: '$*' found something: $remedy" >&2; exit 1; }
+}
+
+lint "mend the lines above, some by $BIN/ruff check --fix" ruff check --quiet --output-format concise .
+lint "run $BIN/ruff format" ruff format --quiet --check --output-format concise .
+lint "mend the types above" mypy --no-error-summary
+lint "mend the spelling, or list the word under [tool.codespell] in pyproject.toml" \
+    codespell maskssl configs tools tests README.md pyproject.toml setup.py
+
+"$BIN/python" -m pytest --quiet --durations=15 "$@"
