@@ -1,0 +1,93 @@
+"""Read a checkpoint file safely, whoever wrote it."""
+
+import argparse
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.runner.checkpoint import get_torch_safe_globals
+from torch import Tensor
+
+# Where the tensors may lie inside a file, most specific first.
+CONTAINERS = ("state_dict", "model", "module")
+MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read or does not fit."""
+
+
+def checkpoint_at(path: str) -> str:
+    """A checkpoint file, or the last one of a work dir.
+
+    Raises:
+        CheckpointError: neither is there.
+    """
+    if Path(path).is_file():
+        return path
+    pointer = Path(path, "last_checkpoint")
+    if pointer.is_file():
+        return str(Path(path, Path(pointer.read_text().strip()).name))
+    raise CheckpointError(
+        f"there is no checkpoint at {path}; give a .pth file or the work dir of a finished run"
+    )
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Load a checkpoint on the CPU; nothing in it can run code.
+
+    Args:
+        path: a file written by torch.save.
+
+    Raises:
+        CheckpointError: missing, truncated, or holding objects other than tensors,
+            plain values and the few classes that mmengine and the authors save.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"there is no checkpoint at {path}; give an existing file (pretraining writes "
+            "epoch_N.pth into its work_dir)"
+        )
+    with path.open("rb") as file:
+        start = file.read(24)
+    if start and not start.startswith(MAGIC):
+        raise CheckpointError(
+            f"{path} is no file of torch.save (it starts with {start!r}); a web page or a pointer "
+            "file may have been downloaded in its place"
+        )
+    allowed = [*get_torch_safe_globals(), argparse.Namespace]
+    try:
+        with torch.serialization.safe_globals(allowed):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and plain values ({_offender(error)}), and loading it "
+            "could run code. If you trust its origin, re-save its state_dict alone with torch.save"
+        ) from error
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size} bytes) is no complete checkpoint: {error}. It may be "
+            "truncated; copy it again or take an earlier one"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{path} holds a {type(content).__name__}, not a dict of tensors; save "
+            "model.state_dict()"
+        )
+    return content
+
+
+def _offender(error: pickle.UnpicklingError) -> str:
+    """What torch refused; its own text would advise to switch the protection off."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it refers to {found[1]}" if found else "torch cannot parse it"
+
+
+def tensors_of(content: dict[str, Any], container: str) -> dict[str, Tensor]:
+    """The tensors of one entry of a checkpoint, or of the whole when it is bare ('')."""
+    found = content.get(container, {}) if container else content
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}

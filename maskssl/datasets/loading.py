@@ -1,0 +1,49 @@
+"""Reading images, with errors that name the file."""
+
+from typing import Any
+
+import cv2
+from mmcv.transforms import LoadImageFromFile
+from mmengine.registry import TRANSFORMS
+
+# cv2 fails on empty files, mmcv asserts on what cv2 cannot decode, Pillow raises the rest
+UNREADABLE = (cv2.error, AssertionError, AttributeError, OSError, ValueError, SyntaxError)
+
+
+class UnreadableImageError(ValueError):
+    """A file that should be an image cannot be decoded."""
+
+
+@TRANSFORMS.register_module()
+class LoadImage(LoadImageFromFile):
+    """mmcv's LoadImageFromFile for every scope; a bad file is named with its remedy.
+
+    Raises:
+        UnreadableImageError: the file is missing, empty, or no image.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add ``img`` (H, W, 3) BGR uint8 and its shapes."""
+        path = results["img_path"]
+        try:
+            loaded = super().transform(results)
+        except UNREADABLE as error:
+            raise UnreadableImageError(
+                f"{path} cannot be read as an image ({_first_bytes(path)}); replace or remove it "
+                "from the data folder"
+            ) from error
+        if loaded is None or loaded.get("img") is None:
+            raise UnreadableImageError(
+                f"{path} holds no image ({_first_bytes(path)}); replace or remove it from the "
+                "data folder"
+            )
+        return loaded
+
+
+def _first_bytes(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        return error.strerror or "unreadable"
+    return f"it starts with {head!r}" if head else "it is empty"

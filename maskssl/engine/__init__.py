@@ -1,0 +1,1 @@
+"""Hooks, optimizer constructor, optimizer wrapper and loops for mmengine's runner."""

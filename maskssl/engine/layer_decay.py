@@ -1,0 +1,85 @@
+"""Layer-wise learning rates and weight-decay groups, for every scope."""
+
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+NEVER_DECAYED = ("pos_embed", "cls_token")
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """One group per parameter: lr falls with the distance from the head.
+
+    The lr of depth d of D is base_lr * layer_decay_rate ** (D - 1 - d), where the
+    backbone's ``get_layer_depth`` tells d: 0 for the stem, k + 1 for block k. Heads
+    and necks take the full lr. No weight decay on one-dimensional parameters, biases,
+    position embeddings and cls tokens, wherever they are; mask tokens decay.
+
+    Args (in ``paramwise_cfg``):
+        layer_decay_rate: 1.0 (default) keeps one lr and only groups weight decay.
+    """
+
+    def __init__(
+        self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        paramwise_cfg = paramwise_cfg or {}
+        unknown = set(paramwise_cfg) - {"layer_decay_rate"}
+        if unknown:
+            raise ValueError(
+                f"paramwise_cfg has {sorted(unknown)}, which {type(self).__name__} does not know; "
+                "it takes layer_decay_rate"
+            )
+        self.layer_decay_rate: float = paramwise_cfg.get("layer_decay_rate", 1.0)
+        if not 0 < self.layer_decay_rate <= 1:
+            raise ValueError(
+                f"layer_decay_rate={self.layer_decay_rate} must lie in (0, 1]; 1.0 turns it off"
+            )
+        # the base class takes its own per-parameter path only when there is a paramwise_cfg
+        self.paramwise_cfg = {"layer_decay_rate": self.layer_decay_rate}
+
+    def add_params(
+        self, params: list[dict[str, Any]], module: nn.Module, prefix: str = "", **kwargs: Any
+    ) -> None:
+        """Append a group for every trainable parameter of ``module``."""
+        depths = dict(_backbones(module))
+        if not depths and self.layer_decay_rate != 1:
+            raise ValueError(
+                f"layer_decay_rate={self.layer_decay_rate} needs a backbone with get_layer_depth "
+                f"(e.g. PlainViT), and {type(module).__name__} has none"
+            )
+        decay_rates: dict[float, int] = {}
+        for name, param in module.named_parameters():
+            if not param.requires_grad:
+                continue
+            scale = self._lr_scale(name, depths)
+            decays = param.ndim > 1 and name.rsplit(".", 1)[-1] not in NEVER_DECAYED
+            group: dict[str, Any] = dict(params=[param], param_name=name, lr_scale=scale)
+            if self.base_lr is not None:
+                group["lr"] = self.base_lr * scale
+            if self.base_wd is not None:
+                group["weight_decay"] = self.base_wd if decays else 0.0
+            params.append(group)
+            decay_rates[scale] = decay_rates.get(scale, 0) + 1
+        shown = ", ".join(f"{scale:.4g} x {count}" for scale, count in sorted(decay_rates.items()))
+        print_log(f"learning-rate scales (scale x parameters): {shown}", logger="current")
+
+    def _lr_scale(self, name: str, backbones: dict[str, nn.Module]) -> float:
+        for prefix, backbone in backbones.items():
+            if name.startswith(prefix):
+                depth, num_depths = backbone.get_layer_depth(name, prefix)
+                return self.layer_decay_rate ** (num_depths - 1 - depth)
+        return 1.0
+
+
+def _backbones(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Submodules that know their depths, by prefix: 'backbone.' in all three scopes."""
+    return [
+        (f"{name}.", child)
+        for name, child in module.named_modules()
+        if name and hasattr(child, "get_layer_depth") and name.split(".")[-1] == "backbone"
+    ]

@@ -1,0 +1,102 @@
+"""The stages that a checkpoint is judged by, and where each leaves its figures."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One downstream stage at the small scale.
+
+    Attributes:
+        name: in file names and --stages.
+        config: shipped config, below configs/.
+        metrics: key in the run's log -> row of the table.
+        factor: from the logged unit to percent.
+        layer_decay: fine-tunes with layer-wise learning rates; a random start then
+            gets a run without them as well, as it has no features to protect.
+        tested: scored by tools/test.py alone, without training.
+        data: 'classification' (follows the user's images) or 'scenes'.
+        seconds: rough length on one CPU core, for the time left.
+    """
+
+    name: str
+    config: str
+    metrics: Mapping[str, str]
+    factor: float = 1.0
+    layer_decay: bool = False
+    tested: bool = False
+    data: str = "scenes"
+    seconds: int = 60
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "knn",
+        "finetune/knn_vit-tiny_scenes.py",
+        {"accuracy/top1": "kNN, top-1 %"},
+        tested=True,
+        data="classification",
+        seconds=22,
+    ),
+    Stage(
+        "linear",
+        "finetune/linear_vit-tiny_scenes.py",
+        {"accuracy/top1": "linear probe, top-1 %"},
+        data="classification",
+        seconds=45,
+    ),
+    Stage(
+        "finetune",
+        "finetune/finetune_vit-tiny_scenes.py",
+        {"accuracy/top1": "fine-tune, top-1 %"},
+        layer_decay=True,
+        data="classification",
+        seconds=50,
+    ),
+    Stage(
+        "seg",
+        "seg/upernet_vit-tiny_scenes.py",
+        {"mIoU": "UperNet, mIoU %"},
+        layer_decay=True,
+        seconds=95,
+    ),
+    Stage(
+        "det",
+        "det/mask-rcnn_vit-tiny_scenes.py",
+        {"coco/bbox_mAP": "Mask R-CNN, box AP", "coco/segm_mAP": "Mask R-CNN, mask AP"},
+        factor=100.0,
+        layer_decay=True,
+        seconds=130,
+    ),
+)
+
+
+def logged_scalars(work_dir: str | Path) -> list[dict[str, float]]:
+    """All lines that the newest run in a work dir logged.
+
+    Raises:
+        ValueError: nothing was logged there.
+    """
+    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
+    if not files:
+        raise ValueError(f"no run has logged into {work_dir}; train or test there first")
+    return [json.loads(line) for line in files[-1].read_text().splitlines() if line.strip()]
+
+
+def stage_figures(stage: Stage, work_dir: str | Path) -> dict[str, float]:
+    """The figures of a finished stage: row of the table -> percent.
+
+    Raises:
+        ValueError: a metric is missing from the log, so the run did not finish.
+    """
+    lines = logged_scalars(work_dir)
+    figures = {}
+    for key, row in stage.metrics.items():
+        values = [line[key] for line in lines if key in line]
+        if not values:
+            raise ValueError(f"{work_dir} logged no {key}: the {stage.name} run did not finish")
+        figures[row] = values[-1] * stage.factor
+    return figures

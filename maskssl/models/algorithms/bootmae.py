@@ -1,0 +1,169 @@
+"""BootMAE: masked autoencoding with the features of a momentum encoder as second target."""
+
+from typing import Any
+
+import torch
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from ...masking import Split, check_ordering, order_visible_first, split_ordering
+from ..backbones.plain_vit import PlainViT
+
+
+@MODELS.register_module()
+class BootMAE(BaseSelfSupervisor):
+    """Bootstrapped Masked Autoencoders (arXiv 2207.07116).
+
+    Args:
+        backbone: a PlainViT with a cls token and a final norm.
+        neck: TargetAwareDecoders; what depends on the backbone is filled in.
+        head: BootMAEHead.
+        target_generator: MomentumEncoder; it copies the backbone.
+        mask_num: masked patches per image; None scales the authors' 147 of 196.
+        shallow_index: block whose output the pixel decoder attends to. The feature
+            decoder attends to the last one.
+        max_rotation: block-masked patches that may become visible, see
+            ``order_visible_first``.
+        data_preprocessor: mmpretrain's SelfSupDataPreprocessor.
+        init_cfg: for the whole model.
+
+    Raises:
+        ValueError: ``mask_num`` leaves no visible patch, or the backbone lacks what
+            BootMAE needs.
+    """
+
+    backbone: PlainViT
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        neck: dict[str, Any],
+        head: dict[str, Any],
+        target_generator: dict[str, Any],
+        mask_num: int | None = None,
+        shallow_index: int = 0,
+        max_rotation: int = 3,
+        data_preprocessor: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        encoder = MODELS.build(backbone)
+        _check_encoder(encoder)
+        neck = dict(
+            dict(
+                encoder_dims=encoder.embed_dims,
+                num_heads=encoder.num_heads,
+                grid_size=encoder.grid_size,
+                patch_size=encoder.patch_size,
+                pos_embed_layout=encoder.pos_embed_layout,
+                feature=dict(),
+            ),
+            **neck,
+        )
+        # without a feature loss nothing would train that decoder or need the teacher
+        self.with_features = head.get("feature_weight", 1.0) > 0
+        if not self.with_features:
+            neck["feature"] = None
+        super().__init__(
+            backbone=encoder,
+            neck=neck,
+            head=head,
+            target_generator=dict(target_generator, backbone=encoder),
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        num_patches = encoder.grid_size[0] * encoder.grid_size[1]
+        self.mask_num = round(147 / 196 * num_patches) if mask_num is None else mask_num
+        if not 0 < self.mask_num < num_patches:
+            raise ValueError(
+                f"mask_num={mask_num} leaves no choice among {num_patches} patches "
+                f"({encoder.grid_size[0]} x {encoder.grid_size[1]}); use 1 to {num_patches - 1}"
+            )
+        self.shallow_index = shallow_index
+        self.max_rotation = max_rotation
+
+    def init_weights(self) -> None:
+        """Initialise or load the student, then start the teacher as its copy."""
+        super().init_weights()
+        self.target_generator.copy_from(self.backbone)
+
+    def loss(
+        self,
+        inputs: list[Tensor] | Tensor,
+        data_samples: list[DataSample] | None = None,
+        ids_shuffle: Tensor | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Tensor]:
+        """One step: mask, encode what is visible, decode both targets, compare.
+
+        Args:
+            inputs: images (B, 3, H, W), or a list whose first entry they are.
+            data_samples: with the block mask of each image in ``mask``.
+            ids_shuffle: (B, N) ordering, visible first, to replay a step; drawn from
+                the block masks when None.
+
+        Returns:
+            ``loss_pixel`` and ``loss_feature``, whose sum is minimised, and the raw
+            feature error ``feature_error``.
+        """
+        images = inputs if isinstance(inputs, Tensor) else inputs[0]
+        split = self.draw_split(images, data_samples, ids_shuffle)
+
+        pixels, features = self.predict_targets(images, split)
+
+        mask = split.mask.unflatten(1, self.backbone.grid_size)
+        losses = dict(loss_pixel=self.head.pixel_loss(pixels, images, mask))
+        if features is not None:
+            error = self.head.feature_loss(features, self.target_generator(images), mask)
+            losses["loss_feature"] = self.head.current_feature_weight * error
+            losses["feature_error"] = error.detach()
+        return losses
+
+    def predict_targets(self, images: Tensor, split: Split) -> tuple[Tensor, Tensor | None]:
+        """Pixels (B, 3, H, W) and features (B, N, C) predicted from the visible patches."""
+        tokens, grid = self.backbone.embed(images, split.ids_keep)
+        hidden = self.backbone.run_blocks(tokens)
+        latent = self.backbone.norm(hidden[-1])
+        position = self.backbone.position_table(grid)
+        return self.neck(latent, hidden[self.shallow_index], hidden[-1], split, position)
+
+    def draw_split(
+        self,
+        images: Tensor,
+        data_samples: list[DataSample] | None,
+        ids_shuffle: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Split:
+        """Visible and masked patches of a batch, from an ordering or from block masks."""
+        if ids_shuffle is not None:
+            check_ordering(ids_shuffle)
+        else:
+            if not data_samples or "mask" not in data_samples[0]:
+                raise ValueError(
+                    "no block masks came with the images; put dict(type='BlockMask') before "
+                    "dict(type='PackInputs', algorithm_keys=['mask']) in the pipeline, or hand in "
+                    "ids_shuffle"
+                )
+            masks = [torch.as_tensor(sample.mask).flatten() for sample in data_samples]
+            mask = torch.stack(masks).to(images.device)
+            ids_shuffle = order_visible_first(
+                mask, max_rotation=self.max_rotation, generator=generator
+            )
+        num_patches = self.backbone.grid_size[0] * self.backbone.grid_size[1]
+        pixels = tuple(side * self.backbone.patch_size for side in self.backbone.grid_size)
+        if ids_shuffle.shape[1] != num_patches or tuple(images.shape[-2:]) != pixels:
+            raise ValueError(
+                f"the model is built for images of {pixels} pixels and {num_patches} patches, got "
+                f"images of {tuple(images.shape[-2:])} and masks of {ids_shuffle.shape[1]} "
+                "patches; make the crop, BlockMask's grid and the backbone's img_size agree"
+            )
+        return split_ordering(ids_shuffle, num_patches - self.mask_num)
+
+
+def _check_encoder(encoder: PlainViT) -> None:
+    if not encoder.with_cls_token or not encoder.with_final_norm:
+        raise ValueError(
+            "BootMAE's encoder has a cls token and a final norm; set with_cls_token=True and "
+            "final_norm=True in the backbone"
+        )

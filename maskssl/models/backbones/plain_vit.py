@@ -1,0 +1,323 @@
+"""The one backbone: a plain ViT for pretraining, classification and dense transfer."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from mmengine.model import BaseModule
+from mmpretrain.registry import MODELS
+from timm.layers import PatchEmbed, to_2tuple
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ...checkpoints.guard import LoadGuard
+from ...checkpoints.loading import initialise_backbone
+from ...masking import gather_patches
+from ..layers.encoder_block import NORM_EPS, EncoderBlock
+from ..layers.initialisation import init_linears, init_patch_embed
+from ..layers.position import Layout, resize_position, sincos_position
+
+ARCHS: dict[str, dict[str, int]] = {
+    "small": dict(embed_dims=384, num_layers=12, num_heads=6),
+    "base": dict(embed_dims=768, num_layers=12, num_heads=12),
+    "large": dict(embed_dims=1024, num_layers=24, num_heads=16),
+}
+OUT_TYPES = ("tokens", "cls", "avg", "featmap")
+
+
+@MODELS.register_module()
+class PlainViT(LoadGuard, BaseModule):
+    """Pre-norm ViT whose tokens are [cls] + patches, or patches alone.
+
+    Any input whose sides the patch divides is taken: the position table is fitted to
+    its grid. ``init_cfg=dict(type='Pretrained', checkpoint=..., branch='student')``
+    loads pretrained weights through maskssl's strict loader in every scope.
+
+    Args:
+        arch: 'small', 'base', 'large', or a dict with ``embed_dims``, ``num_layers``,
+            ``num_heads`` and optionally ``mlp_ratio``.
+        img_size: side or (h, w) in pixels; fixes the grid of the position table.
+        patch_size: side of a patch in pixels.
+        in_channels: channels of the image.
+        with_cls_token: prepend a cls token. BootMAE has one, ExtreMA does not.
+        pos_embed_layout: 'bootmae' or 'mae', see ``sincos_position``.
+        pos_embed_trainable: learn the table; by default it is fixed.
+        qkv_bias: biases on q, k and v.
+        drop_path_rate: of the last block; it grows linearly from 0 at the first.
+        layer_scale_init: learnt scale on every branch; None for none.
+        rel_pos_bias: learnt relative position bias per block; fixes the input size.
+        out_type: 'tokens' (B, [1 +] N, C), 'cls' (B, C), 'avg' (B, C) mean of patch
+            tokens, or 'featmap' (B, C, h, w).
+        out_indices: blocks whose output is returned, counted from 0; None for the
+            last. Blocks behind the last of them are not built.
+        final_norm: LayerNorm on the last output.
+        frozen_stages: -1 for none, 0 for the stem, k for the stem and k blocks. Frozen
+            parts get no gradient and stay in eval mode.
+        with_cp: gradient checkpointing of the blocks.
+        autocast: run under bf16 autocast and return fp32, for heads that know no bf16
+            (mmcv's RoIAlign and NMS).
+        split_qkv_init: see ``init_linears``.
+        init_cfg: only ``Pretrained`` is understood.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict[str, Any] = "base",
+        img_size: int | tuple[int, int] = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        with_cls_token: bool = True,
+        pos_embed_layout: Layout = "bootmae",
+        pos_embed_trainable: bool = False,
+        qkv_bias: bool = True,
+        drop_path_rate: float = 0.0,
+        layer_scale_init: float | None = None,
+        rel_pos_bias: bool = False,
+        out_type: Literal["tokens", "cls", "avg", "featmap"] = "tokens",
+        out_indices: Sequence[int] | None = None,
+        final_norm: bool = True,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        autocast: bool = False,
+        split_qkv_init: bool = True,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        settings = _arch_settings(arch)
+        self.embed_dims: int = settings["embed_dims"]
+        self.num_layers: int = settings["num_layers"]
+        self.num_heads: int = settings["num_heads"]
+        self.patch_size = patch_size
+        self.grid_size = self._grid(*to_2tuple(img_size))
+        self.pos_embed_layout = pos_embed_layout
+        self.layer_scale_init = layer_scale_init
+        self.out_type = out_type
+        self.out_indices = _checked_indices(out_indices, self.num_layers)
+        self.with_cp = with_cp
+        self.autocast = autocast
+        self.split_qkv_init = split_qkv_init
+        if out_type not in OUT_TYPES:
+            raise ValueError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
+        if out_type == "cls" and not with_cls_token:
+            raise ValueError("out_type='cls' needs with_cls_token=True; use 'avg' without one")
+
+        self.patch_embed = PatchEmbed(
+            img_size=None,
+            patch_size=patch_size,
+            in_chans=in_channels,
+            embed_dim=self.embed_dims,
+            flatten=False,
+        )
+        self.cls_token = (
+            nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
+        )
+        self.pos_embed = nn.Parameter(
+            sincos_position(self.grid_size, self.embed_dims, pos_embed_layout, self.num_prefix),
+            requires_grad=pos_embed_trainable,
+        )
+        last = max(1, self.num_layers - 1)
+        self.blocks = nn.ModuleList(
+            EncoderBlock(
+                self.embed_dims,
+                self.num_heads,
+                settings.get("mlp_ratio", 4.0),
+                qkv_bias,
+                drop_path_rate * index / last,
+                layer_scale_init,
+                self.grid_size if rel_pos_bias else None,
+            )
+            for index in range(self.out_indices[-1] + 1)
+        )
+        self.norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else nn.Identity()
+        self.reset_parameters()
+        self.frozen_stages = frozen_stages
+        self._freeze()
+
+    @property
+    def with_cls_token(self) -> bool:
+        """Whether the sequence starts with a cls token."""
+        return self.cls_token is not None
+
+    @property
+    def num_prefix(self) -> int:
+        """Tokens in front of the patches."""
+        return int(self.with_cls_token)
+
+    @property
+    def with_final_norm(self) -> bool:
+        """Whether the last output is normalised."""
+        return isinstance(self.norm, nn.LayerNorm)
+
+    def reset_parameters(self) -> None:
+        """The authors' initialisation: xavier everywhere, cls token close to zero."""
+        init_linears(self, self.split_qkv_init)
+        init_patch_embed(self.patch_embed.proj, zero_bias=self.split_qkv_init)
+        if self.cls_token is not None:
+            nn.init.normal_(self.cls_token, std=1e-6)
+
+    def init_weights(self) -> None:
+        """Load what ``init_cfg`` names; the constructor has drawn everything else."""
+        initialise_backbone(self)
+        self.is_init = True
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Encode whole images.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+
+        Returns:
+            One tensor per out index, shaped by ``out_type``.
+        """
+        self.refuse_unloaded()
+        if self.autocast:
+            with torch.autocast(images.device.type, dtype=torch.bfloat16):
+                return tuple(output.float() for output in self._encode(images))
+        return self._encode(images)
+
+    def _encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        tokens, grid = self.embed(images)
+        hidden = self.run_blocks(tokens)
+        outputs = [hidden[index] for index in self.out_indices]
+        outputs[-1] = self.norm(outputs[-1])
+        return tuple(self._shape_output(output, grid) for output in outputs)
+
+    def embed(
+        self, images: Tensor, ids_keep: Tensor | None = None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Cut images into patch tokens, add positions, keep the visible ones, prepend cls.
+
+        Args:
+            images: (B, 3, H, W).
+            ids_keep: (B, V) patches to keep; None keeps all.
+
+        Returns:
+            (B, [1 +] V, C) tokens, and the grid (h, w).
+
+        Raises:
+            ValueError: the patch does not divide the image.
+        """
+        grid = self._grid(*images.shape[-2:])
+        position = self.position_table(grid)
+        tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)  # (B, N, C)
+        tokens = tokens + position[:, self.num_prefix :]
+        if ids_keep is not None:
+            tokens = gather_patches(tokens, ids_keep)  # (B, N, C) -> (B, V, C)
+        if self.cls_token is not None:
+            cls_token = (self.cls_token + position[:, :1]).expand(len(tokens), -1, -1)
+            tokens = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
+        return tokens, grid
+
+    def run_blocks(self, tokens: Tensor) -> list[Tensor]:
+        """Output of every block, before the final norm: a list of (B, T, C)."""
+        hidden = []
+        for block in self.blocks:
+            if self.with_cp and self.training and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, self.with_cls_token, use_reentrant=False)
+            else:
+                tokens = block(tokens, self.with_cls_token)
+            hidden.append(tokens)
+        return hidden
+
+    def position_table(self, grid: tuple[int, int]) -> Tensor:
+        """The table (1, [1 +] N, C) for a grid, resized where it differs from its own."""
+        if grid != self.grid_size and self.blocks[0].rel_pos is not None:
+            raise ValueError(
+                f"the relative position bias is made for a grid of {self.grid_size}, the input has "
+                f"{grid}; crop or resize the input to img_size, or set rel_pos_bias=False"
+            )
+        return resize_position(self.pos_embed, self.grid_size, grid, self.num_prefix)
+
+    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates.
+
+        Args:
+            param_name: as in the model's ``named_parameters()``.
+            prefix: the backbone's own, e.g. 'backbone.'.
+
+        Returns:
+            The depth (0 for the stem, k + 1 for block k, last for everything behind)
+            and the number of depths, num_layers + 2.
+        """
+        num_depths = self.num_layers + 2
+        name = param_name[len(prefix) :] if param_name.startswith(prefix) else ""
+        if name in ("cls_token", "pos_embed") or name.startswith("patch_embed."):
+            return 0, num_depths
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) + 1, num_depths
+        return num_depths - 1, num_depths
+
+    def train(self, mode: bool = True) -> "PlainViT":
+        """Set the mode; frozen parts stay in eval mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        if self.frozen_stages < 0:
+            return []
+        parts: list[nn.Module] = [self.patch_embed, *self.blocks[: self.frozen_stages]]
+        if self.frozen_stages >= len(self.blocks):
+            parts.append(self.norm)
+        return parts
+
+    def _freeze(self) -> None:
+        if not -1 <= self.frozen_stages <= self.num_layers:
+            raise ValueError(
+                f"frozen_stages={self.frozen_stages} with {self.num_layers} blocks; use -1 (none) "
+                f"to {self.num_layers} (all)"
+            )
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+        if self.frozen_stages >= 0:
+            self.pos_embed.requires_grad_(False)
+            if self.cls_token is not None:
+                self.cls_token.requires_grad_(False)
+
+    def _grid(self, height: int, width: int) -> tuple[int, int]:
+        size = self.patch_size
+        if height % size or width % size:
+            raise ValueError(
+                f"an image of {height} x {width} pixels cannot be cut into patches of {size}; "
+                f"resize, crop or pad it to multiples of {size} (e.g. pad_size_divisor={size} in "
+                "the data preprocessor)"
+            )
+        return height // size, width // size
+
+    def _shape_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        patches = tokens[:, self.num_prefix :]
+        if self.out_type == "cls":
+            return tokens[:, 0]
+        if self.out_type == "avg":
+            return patches.mean(dim=1)
+        if self.out_type == "featmap":
+            return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # (B, C, h, w)
+        return tokens
+
+
+def _arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(f"arch={arch!r} is unknown; use one of {sorted(ARCHS)} or a dict")
+        return dict(ARCHS[arch])
+    missing = {"embed_dims", "num_layers", "num_heads"} - arch.keys()
+    unknown = arch.keys() - {"embed_dims", "num_layers", "num_heads", "mlp_ratio"}
+    if missing or unknown:
+        raise ValueError(
+            f"arch needs embed_dims, num_layers and num_heads (mlp_ratio is optional); missing "
+            f"{sorted(missing)}, unknown {sorted(unknown)}"
+        )
+    return dict(arch)
+
+
+def _checked_indices(out_indices: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
+    if out_indices is None:
+        return (num_layers - 1,)
+    indices = tuple(index + num_layers if index < 0 else index for index in out_indices)
+    increasing = all(a < b for a, b in zip(indices, indices[1:], strict=False))
+    if not indices or not increasing or not 0 <= indices[0] <= indices[-1] < num_layers:
+        raise ValueError(
+            f"out_indices={list(out_indices)} must increase and lie in 0..{num_layers - 1}"
+        )
+    return indices

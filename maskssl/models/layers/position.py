@@ -1,0 +1,72 @@
+"""Position tables: the fixed 2-D sin-cos ones, and fitting a table to another grid."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Layout = Literal["bootmae", "mae"]
+
+
+def sincos_position(
+    grid: tuple[int, int],
+    dim: int,
+    layout: Layout = "bootmae",
+    num_prefix: int = 0,
+    temperature: float = 10000.0,
+) -> Tensor:
+    """Fixed 2-D sin-cos table in patch order (row by row), for any grid.
+
+    Args:
+        grid: (h, w) patches.
+        dim: C, divisible by 4.
+        layout: what the first half of the channels encodes: the row ('bootmae',
+            modeling_pretrain_bootmae.py) or the column ('mae', also ExtreMA). On a
+            square grid one is the transpose of the other.
+        num_prefix: rows of zeros in front (1 for a cls token).
+        temperature: longest wave length / 2 pi.
+
+    Returns:
+        (1, num_prefix + h * w, C) float32.
+
+    Raises:
+        ValueError: ``dim`` or ``layout`` cannot be used.
+    """
+    if dim % 4:
+        raise ValueError(f"sin-cos position tables need a width divisible by 4, got {dim}")
+    if layout not in ("bootmae", "mae"):
+        raise ValueError(f"pos_embed_layout={layout!r} is unknown; use 'bootmae' or 'mae'")
+    omega = temperature ** -(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
+    rows, cols = torch.meshgrid(
+        torch.arange(grid[0], dtype=torch.float32),
+        torch.arange(grid[1], dtype=torch.float32),
+        indexing="ij",
+    )
+    axes = (rows, cols) if layout == "bootmae" else (cols, rows)
+    angles = [axis.reshape(-1, 1) * omega for axis in axes]  # 2 x (N, C/4)
+    table = torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+    return torch.cat([torch.zeros(num_prefix, dim), table])[None]
+
+
+def resize_position(
+    table: Tensor, source: tuple[int, int], target: tuple[int, int], num_prefix: int = 0
+) -> Tensor:
+    """Fit a position table to another grid: bicubic, prefix rows untouched.
+
+    Args:
+        table: (1, num_prefix + h * w, C) on the source grid.
+        source: (h, w) that the table was made for.
+        target: (h, w) wanted.
+        num_prefix: rows in front that belong to no patch.
+
+    Returns:
+        (1, num_prefix + h' * w', C) in the table's dtype.
+    """
+    if tuple(source) == tuple(target):
+        return table
+    prefix, patches = table[:, :num_prefix], table[:, num_prefix:]
+    image = patches.reshape(1, *source, -1).permute(0, 3, 1, 2).float()  # (1, C, h, w)
+    image = F.interpolate(image, size=tuple(target), mode="bicubic", align_corners=False)
+    patches = image.flatten(2).transpose(1, 2).to(table.dtype)  # (1, N', C)
+    return torch.cat([prefix, patches], dim=1)
