@@ -1,0 +1,25 @@
+"""What every run shares, whatever its scope."""
+
+custom_imports = dict(imports=["maskssl"], allow_failed_imports=False)
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_level = "INFO"
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    # one OpenCV thread per loader process; more of them only get into each other's way
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
+# Ranks draw different masks and augmentations; DDP hands rank 0's weights to all.
+randomness = dict(seed=0, diff_rank_seed=True)
+
+load_from = None
+resume = False
