@@ -1,0 +1,1 @@
+"""A package, so that a dependency that installs a top-level ``tests`` cannot hide it."""

@@ -1,0 +1,167 @@
+"""k nearest neighbours: hand-made clusters, the formula by brute force, refusals, the loop."""
+
+import math
+
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.evaluator import Evaluator
+from mmpretrain.evaluation import Accuracy
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch.utils.data import DataLoader
+
+from maskssl.engine.knn_loop import KNNTestLoop
+from maskssl.evaluation.knn import knn_scores
+from maskssl.models.backbones.plain_vit import PlainViT
+
+# Scores
+
+
+def random(count: int, width: int, seed: int) -> torch.Tensor:
+    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
+
+
+def test_clusters_by_hand():
+    """Two directions; the length of a feature does not matter."""
+    bank = torch.tensor([[1.0, 0], [5, 0.1], [0, 1], [0.1, 9], [-1, 0]])
+    labels = torch.tensor([0, 0, 1, 1, 2])
+    queries = torch.tensor([[100.0, 1.0], [0.01, 0.02], [-3, 0.1]])
+    scores = knn_scores(queries, bank, labels, num_classes=3, k=1)
+    assert scores.argmax(dim=1).tolist() == [0, 1, 2]
+    torch.testing.assert_close(scores, torch.eye(3))
+    assert knn_scores(queries, bank, labels, num_classes=3, k=2)[0].tolist() == [1, 0, 0]
+
+
+def test_votes_by_hand():
+    """Similarities 1, 0.8 and 0.6 vote exp(s / T)."""
+    bank = torch.tensor([[1.0, 0], [0.8, 0.6], [0.6, 0.8], [-1, 0]])
+    labels = torch.tensor([1, 0, 0, 2])
+    scores = knn_scores(torch.tensor([[2.0, 0]]), bank, labels, 3, k=3, temperature=0.5)
+    one, zero = math.exp(2.0), math.exp(1.6) + math.exp(1.2)
+    expected = torch.tensor([[zero, one, 0]]) / (zero + one)
+    torch.testing.assert_close(scores, expected)
+    # two further neighbours outvote a nearer one, unless the temperature is low
+    assert scores.argmax() == 0
+    assert knn_scores(torch.tensor([[2.0, 0]]), bank, labels, 3, k=3).argmax() == 1
+
+
+@pytest.mark.parametrize("k", [1, 5, 40])
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_scores_are_the_formula_by_brute_force(k, temperature):
+    features, bank = random(7, 6, 0), random(40, 6, 1)
+    labels = torch.arange(40) % 4
+    scores = knn_scores(features, bank, labels, 5, k, temperature)
+    for query, row in zip(features.double(), scores, strict=True):
+        votes = [0.0] * 5
+        similarities = [
+            (float(query @ other / query.norm() / other.norm()), int(label))
+            for other, label in zip(bank.double(), labels, strict=True)
+        ]
+        for similarity, label in sorted(similarities, reverse=True)[:k]:
+            votes[label] += math.exp(similarity / temperature)
+        expected = torch.tensor([vote / sum(votes) for vote in votes])
+        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_low_temperature_does_not_overflow():
+    features, bank = random(3, 6, 0), random(10, 6, 1)
+    scores = knn_scores(features, bank, torch.arange(10), 10, k=10, temperature=1e-3)
+    assert scores.isfinite().all()
+    torch.testing.assert_close(scores.sum(dim=1), torch.ones(3))
+
+
+def test_bf16_features_are_compared_in_fp32():
+    features, bank = random(5, 64, 0).bfloat16(), random(30, 64, 1).bfloat16()
+    expected = knn_scores(features.float(), bank.float(), torch.arange(30), 30, 3)
+    torch.testing.assert_close(knn_scores(features, bank, torch.arange(30), 30, 3), expected)
+
+
+@pytest.mark.parametrize("k", [6, 20, 0, -1])
+def test_more_neighbours_than_the_bank_holds_are_refused(k):
+    with pytest.raises(ValueError, match=rf"k={k} neighbours .*bank of 5 features; lower k"):
+        knn_scores(random(2, 4, 0), random(5, 4, 1), torch.zeros(5).long(), 1, k)
+
+
+# The classifier and its loop
+
+
+def build(k: int = 3, **backbone):
+    arch = dict(embed_dims=16, num_layers=1, num_heads=2)
+    encoder = dict(type="PlainViT", arch=arch, img_size=16, patch_size=8, out_type="avg")
+    torch.manual_seed(0)
+    return MODELS.build(dict(type="KNNClassifier", backbone={**encoder, **backbone}, k=k))
+
+
+def loader(count: int, seed: int, batch_size: int = 4) -> DataLoader:
+    """Images of three classes that differ in their pattern, with some noise."""
+    patterns = random(3, 3 * 16 * 16, 50).reshape(3, 3, 16, 16)
+    noise = 0.2 * random(count, 3 * 16 * 16, seed).reshape(count, 3, 16, 16)
+    samples = [
+        dict(inputs=patterns[i % 3] + noise[i], data_samples=DataSample().set_gt_label(i % 3))
+        for i in range(count)
+    ]
+    return DataLoader(samples, batch_size, collate_fn=pseudo_collate)
+
+
+class Stub:
+    """As much of a runner as a test loop asks for."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+        self.hooks: list[str] = []
+
+    def build_dataloader(self, given):
+        return given
+
+    def call_hook(self, name: str, **_) -> None:
+        self.hooks.append(name)
+
+
+def run_loop(model, bank, queries) -> dict[str, float]:
+    evaluator = Evaluator([Accuracy(topk=(1,))])
+    return KNNTestLoop(Stub(model), queries, evaluator, bank).run()
+
+
+def test_the_loop_embeds_the_bank_and_scores_the_test_images():
+    model, bank, queries = build(), loader(18, 1), loader(7, 2)
+    metrics = run_loop(model, bank, queries)
+    assert metrics["accuracy/top1"] == 100
+    encoder = model.backbone.eval()
+    with torch.no_grad():
+        expected = torch.cat([encoder(torch.stack(batch["inputs"]))[-1] for batch in bank])
+    torch.testing.assert_close(model.bank, expected)
+    assert model.bank_labels.tolist() == [0, 1, 2] * 6
+
+
+def test_wrong_labels_in_the_bank_are_believed():
+    """The score comes from the bank: with its labels rotated every answer is wrong."""
+    bank = loader(18, 1)
+    for sample in bank.dataset:
+        sample["data_samples"].set_gt_label((int(sample["data_samples"].gt_label) + 1) % 3)
+    assert run_loop(build(), bank, loader(7, 2))["accuracy/top1"] == 0
+
+
+def test_the_loop_loads_the_pretrained_weights(tmp_path):
+    torch.manual_seed(5)
+    arch = dict(embed_dims=16, num_layers=1, num_heads=2)
+    encoder = PlainViT(arch=arch, img_size=16, patch_size=8)
+    torch.save(encoder.state_dict(), tmp_path / "encoder.pth")
+    init = dict(type="Pretrained", checkpoint=str(tmp_path / "encoder.pth"))
+    model = build(init_cfg=init)
+    run_loop(model, loader(9, 1), loader(3, 2))
+    for name, value in encoder.state_dict().items():
+        torch.testing.assert_close(model.backbone.state_dict()[name], value)
+
+
+def test_a_bank_smaller_than_k_is_refused_in_the_loop():
+    with pytest.raises(ValueError, match="k=20 neighbours cannot be taken from a bank of 9"):
+        run_loop(build(k=20), loader(9, 1), loader(3, 2))
+
+
+def test_a_prediction_without_a_bank_is_refused():
+    model = build().eval()
+    with pytest.raises(ValueError, match=r"the bank is empty.*KNNTestLoop"):
+        model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="predict")
+    with pytest.raises(ValueError, match="mode='loss': KNNClassifier knows"):
+        model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="loss")

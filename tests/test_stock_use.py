@@ -1,0 +1,143 @@
+"""A user's own mmseg or mmdet config: plain Runner, custom_imports, our backbone type."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpretrain.registry import MODELS
+
+from maskssl.checkpoints.guard import UnloadedWeightsError
+from maskssl.checkpoints.reading import CheckpointError
+from maskssl.datasets.scene_writer import write_scenes
+from tests.support import TINY_ARCH, small_config
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return write_scenes(
+        tmp_path_factory.mktemp("stock") / "s",
+        num_train=8,
+        num_val=8,
+        num_dense_train=4,
+        num_dense_val=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def pretraining(tmp_path_factory):
+    """A pretraining checkpoint of a narrow BootMAE."""
+    model = MODELS.build(
+        dict(
+            type="BootMAE",
+            backbone=dict(type="PlainViT", arch=TINY_ARCH, img_size=64, patch_size=8),
+            neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=16)),
+            head=dict(type="BootMAEHead"),
+            target_generator=dict(type="MomentumEncoder"),
+        )
+    )
+    path = tmp_path_factory.mktemp("weights") / "pretraining.pth"
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return str(path)
+
+
+def user_config(scope, scenes, work_dir, checkpoint):
+    """What a user writes: nothing of maskssl but the import, the type and init_cfg."""
+    name = dict(mmseg="seg/upernet_vit-tiny_scenes.py", mmdet="det/mask-rcnn_vit-tiny_scenes.py")[
+        scope
+    ]
+    shipped = small_config(name, scenes, work_dir)
+    backbone = dict(
+        type="mmpretrain.PlainViT",
+        arch=TINY_ARCH,
+        img_size=128,
+        patch_size=8,
+        out_type="featmap",
+        out_indices=[1, 2, 4, 5],
+        final_norm=False,
+        init_cfg=dict(type="Pretrained", checkpoint=checkpoint),
+    )
+    width = [TINY_ARCH["embed_dims"]] * 4
+    model = shipped.model.to_dict()
+    model["backbone"] = backbone
+    if scope == "mmseg":
+        # stock parts: mmseg's own pyramid in place of ours
+        model["neck"] = dict(
+            type="Feature2Pyramid",
+            embed_dim=width[0],
+            rescales=[4, 2, 1, 0.5],
+            norm_cfg=dict(type="BN"),
+        )
+        model["decode_head"].update(in_channels=width, norm_cfg=dict(type="BN"))
+        model["auxiliary_head"].update(in_channels=width[0], norm_cfg=dict(type="BN"))
+        train_cfg = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=2)
+    else:
+        model["neck"] = [
+            dict(
+                type="mmseg.Feature2Pyramid",
+                embed_dim=width[0],
+                rescales=[4, 2, 1, 0.5],
+                norm_cfg=dict(type="BN"),
+            ),
+            dict(type="FPN", in_channels=width, out_channels=64, num_outs=4),
+        ]
+        model["roi_head"]["bbox_head"]["norm_cfg"] = dict(type="BN")
+        train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1, val_interval=1)
+    cfg = dict(
+        default_scope=scope,
+        custom_imports=dict(imports=["maskssl"], allow_failed_imports=False),
+        model=model,
+        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-4)),
+        train_cfg=train_cfg,
+        work_dir=str(work_dir),
+        experiment_name=f"stock-{scope}-{work_dir.name}",
+    )
+    for key in ("dataloader", "evaluator"):
+        for split in ("train", "val", "test"):
+            if f"{split}_{key}" in shipped:
+                cfg[f"{split}_{key}"] = shipped[f"{split}_{key}"].to_dict()
+    cfg["train_dataloader"]["batch_size"] = 2
+    cfg["val_cfg"], cfg["test_cfg"] = dict(), dict()
+    cfg["visualizer"] = shipped.visualizer.to_dict()
+    return Config(cfg)
+
+
+@pytest.mark.parametrize("scope", ["mmseg", "mmdet"])
+def test_loads_trains_and_tests(scope, scenes, pretraining, tmp_path):
+    cfg = user_config(scope, scenes, tmp_path / "train", pretraining)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert (
+        "resized pos_embed: 8 x 8 -> 16 x 16"
+        in next((tmp_path / "train").rglob("*.log")).read_text()
+    )
+    trained = next((tmp_path / "train").glob("*.pth"))
+
+    cfg = user_config(scope, scenes, tmp_path / "test", pretraining)
+    cfg.load_from = str(trained)
+    metrics = Runner.from_cfg(cfg).test()
+    assert {"mmseg": "mIoU", "mmdet": "coco/bbox_mAP"}[scope] in metrics
+
+
+@pytest.mark.parametrize("scope", ["mmseg", "mmdet"])
+def test_refusals(scope, scenes, pretraining, tmp_path):
+    cfg = user_config(scope, scenes, tmp_path / "a", pretraining)
+    with pytest.raises(UnloadedWeightsError, match="were loaded; give the checkpoint"):
+        Runner.from_cfg(cfg).test()  # no checkpoint at all
+
+    cfg = user_config(scope, scenes, tmp_path / "b", pretraining)
+    cfg.load_from = pretraining
+    with pytest.raises(UnloadedWeightsError, match="never loaded"):
+        Runner.from_cfg(cfg).test()  # the encoder alone
+
+    cfg = user_config(scope, scenes, tmp_path / "c", pretraining)
+    cfg.model.backbone.arch = dict(TINY_ARCH, embed_dims=48)
+    with pytest.raises(CheckpointError, match="nothing was loaded"):
+        Runner.from_cfg(cfg).model.init_weights()
+
+    broken = tmp_path / "broken.pth"
+    broken.write_bytes(Path(pretraining).read_bytes()[:5000])
+    cfg = user_config(scope, scenes, tmp_path / "d", str(broken))
+    with pytest.raises(CheckpointError, match="truncated"):
+        Runner.from_cfg(cfg).model.init_weights()
