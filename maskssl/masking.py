@@ -84,6 +84,25 @@ def check_ordering(ids_shuffle: Tensor) -> None:
         )
 
 
+def check_kept(ids_keep: Tensor, batch: int, num_patches: int) -> None:
+    """Refuse visible patches of several masks that do not belong to a batch.
+
+    Args:
+        ids_keep: (B, K, V) integer.
+        batch: B.
+        num_patches: N.
+
+    Raises:
+        ValueError: another shape.
+    """
+    shape = tuple(ids_keep.shape)
+    if len(shape) != 3 or shape[0] != batch or not 0 < shape[2] <= num_patches:
+        raise ValueError(
+            f"ids_keep has shape {shape}; it lists the visible patches as (images, masks, patches) "
+            f"and the batch has {batch} images of {num_patches} patches"
+        )
+
+
 def gather_patches(patches: Tensor, ids: Tensor) -> Tensor:
     """Pick patches by index: (B, N, C) and (B, V) -> (B, V, C)."""
     return patches.gather(1, ids.unsqueeze(-1).expand(-1, -1, patches.shape[-1]))
@@ -209,3 +228,62 @@ def order_visible_first(
         )
         rotation = int(draw)
     return ids_shuffle.roll(rotation, dims=1)
+
+
+def multi_masks(
+    batch: int,
+    num_patches: int,
+    mask_ratio: float = 0.8,
+    num_masks: int = 5,
+    disjoint: bool = True,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw several masks per image that hide most of it (ExtreMA, lib/builder.py).
+
+    Disjoint masks cut one random permutation into runs, so no patch is visible under
+    two of them; 80 % x 5 shows 195 of 196 patches in all, 90 % x 8 shows 152.
+
+    Args:
+        batch: B images.
+        num_patches: N patches of an image.
+        mask_ratio: share of the patches that each mask hides.
+        num_masks: K masks.
+        disjoint: False draws every mask on its own.
+        generator: on ``device``; torch's global one by default.
+        device: of the result.
+
+    Returns:
+        (B, K, V) int64 patches to keep, V = int(N * (1 - mask_ratio)).
+
+    Raises:
+        ValueError: a mask would show no patch or all, or K disjoint ones do not fit.
+    """
+    num_keep = visible_count(num_patches, mask_ratio)
+    if num_masks < 1 or (disjoint and num_masks * num_keep > num_patches):
+        raise ValueError(
+            f"{num_masks} disjoint masks of {num_keep} visible patches (mask_ratio={mask_ratio}) "
+            f"do not fit {num_patches} patches; use 1 to {num_patches // num_keep} masks, a larger "
+            "mask_ratio, or disjoint=False"
+        )
+    rows = 1 if disjoint else num_masks
+    noise = torch.rand(batch, rows, num_patches, generator=generator, device=device)
+    ids_shuffle = noise.argsort(dim=-1)  # (B, 1, N), or (B, K, N) when independent
+    if disjoint:
+        return ids_shuffle[:, 0, : num_masks * num_keep].unflatten(1, (num_masks, num_keep))
+    return ids_shuffle[..., :num_keep]
+
+
+def visible_count(num_patches: int, mask_ratio: float) -> int:
+    """Patches that stay visible at a mask ratio: int(N * (1 - mask_ratio)).
+
+    Raises:
+        ValueError: none or all of them would.
+    """
+    num_keep = int(num_patches * (1 - mask_ratio))
+    if not 0 < num_keep < num_patches:
+        raise ValueError(
+            f"mask_ratio={mask_ratio} leaves {num_keep} of {num_patches} patches visible; choose a "
+            f"ratio from {1 / num_patches:.3g} to {1 - 1 / num_patches:.3g}"
+        )
+    return num_keep

@@ -1,4 +1,6 @@
-"""How momentum and loss weights move over a run: pure curves of epochs."""
+"""How momentum and loss weights move over a run: pure curves of epochs or of progress."""
+
+import math
 
 
 def bootmae_momentum(
@@ -41,3 +43,14 @@ def feature_weight_ramp(
     if ramp_share <= 0:
         return feature_weight
     return min(feature_weight * (1 + epoch) / (max_epochs * ramp_share), feature_weight)
+
+
+def cosine_momentum(progress: float, start: float = 0.996, end: float = 1.0) -> float:
+    """Momentum of BYOL's and ExtreMA's teacher (main.py: adjust_ema_momentum).
+
+    Args:
+        progress: share of the run that is over, 0 to 1.
+        start: at the beginning.
+        end: at the end.
+    """
+    return end - (end - start) * (1 + math.cos(math.pi * progress)) / 2

@@ -4,32 +4,36 @@ python -m tests.blocked_imports tools/train.py CONFIG --work-dir DIR
 python -m tests.blocked_imports -c 'import maskssl'
 """
 
-import importlib.abc
 import runpy
 import sys
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 BLOCKED = ("mmcv._ext", "mmseg", "mmdet", "pycocotools")
 
 
-class Blocker(importlib.abc.MetaPathFinder):
-    """Stands before all other finders and refuses some modules."""
+class Without:
+    """A finder of modules that does not see some of them, as if they were not installed."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, finder: Any, names: Sequence[str]) -> None:
+        self.finder = finder
         self.names = tuple(names)
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> None:
-        """Raise for a blocked module; None sends Python on to the next finder."""
-        if fullname in self.names:  # what lies below is reached through it alone
-            raise ModuleNotFoundError(f"No module named {fullname!r} (blocked)", name=fullname)
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None for a blocked module; what lies below it is reached through it alone."""
+        return None if fullname in self.names else self.finder.find_spec(fullname, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
 
 
 def block(names: Sequence[str] = BLOCKED) -> None:
-    """Make modules impossible to import in this process.
+    """Make modules impossible to import, and to find, in this process.
 
     Raises:
         RuntimeError: one of them has been imported already.
@@ -37,7 +41,7 @@ def block(names: Sequence[str] = BLOCKED) -> None:
     early = [name for name in names if name in sys.modules]
     if early:
         raise RuntimeError(f"{', '.join(early)} was imported before it could be blocked")
-    sys.meta_path.insert(0, Blocker(names))
+    sys.meta_path[:] = [Without(finder, names) for finder in sys.meta_path]
 
 
 def main(argv: Sequence[str]) -> None:

@@ -101,7 +101,7 @@ def test_import_works_where_the_dense_stages_cannot_be_imported(run_python):
         "    try:\n"
         "        __import__(name)\n"
         "    except ModuleNotFoundError as error:\n"
-        "        assert 'blocked' in str(error), error\n"
+        "        assert (name + '.').startswith(error.name + '.'), error\n"
         "    else:\n"
         "        raise AssertionError(f'{name} was not blocked')\n"
         "print('imported', maskssl.__version__)"

@@ -80,7 +80,7 @@ def user_config(scope, scenes, work_dir, checkpoint):
                 rescales=[4, 2, 1, 0.5],
                 norm_cfg=dict(type="BN"),
             ),
-            dict(type="FPN", in_channels=width, out_channels=64, num_outs=4),
+            dict(type="FPN", in_channels=width, out_channels=32, num_outs=4),
         ]
         model["roi_head"]["bbox_head"]["norm_cfg"] = dict(type="BN")
         train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1, val_interval=1)

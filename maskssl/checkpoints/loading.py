@@ -92,6 +92,7 @@ def fit_weights(
     own = backbone.state_dict()
     offered = dict(tensors)
     _check_cls_token(backbone, offered, ledger)
+    _drop_class_attention(backbone, offered, ledger)
     _check_depth(backbone, offered, ledger)
     _drop_unbuilt(backbone, offered, ledger)
     fitted: dict[str, Tensor] = {}
@@ -122,13 +123,24 @@ def fit_weights(
 def _check_cls_token(backbone: "PlainViT", offered: dict[str, Tensor], ledger: Ledger) -> None:
     if backbone.with_cls_token and "cls_token" not in offered:
         ledger.problems.append(
-            "the checkpoint has no cls token (ExtreMA's patch encoder); set with_cls_token=False"
+            "the checkpoint has no cls token in its patch encoder, as ExtreMA's; set "
+            "with_cls_token=False in the backbone"
         )
     if not backbone.with_cls_token and "cls_token" in offered:
         ledger.problems.append(
-            "the checkpoint was pretrained with a cls token; set with_cls_token=True"
+            "the checkpoint was pretrained with a cls token, as BootMAE's; set "
+            "with_cls_token=True in the backbone"
         )
         offered.pop("cls_token")
+
+
+def _drop_class_attention(backbone: "PlainViT", offered: dict[str, Tensor], ledger: Ledger) -> None:
+    """ExtreMA's pooling, which a patch encoder downstream does without."""
+    if backbone.class_attention is not None:
+        return
+    for name in [name for name in offered if name.startswith("class_attention.")]:
+        ledger.dropped[name] = "class attention, class_attention=None"
+        offered.pop(name)
 
 
 def _check_depth(backbone: "PlainViT", offered: Mapping[str, Tensor], ledger: Ledger) -> None:
@@ -167,6 +179,11 @@ def _settle_missing(backbone: "PlainViT", name: str, ledger: Ledger) -> None:
         )
     elif name == "cls_token":
         pass  # said by _check_cls_token
+    elif name.startswith("class_attention."):
+        ledger.problems.append(
+            f"{name} is not in the checkpoint, which has no class attention of this size; set "
+            "class_attention to that of the pretraining, or to None and out_type='avg'"
+        )
     else:
         ledger.problems.append(f"{name} is not in the checkpoint")
 

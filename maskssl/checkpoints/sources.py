@@ -45,6 +45,13 @@ class Source:
 
 DECODER = "decoder of the pretraining"
 HEAD = "head of another task"
+PROJECTOR = "projector of the pretraining"
+
+# the release's cls token belongs to the class attention: its patch encoder has none
+EXTREMA_RENAMES = (
+    (r"^blocks_token\.", "class_attention.blocks."),
+    (r"^cls_token$", "class_attention.cls_token"),
+)
 
 SOURCES: tuple[Source, ...] = (
     Source(
@@ -67,6 +74,16 @@ SOURCES: tuple[Source, ...] = (
         drops={
             r"(decode_|down|lm_head|mask_token|de_pos_embed)": DECODER,
         },
+    ),
+    Source(
+        name="ExtreMA release",
+        marks=(r"base_encoder\.blocks_token\.0\.", r"momentum_encoder\.blocks_token\.0\."),
+        branches={
+            "student": Branch("*", "base_encoder."),
+            "teacher": Branch("*", "momentum_encoder."),
+        },
+        renames=EXTREMA_RENAMES,
+        drops={r"head\.": PROJECTOR},
     ),
     Source(
         name="BEiT-style ViT",

@@ -19,7 +19,9 @@ class MomentumUpdateHook(Hook):
     """After each optimizer step, teacher <- m * teacher + (1 - m) * student.
 
     Under gradient accumulation the teacher waits for the step, as the student does. The
-    momentum follows the target generator's schedule by epoch and is logged.
+    momentum follows the target generator's schedule and is logged. A schedule by progress
+    is read at the next step: the authors of ExtreMA move the teacher before each forward,
+    which is the same.
     """
 
     priority = "NORMAL"
@@ -39,6 +41,7 @@ class MomentumUpdateHook(Hook):
         if not runner.optim_wrapper.should_update():
             return
         model = unwrapped(runner.model)
-        momentum = model.target_generator.momentum_at(runner.epoch)
-        model.target_generator.update(model.backbone, momentum)
+        progress = (runner.iter + 1) / runner.max_iters
+        momentum = model.target_generator.momentum_at(runner.epoch, progress)
+        model.target_generator.update(model, momentum)
         runner.message_hub.update_scalar("train/momentum", momentum)

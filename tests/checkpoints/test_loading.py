@@ -355,8 +355,8 @@ def test_another_depth_is_refused(theirs, ours, said, tmp_path):
 @pytest.mark.parametrize(
     ("theirs", "said"),
     [
-        (True, "was pretrained with a cls token; set with_cls_token=True"),
-        (False, "has no cls token (ExtreMA's patch encoder); set with_cls_token=False"),
+        (True, "with a cls token, as BootMAE's; set with_cls_token=True"),
+        (False, "no cls token in its patch encoder, as ExtreMA's; set with_cls_token=False"),
     ],
 )
 @pytest.mark.parametrize("img_size", [32, 64])

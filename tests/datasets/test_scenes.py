@@ -77,7 +77,9 @@ def test_objects_take_turns_and_fit_the_frame():
     whole = np.array(
         [s.boxes[0, 2:].max() / 64 for s, share in zip(scenes, shares, strict=True) if share > 0.93]
     )
-    assert whole.min() > 0.30 and whole.max() < 0.75
+    pixel = 1 / 64  # boxes are whole pixels; objects are drawn at 0.50 to 0.80 of the side
+    assert whole.min() >= 0.50 - 2 * pixel and whole.max() <= 0.80 + 2 * pixel
+    assert whole.max() - whole.min() > 0.2
 
 
 @pytest.mark.parametrize("size", [48, 128])

@@ -260,14 +260,14 @@ def test_the_teacher_moves_exactly():
     perturb(model.target_generator)
     teacher, student = model.target_generator.encoder, model.backbone
     before = copy.deepcopy(teacher.state_dict())
-    model.target_generator.update(student, 0.9)
+    model.target_generator.update(model, 0.9)
     for name, value in teacher.state_dict().items():
         expected = 0.9 * before[name].double() + 0.1 * student.state_dict()[name].double()
         torch.testing.assert_close(value.double(), expected, rtol=1e-6, atol=1e-8)
     # a weight as small as the last of the schedule still moves it
     before = copy.deepcopy(teacher.state_dict())
     for _ in range(10):
-        model.target_generator.update(student, 0.99999)
+        model.target_generator.update(model, 0.99999)
     share = 1 - 0.99999**10
     for name in ("blocks.0.attn.qkv.weight", "blocks.1.mlp.fc2.weight"):
         expected = share * (student.state_dict()[name] - before[name])
@@ -311,7 +311,7 @@ def test_the_teacher_is_fp32_under_autocast_and_its_forward_is_not():
 def test_a_teacher_built_from_a_bf16_student_is_fp32():
     teacher = MomentumEncoder(build().backbone.bfloat16())
     assert all(p.dtype == torch.float32 for p in teacher.parameters())
-    student = build(seed=4).backbone.bfloat16()
+    student = build(seed=4).bfloat16()
     before = copy.deepcopy(teacher.encoder.blocks[0].mlp.fc1.weight)
     teacher.update(student, 0.9999)
     moved = (teacher.encoder.blocks[0].mlp.fc1.weight - before).abs()

@@ -79,7 +79,7 @@ def test_eight_steps(model, reference):
         actual = [losses["loss_pixel"].item(), losses["loss_feature"].item()]
         assert actual == pytest.approx(list(expected), rel=1e-3)
         wrapper.update_params(losses["loss_pixel"] + losses["loss_feature"])
-        model.target_generator.update(model.backbone, options["ema"])
+        model.target_generator.update(model, options["ema"])
 
 
 def test_release_names_round_trip(model, reference):

@@ -86,7 +86,7 @@ class BootMAE(BaseSelfSupervisor):
     def init_weights(self) -> None:
         """Initialise or load the student, then start the teacher as its copy."""
         super().init_weights()
-        self.target_generator.copy_from(self.backbone)
+        self.target_generator.copy_from(self)
 
     def loss(
         self,

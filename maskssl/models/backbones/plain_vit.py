@@ -13,16 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from ...checkpoints.guard import LoadGuard
 from ...checkpoints.loading import initialise_backbone
 from ...masking import gather_patches
+from ..layers.class_attention import ClassAttention
 from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
 from ..layers.position import Layout, resize_position, sincos_position
-
-ARCHS: dict[str, dict[str, int]] = {
-    "small": dict(embed_dims=384, num_layers=12, num_heads=6),
-    "base": dict(embed_dims=768, num_layers=12, num_heads=12),
-    "large": dict(embed_dims=1024, num_layers=24, num_heads=16),
-}
-OUT_TYPES = ("tokens", "cls", "avg", "featmap")
+from .vit_settings import OUT_TYPES, arch_settings, check_cls_token, checked_indices
 
 
 @MODELS.register_module()
@@ -40,6 +35,8 @@ class PlainViT(LoadGuard, BaseModule):
         patch_size: side of a patch in pixels.
         in_channels: channels of the image.
         with_cls_token: prepend a cls token. BootMAE has one, ExtreMA does not.
+        class_attention: options of ClassAttention on top of the blocks (``num_layers``,
+            ``layer_scale_init``), for out_type 'cls' without a cls token; None for none.
         pos_embed_layout: 'bootmae' or 'mae', see ``sincos_position``.
         pos_embed_trainable: learn the table; by default it is fixed.
         qkv_bias: biases on q, k and v.
@@ -50,7 +47,7 @@ class PlainViT(LoadGuard, BaseModule):
             tokens, or 'featmap' (B, C, h, w).
         out_indices: blocks whose output is returned, counted from 0; None for the
             last. Blocks behind the last of them are not built.
-        final_norm: LayerNorm on the last output.
+        final_norm: LayerNorm on the last output, patches or class token.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and k blocks. Frozen
             parts get no gradient and stay in eval mode.
         with_cp: gradient checkpointing of the blocks.
@@ -67,6 +64,7 @@ class PlainViT(LoadGuard, BaseModule):
         patch_size: int = 16,
         in_channels: int = 3,
         with_cls_token: bool = True,
+        class_attention: dict[str, Any] | None = None,
         pos_embed_layout: Layout = "bootmae",
         pos_embed_trainable: bool = False,
         qkv_bias: bool = True,
@@ -83,7 +81,7 @@ class PlainViT(LoadGuard, BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        settings = _arch_settings(arch)
+        settings = arch_settings(arch)
         self.embed_dims: int = settings["embed_dims"]
         self.num_layers: int = settings["num_layers"]
         self.num_heads: int = settings["num_heads"]
@@ -92,14 +90,13 @@ class PlainViT(LoadGuard, BaseModule):
         self.pos_embed_layout = pos_embed_layout
         self.layer_scale_init = layer_scale_init
         self.out_type = out_type
-        self.out_indices = _checked_indices(out_indices, self.num_layers)
+        self.out_indices = checked_indices(out_indices, self.num_layers)
         self.with_cp = with_cp
         self.autocast = autocast
         self.split_qkv_init = split_qkv_init
         if out_type not in OUT_TYPES:
             raise ValueError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
-        if out_type == "cls" and not with_cls_token:
-            raise ValueError("out_type='cls' needs with_cls_token=True; use 'avg' without one")
+        check_cls_token(out_type, with_cls_token, class_attention)
 
         self.patch_embed = PatchEmbed(
             img_size=None,
@@ -127,6 +124,11 @@ class PlainViT(LoadGuard, BaseModule):
                 self.grid_size if rel_pos_bias else None,
             )
             for index in range(self.out_indices[-1] + 1)
+        )
+        self.class_attention = (
+            ClassAttention(self.embed_dims, self.num_heads, **class_attention)
+            if class_attention
+            else None
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else nn.Identity()
         self.reset_parameters()
@@ -172,15 +174,31 @@ class PlainViT(LoadGuard, BaseModule):
         self.refuse_unloaded()
         if self.autocast:
             with torch.autocast(images.device.type, dtype=torch.bfloat16):
-                return tuple(output.float() for output in self._encode(images))
-        return self._encode(images)
+                return tuple(output.float() for output in self.encode(images))
+        return self.encode(images)
 
-    def _encode(self, images: Tensor) -> tuple[Tensor, ...]:
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """``forward`` without its check, for a teacher that was copied and not loaded."""
         tokens, grid = self.embed(images)
         hidden = self.run_blocks(tokens)
         outputs = [hidden[index] for index in self.out_indices]
+        if self.out_type == "cls" and self.class_attention is not None:
+            return (self.class_token(outputs[-1]),)
         outputs[-1] = self.norm(outputs[-1])
         return tuple(self._shape_output(output, grid) for output in outputs)
+
+    def class_token(self, patches: Tensor) -> Tensor:
+        """Pool patch tokens (B, N, C) by class attention to (B, C), behind the final norm.
+
+        Raises:
+            ValueError: the backbone has no class attention.
+        """
+        if self.class_attention is None:
+            raise ValueError(
+                "this backbone has no class attention; set class_attention=dict(num_layers=2, "
+                "layer_scale_init=0.1)"
+            )
+        return self.norm(self.class_attention(patches))
 
     def embed(
         self, images: Tensor, ids_keep: Tensor | None = None
@@ -259,7 +277,7 @@ class PlainViT(LoadGuard, BaseModule):
             return []
         parts: list[nn.Module] = [self.patch_embed, *self.blocks[: self.frozen_stages]]
         if self.frozen_stages >= len(self.blocks):
-            parts.append(self.norm)
+            parts += [self.norm, *([self.class_attention] if self.class_attention else [])]
         return parts
 
     def _freeze(self) -> None:
@@ -294,30 +312,3 @@ class PlainViT(LoadGuard, BaseModule):
         if self.out_type == "featmap":
             return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # (B, C, h, w)
         return tokens
-
-
-def _arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(f"arch={arch!r} is unknown; use one of {sorted(ARCHS)} or a dict")
-        return dict(ARCHS[arch])
-    missing = {"embed_dims", "num_layers", "num_heads"} - arch.keys()
-    unknown = arch.keys() - {"embed_dims", "num_layers", "num_heads", "mlp_ratio"}
-    if missing or unknown:
-        raise ValueError(
-            f"arch needs embed_dims, num_layers and num_heads (mlp_ratio is optional); missing "
-            f"{sorted(missing)}, unknown {sorted(unknown)}"
-        )
-    return dict(arch)
-
-
-def _checked_indices(out_indices: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
-    if out_indices is None:
-        return (num_layers - 1,)
-    indices = tuple(index + num_layers if index < 0 else index for index in out_indices)
-    increasing = all(a < b for a, b in zip(indices, indices[1:], strict=False))
-    if not indices or not increasing or not 0 <= indices[0] <= indices[-1] < num_layers:
-        raise ValueError(
-            f"out_indices={list(out_indices)} must increase and lie in 0..{num_layers - 1}"
-        )
-    return indices

@@ -1,6 +1,7 @@
 """The teacher: an exponential moving average of the encoder, in fp32, without gradient."""
 
 import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -11,12 +12,16 @@ from torch import Tensor, nn
 from ... import schedules
 from ..backbones.plain_vit import PlainViT
 
-SCHEDULES = {"bootmae": schedules.bootmae_momentum}
+# how a momentum follows from the epoch, from 0, and the share of the run that is over
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "bootmae": lambda epoch, progress, **options: schedules.bootmae_momentum(epoch, **options),
+    "cosine": lambda epoch, progress, **options: schedules.cosine_momentum(progress, **options),
+}
 
 
 @MODELS.register_module()
 class MomentumEncoder(BaseModule):
-    """A copy of the student that follows it slowly and predicts its targets.
+    """A copy of the student's encoder that follows it slowly: BootMAE's feature targets.
 
     Weights and update are fp32 (a bf16 copy would never move at these momenta); the
     forward runs under the caller's autocast. It stays in eval mode and out of the
@@ -24,8 +29,8 @@ class MomentumEncoder(BaseModule):
 
     Args:
         backbone: the student, or its config.
-        schedule: 'type' names a curve of maskssl.schedules ('bootmae'), the rest are
-            its arguments: ``start``, ``end``, ``dynamic_end``, ``dynamic``...
+        schedule: 'type' names a curve of maskssl.schedules ('bootmae' or 'cosine'), the
+            rest are its arguments: ``start``, ``end``, ``dynamic``...
     """
 
     def __init__(
@@ -39,20 +44,20 @@ class MomentumEncoder(BaseModule):
                 f"momentum schedule type={kind!r} is unknown; use one of {sorted(SCHEDULES)}"
             )
         self._curve, self._curve_options = SCHEDULES[kind], schedule
-        self.momentum_at(0.0)  # a misspelt option shows now, not after the first epoch
+        self.momentum_at(0, 0.0)  # a misspelt option shows now, not after the first epoch
         student = backbone if isinstance(backbone, PlainViT) else MODELS.build(backbone)
-        self.encoder: PlainViT = copy.deepcopy(student)
-        self.encoder.init_cfg = None
-        for module in self.encoder.modules():
-            if hasattr(module, "drop_prob"):
-                module.drop_prob = 0.0
-        self.encoder.float().requires_grad_(False)
+        self.encoder: PlainViT = _frozen_copy(student)
         self.eval()
 
-    def momentum_at(self, epoch: float) -> float:
-        """Momentum of the schedule in an epoch, counted from 0."""
+    def momentum_at(self, epoch: int, progress: float = 0.0) -> float:
+        """Momentum of the schedule.
+
+        Args:
+            epoch: current one, from 0.
+            progress: share of the run's steps that are over, 0 to 1.
+        """
         try:
-            return self._curve(epoch, **self._curve_options)
+            return self._curve(epoch, progress, **self._curve_options)
         except TypeError as error:
             raise ValueError(f"momentum schedule options {self._curve_options}: {error}") from error
 
@@ -69,15 +74,63 @@ class MomentumEncoder(BaseModule):
         tokens, _ = self.encoder.embed(images)
         return self.encoder.run_blocks(tokens)[-1][:, self.encoder.num_prefix :]
 
-    @torch.no_grad()
-    def copy_from(self, student: nn.Module) -> None:
-        """Take over the student's weights as they are."""
-        self.encoder.load_state_dict(student.state_dict())
+    def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Each of the teacher's modules with the student's in the algorithm."""
+        yield self.encoder, model.backbone
+
+    def copy_from(self, model: nn.Module) -> None:
+        """Take over the weights of the algorithm's student as they are."""
+        for mine, theirs in self.pairs(model):
+            mine.load_state_dict(theirs.state_dict())
 
     @torch.no_grad()
-    def update(self, student: nn.Module, momentum: float) -> None:
-        """teacher <- momentum * teacher + (1 - momentum) * student, for every weight."""
-        for mine, theirs in zip(self.encoder.parameters(), student.parameters(), strict=True):
-            mine.lerp_(theirs.detach().to(mine.dtype), 1.0 - momentum)
-        for mine, theirs in zip(self.encoder.buffers(), student.buffers(), strict=True):
-            mine.copy_(theirs)
+    def update(self, model: nn.Module, momentum: float) -> None:
+        """teacher <- momentum * teacher + (1 - momentum) * student, for every weight.
+
+        Args:
+            model: the algorithm, whose student is followed.
+            momentum: 0 to 1.
+        """
+        for teacher, student in self.pairs(model):
+            for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
+                mine.lerp_(theirs.detach().to(mine.dtype), 1.0 - momentum)
+            for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
+                mine.copy_(theirs)
+
+
+@MODELS.register_module()
+class MomentumProjector(MomentumEncoder):
+    """A momentum encoder with its pooling and projector: ExtreMA's keys.
+
+    Args:
+        backbone: the student's encoder, with out_type 'cls'.
+        neck: the student's projector.
+        schedule: as of MomentumEncoder.
+    """
+
+    def __init__(
+        self, backbone: PlainViT, neck: nn.Module, schedule: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(backbone, schedule)
+        self.projector = _frozen_copy(neck)
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) -> (B, D): projected class token of the whole image."""
+        return self.projector(self.encoder.encode(images)[-1])
+
+    def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
+        """Encoder with class attention, and projector."""
+        yield from super().pairs(model)
+        yield self.projector, model.neck
+
+
+def _frozen_copy(module: Any) -> Any:
+    """An fp32 copy without gradient, drop path and weights to load."""
+    copied = copy.deepcopy(module).float().requires_grad_(False)
+    copied.init_cfg = None
+    for part in copied.modules():
+        if hasattr(part, "drop_prob"):
+            part.drop_prob = 0.0
+    return copied

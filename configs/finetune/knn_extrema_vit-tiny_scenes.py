@@ -1,0 +1,9 @@
+"""kNN with ExtreMA's small ViT on drawn scenes, eight classes: the teacher's class token.
+
+Run:
+    python tools/test.py configs/finetune/knn_extrema_vit-tiny_scenes.py --pretrained CHECKPOINT
+"""
+
+_base_ = ["./knn_vit-tiny_scenes.py", "../_base_/models/extrema_encoder.py"]
+
+model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.pooled_encoder}})
