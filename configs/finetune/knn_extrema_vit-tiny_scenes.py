@@ -1,5 +1,6 @@
-"""kNN with ExtreMA's small ViT on drawn scenes, eight classes: the teacher's class token.
+"""kNN with ExtreMA's small ViT on drawn scenes: the momentum encoder's class token.
 
+For trying things out. Not from the paper.
 Run:
     python tools/test.py configs/finetune/knn_extrema_vit-tiny_scenes.py --pretrained CHECKPOINT
 """
