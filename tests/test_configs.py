@@ -33,6 +33,8 @@ LEAVES = sorted(
 TRAINED = [name for name in LEAVES if "knn_" not in name and "ms-flip" not in name]
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 STEM = "backbone.patch_embed.proj.weight"
+IMAGENET_NORM = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+PIXEL_NORMS = {False: ([127.5] * 3, [127.5] * 3), True: IMAGENET_NORM}
 LOOP_KEYS = ("train_cfg", "val_cfg", "test_cfg")
 TINY_ARCH = dict(embed_dims=96, num_layers=4, num_heads=3)
 # The scopes that need mmcv's compiled ops, and what has to be there for them.
@@ -68,6 +70,11 @@ def datasets(cfg: Config) -> list[Any]:
     loaders.append((cfg.get("test_cfg") or {}).get("bank_dataloader"))
     found = [loader.dataset for loader in loaders if loader]
     return [dataset.get("dataset", dataset) for dataset in found]
+
+
+def pooled_by_extrema(name: str) -> bool:
+    """Whether a leaf reads the class token of ExtreMA's momentum encoder."""
+    return "extrema" in name and ("linear" in name or "knn" in name)
 
 
 @pytest.fixture
@@ -119,14 +126,47 @@ def test_what_all_share(name):
     cfg = config(name)
     assert cfg.custom_imports.imports == ["maskssl"]
     preprocessor = inner_model(cfg).data_preprocessor
-    assert preprocessor.mean == preprocessor.std == [127.5] * 3
+    # normalisation follows the weights in every scope
+    assert (preprocessor.mean, preprocessor.std) == PIXEL_NORMS["extrema" in name]
     assert preprocessor.get("to_rgb") or preprocessor.get("bgr_to_rgb")
     for dataset in datasets(cfg):
         assert dataset.pipeline[0].type == "LoadImage"
     if "pretrain/" not in name:
         # nothing trains or tests from random weights without being told to
         init = inner_model(cfg).backbone.init_cfg
-        assert (init.type, init.checkpoint, init.branch) == ("Pretrained", None, "student")
+        branch = "teacher" if pooled_by_extrema(name) else "student"
+        assert (init.type, init.checkpoint, init.branch) == ("Pretrained", None, branch)
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_the_cls_token_follows_the_method(name):
+    backbone = inner_model(config(name)).backbone
+    extrema = "extrema" in name
+    assert backbone.with_cls_token is not extrema
+    assert backbone.pos_embed_layout == ("mae" if extrema else "bootmae")
+    pooled = extrema and ("pretrain/" in name or pooled_by_extrema(name))
+    assert bool(backbone.get("class_attention")) is pooled
+    if "linear" in name:
+        assert backbone.final_norm is False
+    if name.startswith(("seg/", "det/")):
+        assert not backbone.get("pos_embed_trainable") or "released" in name
+        assert backbone.get("layer_scale_init") is None or "released" in name
+
+
+@pytest.mark.parametrize("stage", ["seg/upernet", "det/mask-rcnn", "finetune/finetune"])
+def test_extrema_differs_from_bootmae_by_its_encoder_alone(stage):
+    leaves = [name for name in LEAVES if name.startswith(f"{stage}_extrema_vit-tiny")]
+    assert leaves
+    for name in leaves:
+        ours, theirs = config(name), config(name.replace("_extrema", ""))
+        changed = {key for key in (set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)}
+        added = {"pixel_norm", "patch_encoder", "finetuned_encoder", "pooled_encoder"}
+        assert changed - added == {"model"}
+        model, other = ours.model, theirs.model
+        assert {key for key in model if model[key] != other[key]} == {
+            "data_preprocessor",
+            "backbone",
+        }
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -191,12 +231,22 @@ def test_every_type_is_known(name):
 
 
 @pytest.mark.parametrize("name", [name for name in LEAVES if "pretrain/" in name])
-def test_block_mask_fits_the_images(name):
+def test_crops_and_masks_fit_the_images(name):
     cfg = config(name)
     steps = {step.type: step for step in datasets(cfg)[0].pipeline}
     backbone = cfg.model.backbone
     assert steps["RandomResizedCrop"].scale == backbone.img_size
-    assert steps["BlockMask"].grid == (backbone.img_size // backbone.patch_size,) * 2
+    if "bootmae" in name:
+        assert steps["BlockMask"].grid == (backbone.img_size // backbone.patch_size,) * 2
+        return
+    assert steps["RandomResizedCrop"].interpolation == "bilinear"
+    # the crop is shared: it stands before the views part
+    order = [step.type for step in datasets(cfg)[0].pipeline]
+    if "no-colour" in name:
+        assert "MultiView" not in order
+    else:
+        assert order.index("RandomFlip") < order.index("MultiView") == len(order) - 2
+        assert steps["MultiView"].num_views == 2
 
 
 @pytest.mark.parametrize("name", [n for n in LEAVES if n.startswith(("seg/", "det/"))])
