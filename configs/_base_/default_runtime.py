@@ -6,8 +6,11 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", interval=1, max_keep_ckpts=3),
+    checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
+    unreadable=dict(type="UnreadableImagesHook", max_share=0.01),
+    finite=dict(type="FiniteStepHook", max_in_a_row=10),
+    preemption=dict(type="PreemptionHook"),
 )
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
@@ -18,8 +21,9 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
     dist_cfg=dict(backend="nccl"),
 )
-# Ranks draw different masks and augmentations; DDP hands rank 0's weights to all.
-randomness = dict(seed=0, diff_rank_seed=True)
+# One seed on all ranks: they share the images out by it. A sample's draws depend on (seed,
+# epoch, image), a step's on (seed, step, rank).
+randomness = dict(seed=0)
 
 load_from = None
 resume = False

@@ -1,4 +1,4 @@
-"""kNN with ExtreMA's small ViT on CIFAR-10: the momentum encoder's class token.
+"""kNN with ExtreMA's small ViT on CIFAR-10: the mean of the student's patch tokens.
 
 For trying things out. Not from the paper.
 Run:
@@ -7,4 +7,4 @@ Run:
 
 _base_ = ["./knn_vit-tiny_cifar10.py", "../_base_/models/extrema_encoder.py"]
 
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.pooled_encoder}})
+model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.patch_encoder}})

@@ -4,6 +4,8 @@ Both views share one crop and flip; the colours of each are then drawn on their 
 student gets the first view, the teacher the second.
 """
 
+_base_ = ["./view_colours.py"]
+
 shared_crop = [
     dict(type="LoadImage"),
     dict(
@@ -15,26 +17,9 @@ shared_crop = [
     ),
     dict(type="RandomFlip", prob=0.5),
 ]
-colours = [
-    dict(
-        type="RandomApply",
-        prob=0.8,
-        transforms=[
-            dict(
-                type="ColorJitter",
-                brightness=0.4,
-                contrast=0.4,
-                saturation=0.2,
-                hue=0.1,
-                backend="pillow",
-            )
-        ],
-    ),
-    dict(type="RandomGrayscale", prob=0.2, keep_channels=True),
-]
 train_pipeline = [
     *shared_crop,
-    dict(type="MultiView", num_views=2, transforms=[colours]),
+    dict(type="MultiView", num_views=2, transforms=[{{_base_.colours}}]),
     dict(type="PackInputs"),
 ]
 # without colours both views are the same image: one is enough

@@ -7,5 +7,7 @@ model = dict(
         arch=dict(_delete_=True, embed_dims=96, num_layers=4, num_heads=3), drop_path_rate=0.0
     ),
     neck=dict(hidden_channels=256, out_channels=64),
-    head=dict(predictor=dict(hidden_channels=256)),
+    # In some thousand small steps BYOL's loss falls to almost nothing while features get no
+    # better; to find the own key among those of the batch goes on teaching.
+    head=dict(predictor=dict(hidden_channels=256), loss="infonce", temperature=0.1),
 )
