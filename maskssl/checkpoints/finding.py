@@ -1,0 +1,149 @@
+"""Find the checkpoint to go on from: the newest that is whole."""
+
+import hashlib
+import re
+import zipfile
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from .reading import CheckpointError, read_checkpoint
+from .writing import WARNING, read_sidecar, sidecar_of
+
+# what training goes on from; best_*.pth and published files lack the optimizer
+_NAME = re.compile(r"(?P<unit>epoch|iter)_(?P<number>\d+)\.pth")
+_CHUNK = 1 << 22  # bytes
+
+
+def newest_valid(folder: str | Path) -> Path | None:
+    """The whole checkpoint with the most iterations done, mid-epoch ones included.
+
+    Progress is taken from sidecars and names; a file is opened for it only where epoch_N
+    without a sidecar must be compared with other names.
+
+    Args:
+        folder: a work dir; it need not exist.
+
+    Returns:
+        None when there is no whole one. Each newer file passed over is logged with the
+        reason.
+    """
+    for path in _newest_first(training_checkpoints(folder)):
+        reason = check_checkpoint(path)
+        if reason is None:
+            return path
+        _pass_over(path, reason)
+    return None
+
+
+def is_valid(path: str | Path) -> bool:
+    """Whether a checkpoint is whole."""
+    return check_checkpoint(path) is None
+
+
+def check_checkpoint(path: str | Path) -> str | None:
+    """Why a checkpoint is not whole; None if it is.
+
+    The checksum decides. A file without one is read completely, the archive's own CRC-32
+    included, which torch.load does not compare.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return f"there is no file {path}"
+    facts = read_sidecar(path)
+    try:
+        if facts is None:
+            return _reading_fails(path)
+        size = path.stat().st_size
+        if size != facts.bytes:
+            return f"it has {size} bytes and {sidecar_of(path).name} says {facts.bytes}"
+        if _sha256(path) != facts.sha256:
+            return (
+                f"its SHA-256 is not that in {sidecar_of(path).name}: it is damaged, or another "
+                "program has replaced it (if so, remove the .sha256 file)"
+            )
+    except OSError as error:
+        return f"it cannot be read: {error}"
+    return None
+
+
+def training_checkpoints(folder: str | Path) -> list[Path]:
+    """Files that training can go on from, whole or not: epoch_N, iter_N, or said by a sidecar."""
+    found = []
+    for path in sorted(Path(folder).glob("*.pth")):
+        if not path.is_file():
+            continue
+        facts = None if _NAME.fullmatch(path.name) else read_sidecar(path)
+        if _NAME.fullmatch(path.name) or (facts and facts.resumable and facts.iter is not None):
+            found.append(path)
+    return found
+
+
+def checkpoints_ahead(folder: str | Path, epoch: int, iteration: int) -> list[Path]:
+    """Training checkpoints of a folder that have seen more than these epochs or iterations."""
+    ahead = []
+    for path in training_checkpoints(folder):
+        done = _iterations_done(path)
+        further = _number(path) > epoch if done is None else done[0] > iteration
+        if further:
+            ahead.append(path)
+    return ahead
+
+
+def _newest_first(paths: list[Path]) -> list[Path]:
+    names = [_NAME.fullmatch(path.name) for path in paths]
+    if all(name and name["unit"] == "epoch" for name in names):
+        return sorted(paths, key=_number, reverse=True)
+    progress: dict[Path, tuple[int, int]] = {}
+    for path in paths:
+        try:
+            progress[path] = _iterations_done(path) or _meta_iterations(path)
+        except CheckpointError as error:
+            _pass_over(path, str(error))
+    return sorted(progress, key=lambda path: progress[path], reverse=True)
+
+
+def _number(path: Path) -> int:
+    name = _NAME.fullmatch(path.name)
+    return int(name["number"]) if name else 0
+
+
+def _iterations_done(path: Path) -> tuple[int, int] | None:
+    """(iterations, epochs finished) as told without opening a file; None where it is not."""
+    facts = read_sidecar(path)
+    if facts is not None and facts.iter is not None:
+        return facts.iter, -1 if facts.epoch is None else facts.epoch
+    name = _NAME.fullmatch(path.name)
+    return (int(name["number"]), -1) if name and name["unit"] == "iter" else None
+
+
+def _meta_iterations(path: Path) -> tuple[int, int]:
+    meta = read_checkpoint(path).get("meta") or {}
+    if not isinstance(meta.get("iter"), int):
+        raise CheckpointError("its meta does not say how many iterations were done")
+    return meta["iter"], int(meta.get("epoch", -1))
+
+
+def _reading_fails(path: Path) -> str | None:
+    try:
+        if zipfile.is_zipfile(path):  # torch's format since 1.6
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged is not None:
+                return f"its record {damaged} is damaged"
+        read_checkpoint(path)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def _sha256(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _pass_over(path: Path, reason: str) -> None:
+    print_log(f"checkpoint {path} is passed over: {reason}", "current", WARNING)

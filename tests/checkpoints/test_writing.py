@@ -1,0 +1,237 @@
+"""Checkpoints are whole or absent, whenever the process dies and however full the disk is."""
+
+import errno
+import hashlib
+import io
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskssl.checkpoints import writing
+from maskssl.checkpoints.finding import check_checkpoint, newest_valid
+from maskssl.checkpoints.writing import (
+    DiskFullError,
+    Sidecar,
+    read_sidecar,
+    remove_checkpoint,
+    write_checkpoint,
+    write_text,
+)
+from tests.killing import killed_after
+
+
+def content(step: int, size: int = 1000) -> dict:
+    meta = dict(iter=10 * step, epoch=step)
+    return dict(meta=meta, state_dict=dict(w=torch.full((size,), float(step))), optimizer={})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def step_of(path: Path | None) -> int:
+    return torch.load(path, weights_only=True)["meta"]["epoch"]
+
+
+def test_a_checkpoint_and_its_checksum(tmp_path):
+    path = tmp_path / "new" / "epoch_3.pth"
+    write_checkpoint(content(3), path)
+    assert names(path.parent) == ["epoch_3.pth", "epoch_3.pth.sha256"]
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_sidecar(path) == Sidecar(digest, path.stat().st_size, 30, 3, resumable=True)
+    torch.testing.assert_close(torch.load(path)["state_dict"]["w"], torch.full((1000,), 3.0))
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="no sha256sum")
+def test_the_checksum_is_of_the_usual_format(tmp_path):
+    path = tmp_path / "epoch_3.pth"
+    write_checkpoint(content(3), path)
+    check = ["sha256sum", "--strict", "--check", "epoch_3.pth.sha256"]
+    assert subprocess.run(check, cwd=tmp_path, capture_output=True).returncode == 0
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert subprocess.run(check, cwd=tmp_path, capture_output=True).returncode == 1
+
+
+def test_weights_alone_are_nothing_to_resume_from(tmp_path):
+    write_checkpoint(dict(state_dict={}), tmp_path / "weights.pth")
+    facts = read_sidecar(tmp_path / "weights.pth")
+    assert (facts.iter, facts.epoch, facts.resumable) == (None, None, False)
+
+
+@pytest.mark.parametrize("name", ["epoch_2.pth", "epoch_1.pth"], ids=["new", "same name"])
+def test_killed_at_any_moment_of_a_save(name, tmp_path):
+    """SIGKILL before every single line of the writer: the file before, or the new one."""
+    found = []
+    for lines in range(1000):
+        folder = tmp_path / str(lines)
+        write_checkpoint(content(1), folder / "epoch_1.pth")
+        killed = killed_after(
+            lines, lambda to=folder / name: write_checkpoint(content(2), to), [writing]
+        )
+        for path in folder.glob("*.pth"):
+            assert check_checkpoint(path) is None, f"after {lines} lines"
+        found.append(step_of(newest_valid(folder)))
+        write_checkpoint(content(3), folder / "epoch_3.pth")
+        wanted = {"epoch_1.pth", name, "epoch_3.pth"} & {p.name for p in folder.glob("*.pth")}
+        others = set(names(folder)) - wanted - {f"{known}.sha256" for known in wanted}
+        assert not others, "the next save removes what the killed one left"
+        if not killed:
+            break
+    assert not killed
+    assert lines > 60
+    assert found == sorted(found)
+    assert set(found) == {1, 2}
+
+
+def test_killed_at_random_while_a_slow_disk_writes(tmp_path, monkeypatch):
+    draws = random.Random(0)
+    monkeypatch.setattr(writing, "_write_synced", slowed(writing._write_synced))
+    monkeypatch.setattr(writing._Sink, "write", slowed(writing._Sink.write))
+    saved = 0
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            try:
+                for step in range(saved + 1, 1000):
+                    write_checkpoint(content(step, size=300_000), tmp_path / f"epoch_{step}.pth")
+            finally:
+                os._exit(1)
+        time.sleep(draws.uniform(0.1, 0.3))
+        os.kill(child, signal.SIGKILL)
+        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        files = list(tmp_path.glob("*.pth"))
+        assert [path for path in files if check_checkpoint(path)] == []
+        assert step_of(newest_valid(tmp_path)) == len(files) > saved
+        saved = len(files)
+
+
+def slowed(function):
+    def slow(*args):
+        time.sleep(0.002)
+        return function(*args)
+
+    return slow
+
+
+def test_content_that_cannot_be_saved_leaves_nothing(tmp_path):
+    with pytest.raises(AttributeError, match="local object"):
+        write_checkpoint(dict(meta=lambda: 0), tmp_path / "epoch_1.pth")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])  # told when synced; told to torch's writer
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_costs_no_older_checkpoint(size, tmp_path, monkeypatch):
+    path = tmp_path / "epoch_1.pth"
+    write_checkpoint(content(1), path)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    full = tmp_path / "hidden"
+    full.symlink_to("/dev/full")
+    monkeypatch.setattr(writing, "_hidden", lambda _: full)
+    with pytest.raises(DiskFullError, match="the disk is full") as raised:
+        write_checkpoint(content(2, size), path)
+    monkeypatch.undo()
+    write_checkpoint(content(2, size), tmp_path / "elsewhere" / "epoch_1.pth")
+    needed = (tmp_path / "elsewhere" / "epoch_1.pth").stat().st_size
+    assert f"{path} was not saved" in str(raised.value)
+    assert f"{needed} bytes are needed" in str(raised.value)
+    shutil.rmtree(tmp_path / "elsewhere")
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
+@pytest.mark.parametrize("room", [0, 100, 4500])  # bytes
+def test_a_full_disk_that_torch_gives_another_name(room, tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + memoryview(data).nbytes > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return super().write(data)
+
+    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    with pytest.raises(DiskFullError, match="the disk is full"):
+        write_checkpoint(content(2), tmp_path / "epoch_1.pth")
+
+
+@pytest.mark.parametrize("call", [1, 2])  # the checkpoint's own sync; its sidecar's
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        (errno.ENOSPC, DiskFullError, r"disk is full: \d+ bytes are needed and \d+ are free"),
+        (errno.EDQUOT, DiskFullError, "quota is used up: .*max_keep_ckpts.*out_dir"),
+        (errno.EIO, OSError, "Input/output error"),
+    ],
+)
+def test_a_failing_sync_changes_nothing(code, error, words, call, tmp_path, monkeypatch):
+    write_checkpoint(content(1), tmp_path / "epoch_1.pth")
+    calls = []
+
+    def fail(_):
+        calls.append(1)
+        if len(calls) == call:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(error, match=words):
+        write_checkpoint(content(2), tmp_path / "epoch_1.pth")
+    assert len(calls) == call
+    assert names(tmp_path) == ["epoch_1.pth", "epoch_1.pth.sha256"]
+    assert check_checkpoint(tmp_path / "epoch_1.pth") is None
+    assert step_of(tmp_path / "epoch_1.pth") == 1
+
+
+def test_a_text_is_replaced_whole(tmp_path, monkeypatch):
+    pointer = tmp_path / "last_checkpoint"
+    write_text("epoch_1.pth", pointer)
+    found = []
+    for lines in range(200):
+        write_text("epoch_1.pth", pointer)
+        killed = killed_after(lines, lambda: write_text("epoch_2.pth", pointer), [writing])
+        found.append(pointer.read_text())
+        if not killed:
+            break
+    assert set(found) == {"epoch_1.pth", "epoch_2.pth"}
+    assert names(tmp_path) == ["last_checkpoint"]
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(DiskFullError, match="last_checkpoint was not saved"):
+        write_text("epoch_3.pth", pointer)
+    assert pointer.read_text() == "epoch_2.pth"
+    assert names(tmp_path) == ["last_checkpoint"]
+
+
+def no_space(_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_only_what_the_dead_left_is_removed(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host = socket.gethostname().replace(".", "-")
+    gone = [f".epoch_1.pth.{host}.{dead.pid}", f".epoch_1.pth.{host}.{os.getpid()}", ".a.b.pth.x.7"]
+    kept = [f".epoch_1.pth.{host}.{os.getppid()}", ".epoch_1.pth.elsewhere.7"]
+    for name in gone + kept:
+        (tmp_path / f"{name}.maskssl-part").touch()
+    hour_ago = time.time() - 3601
+    os.utime(tmp_path / ".a.b.pth.x.7.maskssl-part", (hour_ago, hour_ago))
+    others = [".epoch_1.pth", ".maskssl-part", "epoch_1.pth.tmp", ".x.maskssl-part"]
+    for name in others:
+        (tmp_path / name).touch()
+    write_checkpoint(content(2), tmp_path / "epoch_2.pth")
+    expected = [f"{name}.maskssl-part" for name in kept] + others
+    assert names(tmp_path) == sorted([*expected, "epoch_2.pth", "epoch_2.pth.sha256"])
+
+
+def test_a_checkpoint_is_removed_with_its_checksum(tmp_path):
+    write_checkpoint(content(1), tmp_path / "epoch_1.pth")
+    write_checkpoint(content(1), tmp_path / "epoch_10.pth")
+    (tmp_path / "folder").mkdir()
+    for name in ("epoch_1.pth", "folder", "nothing"):
+        remove_checkpoint(tmp_path / name)
+    assert names(tmp_path) == ["epoch_10.pth", "epoch_10.pth.sha256"]

@@ -1,0 +1,506 @@
+"""Saving in real runs: nothing old goes before the new is safe, whatever happens meanwhile."""
+
+import errno
+import itertools
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import mmengine.runner.runner
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from maskssl.checkpoints import writing
+from maskssl.checkpoints.finding import check_checkpoint, newest_valid
+from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
+from maskssl.engine import checkpoint_hook, whole_files
+from tests.killing import killed_after
+
+BATCHES = 4
+_runs = itertools.count()
+
+
+class Line(BaseModel):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, inputs, mode="loss"):
+        found = self.layer(inputs)
+        return dict(loss=found.square().mean()) if mode == "loss" else [found]
+
+
+class Scores(BaseMetric):
+    """Hands out the given scores, one at each evaluation."""
+
+    def __init__(self, *scores: dict) -> None:
+        super().__init__()
+        self.scores = iter(scores)
+
+    def process(self, data_batch, data_samples) -> None:
+        self.results.append(0)
+
+    def compute_metrics(self, results) -> dict:
+        return next(self.scores)
+
+
+class At(Hook):
+    """Calls a function after an iteration, behind all other hooks."""
+
+    priority = "LOWEST"
+
+    def __init__(self, done: int, call) -> None:
+        self.done = done
+        self.call = call
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if runner.iter + 1 == self.done:
+            self.call(runner)
+
+
+class Recorder(Hook):
+    """What lies in the folder after every epoch or iteration, and what the hub says of it."""
+
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+        self.ids: list[list[int]] = []
+
+    def after_train_epoch(self, runner) -> None:
+        self.seen.append(checkpoints(runner.work_dir))
+        self.ids.append(runner.message_hub.get_info("keep_ckpt_ids"))
+
+
+@pytest.fixture(autouse=True)
+def scopes():
+    before = dict(DefaultScope._instance_dict)
+    yield
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(before)
+
+
+def build(folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None, **options):
+    batches = iterations or BATCHES
+    data = TensorDataset(torch.linspace(-1, 1, 4 * batches).reshape(-1, 2))
+    model = Line()
+    train_cfg = dict(by_epoch=iterations is None)
+    train_cfg |= dict(max_iters=iterations) if iterations else dict(max_epochs=epochs)
+    testing = dict(
+        val_dataloader=DataLoader(data, batch_size=8),
+        val_cfg={},
+        val_evaluator=Evaluator(Scores(*scores or ())),
+    )
+    saving = dict(type="SafeCheckpointHook", interval=1) | options
+    return Runner(
+        model,
+        work_dir=str(folder),
+        train_dataloader=DataLoader(data, batch_size=2),
+        train_cfg=train_cfg,
+        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.1)),
+        param_scheduler=dict(type="LinearLR", by_epoch=False, end=10),
+        default_hooks=dict(checkpoint=saving),
+        default_scope="mmpretrain",
+        custom_hooks=list(hooks),
+        experiment_name=f"{Path(folder).name}-{next(_runs)}",
+        log_level="WARNING",
+        load_from=None if resume is None else str(resume),
+        resume=resume is not None,
+        **(testing if scores else {}),
+    )
+
+
+def hook_of(runner) -> checkpoint_hook.SafeCheckpointHook:
+    return next(h for h in runner.hooks if isinstance(h, checkpoint_hook.SafeCheckpointHook))
+
+
+def checkpoints(folder) -> list[str]:
+    return sorted(path.name for path in Path(folder).glob("*.pth"))
+
+
+def assert_tidy(folder) -> None:
+    """All files whole, with their checksums; nothing else; the pointer names one of them."""
+    for path in folder.glob("*.pth"):
+        assert check_checkpoint(path) is None
+    sidecars = sorted(path.name for path in folder.glob("*.sha256"))
+    assert sidecars == [f"{name}.sha256" for name in checkpoints(folder)]
+    assert list(folder.glob(".*part")) == []
+    assert check_checkpoint((folder / "last_checkpoint").read_text()) is None
+
+
+@pytest.fixture
+def warned(caplog):
+    """Warnings and errors of a runner."""
+
+    def texts(runner, level=logging.WARNING):
+        return [
+            record.getMessage()
+            for record in caplog.records
+            if record.levelno == level and record.filename == "checkpoint_hook.py"
+        ]
+
+    add = MMLogger.callHandlers  # loggers of runners do not propagate
+
+    def call(self, record):
+        caplog.records.append(record)
+        add(self, record)
+
+    MMLogger.callHandlers = call
+    yield texts
+    MMLogger.callHandlers = add
+
+
+def fill_disk(monkeypatch, which) -> None:
+    """Files whose final name satisfies ``which`` meet a full disk when synced."""
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+        if name.endswith("-part") and which(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def test_a_whole_training_checkpoint(tmp_path):
+    """With optimizer, schedulers and message hub: readable with a checksum and without."""
+    runner = build(tmp_path, epochs=2, max_keep_ckpts=2)
+    runner.train()
+    path = tmp_path / "epoch_2.pth"
+    facts = read_sidecar(path)
+    assert (facts.iter, facts.epoch, facts.resumable) == (8, 2, True)
+    sidecar_of(path).unlink()
+    assert check_checkpoint(path) is None
+    content = read_checkpoint(path)
+    assert content.keys() >= {"meta", "state_dict", "message_hub", "optimizer", "param_schedulers"}
+    assert "train/loss" in content["message_hub"]["log_scalars"]
+    assert content["message_hub"]["runtime_info"]["keep_ckpt_ids"] == [1, 2]
+    assert newest_valid(tmp_path) == path
+    assert (tmp_path / "last_checkpoint").read_text() == str(path)
+
+
+def test_the_count_and_the_milestones(tmp_path):
+    seen = Recorder()
+    build(tmp_path, epochs=7, hooks=[seen], max_keep_ckpts=2, keep_every=3).train()
+    epochs = [[int(name[6:-4]) for name in names] for names in seen.seen]
+    assert epochs == [[1], [1, 2], [2, 3], [3, 4], [3, 4, 5], [3, 5, 6], [3, 6, 7]]
+    assert seen.ids == [[1], [1, 2], [2, 3], [3, 4], [4, 5], [5, 6], [6, 7]]
+    assert_tidy(tmp_path)
+
+
+def test_the_count_by_iterations(tmp_path):
+    options = dict(by_epoch=False, interval=2, max_keep_ckpts=2, keep_every=8)
+    build(tmp_path, iterations=14, **options).train()
+    assert checkpoints(tmp_path) == ["iter_12.pth", "iter_14.pth", "iter_8.pth"]
+    assert read_sidecar(tmp_path / "iter_12.pth").iter == 12
+    assert_tidy(tmp_path)
+
+
+def test_without_a_count_all_stay(tmp_path):
+    build(tmp_path, epochs=3).train()
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
+
+
+def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
+    events = []
+
+    def write(content, path):
+        writing.write_checkpoint(content, path)
+        events.append(f"wrote {Path(path).name}")
+
+    def point(text, path):
+        writing.write_text(text, path)
+        events.append(f"points to {Path(text).name}")
+
+    def remove(path):
+        remove_checkpoint(path)
+        events.append(f"removed {Path(path).name}")
+
+    monkeypatch.setattr(whole_files, "write_checkpoint", write)
+    monkeypatch.setattr(checkpoint_hook, "write_text", point)
+    monkeypatch.setattr(checkpoint_hook, "remove_checkpoint", remove)
+    scores = [dict(acc=1.0), dict(acc=2.0)]
+    build(tmp_path, epochs=2, scores=scores, max_keep_ckpts=1, save_best="acc").train()
+    assert events == [
+        *["wrote epoch_1.pth", "points to epoch_1.pth"],
+        *["wrote best_acc_epoch_1.pth", "wrote epoch_1.pth", "points to epoch_1.pth"],
+        *["wrote epoch_2.pth", "points to epoch_2.pth", "removed epoch_1.pth"],
+        *["wrote best_acc_epoch_2.pth", "wrote epoch_2.pth", "points to epoch_2.pth"],
+        "removed best_acc_epoch_1.pth",
+    ]
+    assert mmengine.runner.runner.save_checkpoint.__module__ == "mmengine.runner.checkpoint"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run never stopped: four epochs, two kept, the first a milestone."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    build(folder, max_keep_ckpts=2, keep_every=3).train()
+    return folder
+
+
+def assert_ends_like(folder, whole) -> None:
+    assert checkpoints(folder) == checkpoints(whole)
+    ours, theirs = (read_checkpoint(path / "epoch_4.pth") for path in (folder, whole))
+    for key in ("state_dict", "optimizer", "param_schedulers"):
+        assert str(ours[key]) == str(theirs[key])
+    ids = [c["message_hub"]["runtime_info"]["keep_ckpt_ids"] for c in (ours, theirs)]
+    assert ids[0] == ids[1] == [2, 3, 4]
+    assert_tidy(folder)
+
+
+def test_killed_at_any_moment_of_the_hook(whole, tmp_path):
+    """SIGKILL before every second line of the hook; the resumed run ends like the whole one."""
+    build(tmp_path / "first", epochs=2, max_keep_ckpts=2, keep_every=3).train()
+
+    def third_epoch(folder, epochs):
+        resume = newest_valid(folder)
+        build(folder, epochs, max_keep_ckpts=2, keep_every=3, resume=resume).train()
+
+    resumed_from, seen = [], set()
+    for lines in range(0, 500, 2):
+        folder = tmp_path / str(lines)
+        shutil.copytree(tmp_path / "first", folder)
+        pointer = folder / "last_checkpoint"
+        pointer.write_text(str(folder / "epoch_2.pth"))
+        killed = killed_after(lines, lambda to=folder: third_epoch(to, 3), [checkpoint_hook])
+        assert check_checkpoint(pointer.read_text()) is None
+        assert {"epoch_2.pth"} <= set(checkpoints(folder))
+        resumed_from.append(newest_valid(folder).name)
+        state = (Path(pointer.read_text()).name, *sorted(p.name for p in folder.glob("*.pth*")))
+        if state not in seen:  # a run resumed from the same files ends in the same way
+            third_epoch(folder, 4)
+            assert_ends_like(folder, whole)
+        seen.add(state)
+        if not killed:
+            break
+    assert not killed
+    assert lines > 50
+    assert resumed_from == sorted(resumed_from)
+    assert {"epoch_2.pth", "epoch_3.pth"} == set(resumed_from)
+    assert len(seen) == 4  # as before; written; pointed to; the old one removed
+
+
+def test_a_full_disk_stops_the_save_and_not_the_run(tmp_path, monkeypatch, warned):
+    seen = Recorder()
+    runner = build(tmp_path, epochs=5, hooks=[seen], max_keep_ckpts=2)
+    fill_disk(monkeypatch, lambda name: "epoch_3" in name or "epoch_4" in name)
+    runner.train()
+    two = ["epoch_1.pth", "epoch_2.pth"]
+    assert seen.seen == [["epoch_1.pth"], two, two, two, ["epoch_2.pth", "epoch_5.pth"]]
+    assert seen.ids == [[1], [1, 2], [1, 2], [1, 2], [2, 5]]
+    texts = [text for text in warned(runner) if "was not saved" in text]
+    assert len(texts) == 2
+    assert "epoch_3.pth was not saved, the disk is full" in texts[0]
+    assert f"it resumes from {tmp_path / 'epoch_2.pth'}" in texts[1]
+    assert warned(runner, logging.ERROR) == []
+    assert_tidy(tmp_path)
+
+
+def test_the_last_save_does_not_fail_in_silence(tmp_path, monkeypatch, warned):
+    runner = build(tmp_path, epochs=2)
+    fill_disk(monkeypatch, lambda name: "epoch_2" in name)
+    runner.train()
+    [text] = warned(runner, logging.ERROR)
+    assert "its last state is not saved" in text
+    assert f"resume from {tmp_path / 'epoch_1.pth'}" in text
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_1.pth")
+    hub = runner.message_hub
+    assert hub.get_info("last_ckpt") == str(tmp_path / "epoch_1.pth")
+    assert_tidy(tmp_path)
+
+
+def test_without_space_for_the_pointer_nothing_is_removed(tmp_path, monkeypatch, warned):
+    seen = Recorder()
+    runner = build(tmp_path, epochs=3, hooks=[seen], max_keep_ckpts=1)
+    saves = []
+
+    def which(name):
+        saves.append(name)
+        return "last_checkpoint" in name and any("epoch_2" in save for save in saves[-3:])
+
+    fill_disk(monkeypatch, which)
+    runner.train()
+    assert seen.seen == [["epoch_1.pth"], ["epoch_1.pth", "epoch_2.pth"], ["epoch_3.pth"]]
+    assert "last_checkpoint was not saved" in warned(runner)[0]
+    assert_tidy(tmp_path)
+
+
+def test_the_best_is_kept(tmp_path):
+    scores = [dict(acc=value) for value in (1.0, 3.0, 2.0)]
+    runner = build(tmp_path, epochs=3, scores=scores, max_keep_ckpts=1, save_best="auto")
+    runner.train()
+    assert checkpoints(tmp_path) == ["best_acc_epoch_2.pth", "epoch_3.pth"]
+    best = read_checkpoint(tmp_path / "best_acc_epoch_2.pth")
+    assert best["meta"]["epoch"] == 2
+    assert "optimizer" not in best
+    said = read_checkpoint(tmp_path / "epoch_3.pth")["message_hub"]["runtime_info"]
+    assert said["best_score"] == best["message_hub"]["runtime_info"]["best_score"] == 3.0
+    assert said["best_ckpt"] == str(tmp_path / "best_acc_epoch_2.pth")
+    assert_tidy(tmp_path)
+
+
+def test_the_best_of_several_metrics(tmp_path):
+    scores = [dict(acc=1.0, loss=1.0), dict(acc=2.0, loss=2.0), dict(acc=0.0, loss=0.5)]
+    options = dict(max_keep_ckpts=1, save_best=["acc", "loss"])
+    build(tmp_path, epochs=3, scores=scores, **options).train()
+    best = ["best_acc_epoch_2.pth", "best_loss_epoch_3.pth"]
+    assert checkpoints(tmp_path) == [*best, "epoch_3.pth"]
+    resume = tmp_path / "epoch_3.pth"
+    build(tmp_path, 4, scores=[dict(acc=3.0, loss=0.6)], resume=resume, **options).train()
+    best = ["best_acc_epoch_4.pth", "best_loss_epoch_3.pth"]
+    assert checkpoints(tmp_path) == [*best, "epoch_4.pth"]
+    assert_tidy(tmp_path)
+
+
+def test_a_full_disk_costs_no_best(tmp_path, monkeypatch, warned):
+    """The former best stays, and its score: what beats it later is saved."""
+    scores = [dict(acc=value) for value in (1.0, 3.0, 2.0)]
+    runner = build(tmp_path, epochs=3, scores=scores, max_keep_ckpts=1, save_best="acc")
+    fill_disk(monkeypatch, lambda name: "best_acc_epoch_2" in name)
+    hub, scored = runner.message_hub, []
+    runner.register_hook(
+        At(9, lambda _: scored.append([hub.get_info("best_score"), hub.get_info("best_ckpt")]))
+    )
+    runner.train()
+    assert "best_acc_epoch_2.pth was not saved" in warned(runner)[0]
+    assert scored == [[1.0, str(tmp_path / "best_acc_epoch_1.pth")]]
+    assert checkpoints(tmp_path) == ["best_acc_epoch_3.pth", "epoch_3.pth"]
+    assert hub.get_info("best_score") == 2.0
+    assert_tidy(tmp_path)
+
+
+def test_published_files_are_written_whole(tmp_path, monkeypatch, warned):
+    keys = ["meta", "state_dict"]
+    build(tmp_path / "run", epochs=1, published_keys=keys).train()
+    [published] = (tmp_path / "run").glob("epoch_1-*.pth")
+    assert read_checkpoint(published).keys() == set(keys)
+    assert_tidy(tmp_path / "run")
+    fill_disk(monkeypatch, lambda name: "epoch_1-" in name)
+    runner = build(tmp_path / "full", epochs=1, published_keys=keys)
+    runner.train()
+    assert checkpoints(tmp_path / "full") == ["epoch_1.pth"]
+    assert "was not saved" in warned(runner)[0]
+
+
+class Preempted(Exception):
+    pass
+
+
+def preempt(runner) -> None:
+    hook_of(runner).save_now(runner)
+    raise Preempted
+
+
+def test_saving_now_in_the_middle_of_an_epoch(tmp_path):
+    """The file is an extra: the count is as without it, and it goes with the next save."""
+    seen = Recorder()
+    options = dict(max_keep_ckpts=2)
+    with pytest.raises(Preempted):
+        build(tmp_path, hooks=[At(10, preempt)], **options).train()
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth", "iter_10.pth"]
+    assert newest_valid(tmp_path) == tmp_path / "iter_10.pth"
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_10.pth")
+    meta = read_checkpoint(tmp_path / "iter_10.pth")["meta"]
+    assert (meta["epoch"], meta["iter"]) == (2, 10)
+
+    # mmengine's loop begins the epoch anew and counts on; the files are what matters here
+    with pytest.raises(Preempted):
+        resume = tmp_path / "iter_10.pth"
+        build(tmp_path, hooks=[At(11, preempt)], resume=resume, **options).train()
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth", "iter_11.pth"]
+    resume = tmp_path / "iter_11.pth"
+    runner = build(tmp_path, hooks=[seen], resume=resume, **options)
+    runner.train()
+    assert seen.seen == [["epoch_2.pth", "epoch_3.pth"], ["epoch_3.pth", "epoch_4.pth"]]
+    assert seen.ids == [[2, 3], [3, 4]]
+    assert "preempt_ckpt" not in runner.message_hub.runtime_info
+    assert_tidy(tmp_path)
+
+
+def test_saving_now_when_it_is_the_turn_anyway(tmp_path):
+    paths = []
+    hooks = [At(done, lambda r: paths.append(hook_of(r).save_now(r))) for done in (4, 5)]
+    options = dict(by_epoch=False, interval=2, max_keep_ckpts=1)
+    build(tmp_path, iterations=5, hooks=hooks, save_last=False, **options).train()
+    assert paths == [str(tmp_path / "iter_4.pth"), str(tmp_path / "iter_5.pth")]
+    assert checkpoints(tmp_path) == ["iter_4.pth", "iter_5.pth"]
+
+
+def test_saving_now_where_the_run_resumed_makes_no_extra_of_it(tmp_path):
+    class AtOnce(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+            if runner.iter == 2:
+                hook_of(runner).save_now(runner, stepped=False)
+
+    options = dict(by_epoch=False, interval=1, max_keep_ckpts=2)
+    build(tmp_path, iterations=2, **options).train()
+    resume = tmp_path / "iter_2.pth"
+    build(tmp_path, iterations=3, hooks=[AtOnce()], resume=resume, **options).train()
+    assert checkpoints(tmp_path) == ["iter_2.pth", "iter_3.pth"]
+
+
+def test_saving_now_between_steps(tmp_path):
+    class Before(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+            if runner.iter == 6:
+                hook_of(runner).save_now(runner, stepped=False)
+
+    build(tmp_path, epochs=2, hooks=[Before()], interval=5, save_last=False).train()
+    assert checkpoints(tmp_path) == ["iter_6.pth"]
+    meta = read_checkpoint(tmp_path / "iter_6.pth")["meta"]
+    assert (meta["epoch"], meta["iter"]) == (1, 6)
+
+
+def test_saving_now_on_a_full_disk(tmp_path, monkeypatch, warned):
+    found = []
+    fill_disk(monkeypatch, lambda name: "iter_6" in name)
+    call = At(6, lambda r: found.append(hook_of(r).save_now(r)))
+    runner = build(tmp_path, epochs=2, hooks=[call])
+    runner.train()
+    assert found == [None]
+    assert "iter_6.pth was not saved" in warned(runner)[0]
+    assert "preempt_ckpt" not in runner.message_hub.runtime_info
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth"]
+
+
+def test_checkpoints_of_another_run_ahead_are_told(tmp_path, warned):
+    build(tmp_path, epochs=2).train()
+    runner = build(tmp_path, epochs=1)
+    runner.train()
+    [text] = warned(runner)
+    assert "starts at epoch 0, iteration 0, and epoch_1.pth, epoch_2.pth" in text
+
+
+@pytest.mark.parametrize(
+    "options", [dict(interval=2, keep_every=3), dict(keep_every=0), dict(interval=2, save_begin=1)]
+)
+def test_milestones_that_are_never_saved_are_refused(options):
+    message = "must be a positive multiple of interval"
+    with pytest.raises(ValueError, match=message):
+        checkpoint_hook.SafeCheckpointHook(**dict(keep_every=2, interval=1) | options)
+
+
+def test_remote_storage_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="use mmengine's CheckpointHook there"):
+        build(tmp_path, out_dir="http://example.org/runs").train()
+
+
+def test_a_writer_of_its_own_is_told(tmp_path, monkeypatch, warned):
+    runner = build(tmp_path, epochs=1)
+    monkeypatch.setattr(runner, "save_checkpoint", lambda *args, **kwargs: None)
+    runner.train()
+    [text] = warned(runner)
+    assert "epoch_1.pth was written by Runner in its own way, without checksum" in text
