@@ -4,6 +4,7 @@ from typing import Any
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
+from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 
 # cv2 fails on empty files, mmcv asserts on what cv2 cannot decode, Pillow raises the rest
@@ -42,8 +43,7 @@ class LoadImage(LoadImageFromFile):
 
 def _first_bytes(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            head = file.read(12)
-    except OSError as error:
-        return error.strerror or "unreadable"
+        head = fileio.get(path)[:12]  # of a member of a tar shard too
+    except (OSError, ValueError) as error:
+        return getattr(error, "strerror", None) or str(error) or "unreadable"
     return f"it starts with {head!r}" if head else "it is empty"

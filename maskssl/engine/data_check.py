@@ -7,6 +7,8 @@ from typing import Any
 from mmengine.config import Config
 
 from ..datasets.folders import ENDINGS, holds_images
+from ..datasets.image_index import ImageIndexError
+from ..datasets.tar_shards import TarShards
 
 OWN_DATA = (
     "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
@@ -38,7 +40,17 @@ def check_data(cfg: Config, loaders: Sequence[str]) -> None:
                     f"{loader}: there is no annotation file {_joined(root, annotations)}; {remedy}"
                 )
             for prefix in _prefixes(dataset):
+                if prefix.endswith(".tar"):
+                    _check_shards(str(_joined(root, prefix)), loader, remedy)
+                    continue
                 _check_folder(_joined(root, prefix), loader, remedy, look_inside=not annotations)
+
+
+def _check_shards(pattern: str, loader: str, remedy: str) -> None:
+    try:
+        TarShards(pattern)
+    except ImageIndexError as error:
+        raise DataError(f"{loader}: {error}; {remedy}") from error
 
 
 def _check_folder(folder: Path, loader: str, remedy: str, look_inside: bool) -> None:

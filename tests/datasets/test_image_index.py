@@ -1,0 +1,470 @@
+"""Lists of images on disk: the same samples as mmpretrain's, shared, and never out of date."""
+
+import copy
+import multiprocessing
+import os
+import pickle
+import re
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import DATASETS
+from mmpretrain.datasets import CustomDataset
+from PIL import Image
+
+from maskssl.datasets.image_index import ImageIndex, ImageIndexError
+from maskssl.datasets.image_sources import ImageFolder, ListFile, source_at
+from maskssl.datasets.index_store import index_places, open_index, progress_text
+from maskssl.datasets.indexed_images import IndexedImages
+
+LINES = ["a/x 1.jpg 0", "b/ä.JPEG 1", "b/n01_5.png 2", "c/y.jpg 0"]
+# names whose order tells plain sorting from sorting folder by folder
+FILES = ["a/2.jpg", "a/10.jpg", "a/sub/3.png", "a-b/1.jpg", "ab.c/z.JPEG", "ab.c/a.jpg"]
+
+
+@pytest.fixture
+def listed(tmp_path) -> Path:
+    path = tmp_path / "train.txt"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name in FILES:
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"")
+    return tmp_path / "images"
+
+
+def samples(dataset) -> list[dict]:
+    return [dataset.get_data_info(number) for number in range(len(dataset))]
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """What index_store logs."""
+    messages: list[str] = []
+    monkeypatch.setattr(
+        "maskssl.datasets.index_store.print_log",
+        lambda message, logger=None, level=None: messages.append(message),
+    )
+    return messages
+
+
+# the same samples as mmpretrain's
+
+
+def test_a_list_file_gives_the_samples_of_custom_dataset(listed, tmp_path):
+    options = dict(data_root=str(tmp_path), data_prefix="img", ann_file="train.txt")
+    mine, theirs = IndexedImages(**options), CustomDataset(**options)
+    assert samples(mine) == samples(theirs)
+    assert mine.get_data_info(0)["img_path"] == str(tmp_path / "img" / "a/x 1.jpg")
+    assert type(mine.get_data_info(0)["gt_label"]) is int
+    assert mine.get_data_info(-1) == theirs.get_data_info(-1)
+    assert mine.get_cat_ids(2) == theirs.get_cat_ids(2) == [2]
+    np.testing.assert_array_equal(mine.get_gt_labels(), theirs.get_gt_labels())
+    for number in (4, -5):
+        with pytest.raises(IndexError, match=f"image {number} of a data set of 4"):
+            mine.get_data_info(number)
+
+
+@pytest.mark.parametrize("with_label", [True, False])
+def test_a_folder_gives_the_images_of_custom_dataset(with_label, folder):
+    options = dict(data_prefix=str(folder), with_label=with_label)
+    mine, theirs = IndexedImages(**options), CustomDataset(**options)
+    by_path = {sample.pop("img_path"): sample.get("gt_label") for sample in samples(theirs)}
+    assert {s["img_path"]: s.get("gt_label") for s in samples(mine)} == by_path
+    assert [s["img_path"] for s in samples(mine)] == sorted(by_path)  # classes or not
+    assert len(mine) == len(FILES)
+    assert mine.metainfo == theirs.metainfo
+    assert mine.metainfo.get("classes") == (("a", "a-b", "ab.c") if with_label else None)
+
+
+def test_without_labels_order_is_custom_datasets(folder):
+    options = dict(data_prefix=str(folder), with_label=False)
+    assert samples(IndexedImages(**options)) == samples(CustomDataset(**options))
+
+
+@pytest.mark.parametrize("indices", [3, -2, [3, 0, 0], 0])
+def test_indices_choose_as_in_custom_dataset(indices, listed):
+    options = dict(ann_file=str(listed))
+    chosen = samples(CustomDataset(**options, indices=indices, serialize_data=False))
+    assert samples(IndexedImages(**options, indices=indices)) == chosen
+    whole = IndexedImages(**options)
+    assert samples(whole.get_subset(indices)) == chosen
+    assert len(whole) == 4
+    whole.get_subset_(indices)
+    assert samples(whole) == chosen
+    labels = [sample["gt_label"] for sample in chosen]
+    assert whole.get_gt_labels().tolist() == labels
+
+
+def test_a_subset_of_a_subset_counts_in_the_first(listed):
+    dataset = IndexedImages(ann_file=str(listed), indices=-3).get_subset([2, 0])
+    assert [s["img_path"] for s in samples(dataset)] == ["c/y.jpg", "b/ä.JPEG"]
+    assert [s["sample_idx"] for s in samples(dataset.get_subset(-1))] == [0]
+    assert dataset.get_subset(-1).get_data_info(0)["img_path"] == "b/ä.JPEG"
+
+
+@pytest.mark.parametrize("indices", [5, -5, [0, 4], [-5]])
+def test_indices_beyond_the_images_are_refused(indices, listed):
+    with pytest.raises(ImageIndexError, match="4 images"):
+        IndexedImages(ann_file=str(listed), indices=indices)
+
+
+def test_images_go_through_the_pipeline_in_any_scope(tmp_path):
+    pixels = np.full((4, 6, 3), 7, np.uint8)
+    (tmp_path / "images/c").mkdir(parents=True)
+    Image.fromarray(pixels).save(tmp_path / "images/c/x.png")
+    config = dict(
+        type="IndexedImages",
+        data_prefix=str(tmp_path / "images"),
+        pipeline=[dict(type="LoadImage"), dict(type="PackInputs")],
+        lazy_init=True,
+    )
+    dataset = DATASETS.build(config)
+    assert not dataset._fully_initialized and not (tmp_path / "images.index").exists()
+    dataset.full_init()
+    packed = dataset[0]
+    assert packed["inputs"].shape == (3, 4, 6)
+    assert packed["data_samples"].gt_label.tolist() == [0]
+    assert "Index: \t" + str(tmp_path / "images.index") in repr(dataset)
+
+
+# what a line may say
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "label"),
+    [
+        ("a b/c 3.jpg", "a b/c 3.jpg", -1),
+        ("a b/c 3.jpg 12", "a b/c 3.jpg", 12),
+        ("  x.PNG\t0 \r", "x.PNG", 0),
+        ("/else/where.jpg 2147483647", "/else/where.jpg", 2147483647),
+        ("../up.jpg", "../up.jpg", -1),
+        ("x.jpg 3.jpg", "x.jpg 3.jpg", -1),
+    ],
+)
+def test_a_line_is_a_path_or_a_path_and_a_label(line, path, label, tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"0.jpg\n" + line.encode() + b"\n\n\n")
+    index = open_index(ListFile(str(tmp_path / "list.txt")))
+    assert len(index) == 2
+    assert index.image_path(1) == path
+    assert index.labels[1] == label
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x.jpg cat", "line 2: 'cat' is no label; write an integer from 0"),
+        ("x.jpg -1", "line 2: '-1' is no label"),
+        ("x.jpg 2147483648", "line 2: '2147483648' is no label"),
+        ("my photo 3", "line 2: 'my photo 3' is neither a path nor a path and a label"),
+        ("12", "line 2: '12' is neither"),
+        ("", "line 2, is empty; remove it"),
+    ],
+)
+def test_a_line_that_can_mean_anything_else_is_refused_with_its_number(line, message, tmp_path):
+    (tmp_path / "list.txt").write_text(f"0.jpg 0\n{line}\n1.jpg 1\n")
+    with pytest.raises(ImageIndexError, match=re.escape(message)):
+        IndexedImages(ann_file=str(tmp_path / "list.txt"))
+    assert os.listdir(tmp_path) == ["list.txt"]  # no half index, no lock
+
+
+def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path):
+    name = b"x\xe9.jpg"
+    (tmp_path / "list.txt").write_bytes(name)
+    assert os.fsencode(open_index(ListFile(str(tmp_path / "list.txt"))).image_path(0)) == name
+
+
+# what is refused, with its remedy
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(), "give data_root, data_prefix or ann_file"),
+        (dict(ann_file="none.txt"), "list file none.txt cannot be read (No such file"),
+        (dict(ann_file="empty.txt"), "empty.txt lists no image"),
+        (dict(data_prefix="empty"), "empty lists no image. 3 entries are hidden or end with none"),
+        (dict(data_prefix="empty"), "Tar shards are named by a pattern"),
+        (dict(data_prefix="none.tar"), "no tar shard is at none.tar"),
+        (dict(ann_file="some.txt"), "2 of 3 images of some.txt have no label, the first is b.jpg"),
+        (dict(ann_file="labels.txt", classes=["a", "b"]), "y.jpg of labels.txt has the label 2"),
+        (dict(data_prefix="named", classes=["a"]), "has 2 class folders, and 1 classes"),
+        (dict(data_prefix="classes"), "1 of 3 images of classes have no label, the first is top"),
+        (dict(data_prefix="loop"), "loop/a/up/ links to a folder above it; remove"),
+        (dict(data_prefix="x.tar", ann_file="labels.txt"), "drop ann_file=labels.txt"),
+        (dict(ann_file="labels.txt", index_file="some.txt"), "some.txt is no index of images"),
+        (dict(ann_file="labels.txt", index_file="some.txt/i"), "cannot be made (File exists)"),
+    ],
+)
+def test_what_cannot_be_listed_is_refused(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty.txt").write_text("\n\n")
+    Path("some.txt").write_text("a.jpg 1\nb.jpg\nc.jpg\n")
+    Path("labels.txt").write_text("x.jpg 1\ny.jpg 2\n")
+    for name in ("empty/a.txt", "empty/.hidden.jpg", "empty/b.tar"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    for name in ("named/a/1.jpg", "named/b/1.jpg", "loop/a/1.jpg", "classes/a/1.jpg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    for name in ("classes/a/2.jpg", "classes/top.jpg"):
+        Path(name).touch()
+    Path("loop/a/up").symlink_to(tmp_path / "loop/a")
+    with pytest.raises(ImageIndexError, match=re.escape(message)):
+        IndexedImages(**options)
+    assert Path("some.txt").read_text().startswith("a.jpg")
+
+
+def test_labels_are_not_needed_without_with_label(tmp_path):
+    (tmp_path / "some.txt").write_text("a.jpg 1\nb.jpg\n")
+    dataset = IndexedImages(ann_file=str(tmp_path / "some.txt"), with_label=False)
+    assert samples(dataset)[0] == dict(img_path="a.jpg", sample_idx=0)
+    with pytest.raises(ImageIndexError, match="with_label=False"):
+        dataset.get_gt_labels()
+
+
+def test_what_a_folder_skips_is_counted_and_said(folder, said):
+    (folder / "a" / "notes.txt").touch()
+    (folder / "a" / ".thumb.jpg").touch()
+    (folder / "broken.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "void").mkdir()
+    index = open_index(ImageFolder(str(folder)))
+    assert len(index) == len(FILES)
+    assert index.header["classes"] == ["a", "a-b", "ab.c", "void"]
+    notes = [message for message in said if message.startswith(f"{folder}: ")]
+    assert notes[0] == f"{folder}: 1 of the folders hold no image, e.g. void."
+    assert re.search(r"3 entries are hidden or end with none of .*notes\.txt", notes[1])
+
+
+# an index is built once, and anew when its source changes
+
+
+def test_a_ready_index_is_used_as_it_is(listed, said):
+    first = open_index(ListFile(str(listed)))
+    said.clear()
+    again = open_index(ListFile(str(listed)))
+    assert again.header["build"] == first.header["build"]
+    assert said == []
+    assert open_index(ListFile(str(listed)), rebuild=True).header["build"] != first.header["build"]
+
+
+def add_line(listed: Path, folder: Path) -> None:
+    with open(listed, "a") as file:
+        file.write("new.jpg 1\n")
+
+
+def replace_line(listed: Path, folder: Path) -> None:
+    listed.write_text("\n".join(reversed(LINES)) + "\n")  # as long as before
+    os.utime(listed, ns=(0, 1))
+
+
+def add_image(listed: Path, folder: Path) -> None:
+    (folder / "a/sub/new.jpg").touch()
+    os.utime(folder / "a/sub", ns=(0, 1))  # clocks of file systems are coarse
+
+
+def remove_class(listed: Path, folder: Path) -> None:
+    shutil.rmtree(folder / "a-b")
+
+
+@pytest.mark.parametrize(
+    ("change", "of_folder", "message"),
+    [
+        (add_line, False, "the file was written since"),
+        (replace_line, False, "the file was written since"),
+        (add_image, True, "entries of .*/a/sub/ were added or removed since"),
+        (remove_class, True, "were added or removed since|/a-b/ cannot be read"),
+    ],
+)
+def test_a_stale_index_is_built_anew_and_that_is_said(
+    change: Callable[[Path, Path], None], of_folder, message, listed, folder, said
+):
+    path = str(folder if of_folder else listed)
+    before = open_index(source_at(path))
+    said.clear()
+    change(listed, folder)
+    after = open_index(source_at(path))
+    assert after.header["build"] != before.header["build"]
+    assert re.search(rf"does not fit {path}: .*({message}).*; it is built anew", said[0])
+    assert [after.image_path(i) for i in range(len(after))] != [
+        before.image_path(i) for i in range(len(before))
+    ]
+
+
+def test_other_endings_and_damage_make_it_stale(listed, said):
+    open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png")))
+    open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png", ".gif")))
+    assert any("it was built for other endings" in message for message in said)
+    path = Path(f"{listed}.index")
+    path.write_bytes(path.read_bytes()[:-1])
+    said.clear()
+    assert len(open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png", ".gif")))) == 4
+    assert "train.txt.index is cut short; it is built anew" in said[0]
+
+
+def test_a_source_that_changes_while_it_is_read_gives_no_index(listed):
+    source = ListFile(str(listed))
+
+    def write_meanwhile(share: float, images: int) -> None:
+        with open(listed, "a") as file:
+            file.write("late.jpg 1\n")
+
+    with pytest.raises(ImageIndexError, match="changed while it was indexed"):
+        open_index(source, progress=write_meanwhile)
+    assert os.listdir(listed.parent) == ["train.txt"]
+
+
+def test_index_goes_to_the_cache_where_the_source_cannot_be_written(listed, monkeypatch, said):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(listed.parent / "cache"))
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    beside, cached = index_places(ListFile(str(listed)))
+    index = open_index(ListFile(str(listed)))
+    assert index.path == str(cached) and cached.is_relative_to(listed.parent / "cache/maskssl")
+    assert not beside.exists()
+    assert f"{listed.parent} cannot be written, so the index goes to {cached}" in said
+    assert open_index(ListFile(str(listed))).header["build"] == index.header["build"]
+
+
+def test_a_full_disk_leaves_no_half_index(listed, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ImageIndexError, match="No space left on device.*index_file"):
+        open_index(ListFile(str(listed)))
+    assert os.listdir(listed.parent) == ["train.txt"]
+
+
+def build_slowly(path: str, pipe: Connection) -> None:
+    index = open_index(ListFile(path))
+    pipe.send(index.header["build"])
+
+
+def test_of_processes_that_start_together_one_builds(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"n{i:08d}/n{i:08d}_{i}.JPEG {i % 7}\n" for i in range(100_000)))
+    context = multiprocessing.get_context("fork")
+    pipes = [context.Pipe() for _ in range(4)]
+    ranks = [context.Process(target=build_slowly, args=(str(path), pipe[1])) for pipe in pipes]
+    for rank in ranks:
+        rank.start()
+    for _, there in pipes:
+        there.close()  # so that a rank that dies is an EOFError here
+    builds = {pipe[0].recv() for pipe in pipes}
+    for rank in ranks:
+        rank.join()
+    assert len(builds) == 1
+    assert sorted(os.listdir(tmp_path)) == ["list.txt", "list.txt.index"]
+
+
+# memory is shared
+
+
+def anonymous_bytes() -> int:
+    """Memory of this process that no file backs, so that no other process can share."""
+    fields = Path("/proc/self/smaps_rollup").read_text().split()
+    return int(fields[fields.index("Anonymous:") + 1]) * 1024
+
+
+def touch_all(dataset: IndexedImages, pipe: Connection) -> None:
+    before = anonymous_bytes()
+    total = sum(len(dataset.index.image_path(i)) for i in range(0, len(dataset), 20))
+    total += int(dataset.index.labels.sum()) + int(dataset.index._offsets.sum() > 0)
+    pipe.send((total, anonymous_bytes() - before))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> IndexedImages:
+    path = tmp_path_factory.mktemp("large") / "list.txt"
+    path.write_text("".join(f"{'n' * 150}/{i:08d}.JPEG 1\n" for i in range(200_000)))
+    dataset = IndexedImages(ann_file=str(path))
+    assert os.path.getsize(dataset.index.path) > 30e6
+    return dataset
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_share_the_index(method, large):
+    context = multiprocessing.get_context(method)
+    here, there = context.Pipe()
+    worker = context.Process(target=touch_all, args=(large, there))
+    worker.start()
+    there.close()
+    total, grown = here.recv()
+    worker.join()
+    assert total == 10_000 * 164 + 200_000 + 1
+    assert grown < 3e6, "of an index of 35 MB"
+
+
+def test_neither_pickle_nor_copy_nor_subset_holds_the_list(large):
+    before = anonymous_bytes()
+    assert len(pickle.dumps(large)) < 5_000
+    copies = [copy.deepcopy(large), large.get_subset(-5)]
+    assert anonymous_bytes() - before < 3e6
+    assert copies[1].get_data_info(0)["img_path"] == large.get_data_info(-5)["img_path"]
+    assert copies[0].get_data_info(7) == large.get_data_info(7)
+
+
+def test_a_worker_refuses_an_index_that_was_replaced(listed):
+    index = open_index(ListFile(str(listed)))
+    assert len(copy.copy(index)) == 4  # which takes the way of pickle
+    open_index(ListFile(str(listed)), rebuild=True)
+    with pytest.raises(ImageIndexError, match="was built anew while this run reads it"):
+        copy.copy(index)
+
+
+def test_a_replaced_index_stays_readable_for_those_who_have_it(listed):
+    index = open_index(ListFile(str(listed)))
+    listed.write_text("other.jpg 1\n")
+    open_index(ListFile(str(listed)))
+    assert index.image_path(3) == "c/y.jpg"
+    with pytest.raises(IndexError, match="entry 4 of an index of 4"):
+        index.image_path(4)
+
+
+# progress, and the tool
+
+
+@pytest.mark.parametrize("of_folder", [True, False])
+def test_progress_rises_to_the_end(of_folder, listed, folder):
+    seen: list[tuple[float, int]] = []
+    path = str(folder if of_folder else listed)
+    open_index(source_at(path), progress=lambda share, images: seen.append((share, images)))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == (pytest.approx(2 / 3) if of_folder else 1.0)
+
+
+def test_progress_says_what_is_left():
+    assert progress_text(0.25, 1_234_567, 10.0) == "25%, 1,234,567 images, 30 s left"
+    assert progress_text(0.0, 0, 10.0) == "0%, 0 images, time left unknown"
+
+
+@pytest.fixture
+def tool(repository, monkeypatch) -> Callable[..., None]:
+    def run(name: str, *arguments: object) -> None:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(repository / "tools" / name), run_name="__main__")
+
+    return run
+
+
+def test_tool_builds_and_says_what(listed, tool, capsys):
+    tool("index_images.py", listed)
+    said = capsys.readouterr().out.splitlines()[-1]
+    size = os.path.getsize(f"{listed}.index")
+    assert re.fullmatch(rf"{listed}.index: 4 images, [\d.]+ s, {size:,} bytes; labels 0 to 2", said)
+    assert len(ImageIndex(f"{listed}.index")) == 4
+
+
+def test_tool_names_what_is_wrong(tmp_path, tool):
+    with pytest.raises(SystemExit, match=r"ImageIndexError: the list file .*none\.txt cannot"):
+        tool("index_images.py", tmp_path / "none.txt")
