@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 
 from ..evaluation.reconstruction import picture_grid, reconstruct
 from .momentum_hook import unwrapped
+from .sharding import as_forward, is_sharded
 
 
 @contextmanager
@@ -58,15 +59,20 @@ class ReconstructionHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Draw on the main process."""
         last = runner.epoch + 1 == runner.max_epochs
-        if not (self.every_n_epochs(runner, self.interval) or last) or not is_main_process():
-            return
+        due = self.every_n_epochs(runner, self.interval) or last
         model = unwrapped(runner.model)
+        # a sharded model runs on all ranks or not at all
+        if not due or not (is_main_process() or is_sharded(model)):
+            return
         with untouched_randomness():
             torch.manual_seed(0)  # the same visible patches in every picture
             batch = model.data_preprocessor(self._batch, training=True)
             inputs = batch["inputs"]
             images = inputs if torch.is_tensor(inputs) else inputs[0]
-            columns = reconstruct(model, images, data_samples=batch["data_samples"])
+            samples = batch["data_samples"]
+            columns = as_forward(model, lambda: reconstruct(model, images, data_samples=samples))
+        if not is_main_process():
+            return
         path = Path(runner.work_dir, "reconstructions", f"epoch_{runner.epoch + 1}.png")
         path.parent.mkdir(exist_ok=True)
         picture_grid(columns).save(path)

@@ -1,0 +1,67 @@
+"""The config's entry ``sharding``: which kind, and with what options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+
+class ShardingError(ValueError):
+    """The option ``sharding`` cannot be followed as it stands."""
+
+
+@dataclass(frozen=True)
+class FSDP2Options:
+    """``sharding=dict(type='fsdp2', ...)``: weights, gradients, optimizer state and teacher.
+
+    Attributes:
+        type: 'fsdp2'.
+        reshard_after_forward: free a block's weights after its forward and gather them
+            again in the backward (less memory); False keeps them (less traffic).
+    """
+
+    type: Literal["fsdp2"]
+    reshard_after_forward: bool = True
+
+
+@dataclass(frozen=True)
+class DeepSpeedOptions:
+    """``sharding=dict(type='deepspeed', ...)``: ZeRO on optimizer state and gradients.
+
+    Attributes:
+        type: 'deepspeed'.
+        stage: 1 shards the optimizer state, 2 the gradients too. 3 is not offered: it
+            shards the weights, which FSDP2 does within PyTorch.
+    """
+
+    type: Literal["deepspeed"]
+    stage: int = 1
+
+
+KINDS: dict[str, type] = {"fsdp2": FSDP2Options, "deepspeed": DeepSpeedOptions}
+
+
+def sharding_options(entry: Mapping[str, Any]) -> FSDP2Options | DeepSpeedOptions:
+    """Read the config entry.
+
+    Raises:
+        ShardingError: an unknown type, key or value.
+    """
+    entry = dict(entry)
+    kind = KINDS.get(entry.get("type", ""))
+    if kind is None:
+        raise ShardingError(
+            f"sharding type={entry.get('type')!r} is unknown; use one of {sorted(KINDS)}"
+        )
+    known = {field.name for field in fields(kind)}
+    if unknown := set(entry) - known:
+        raise ShardingError(
+            f"sharding has {sorted(unknown)}, which {entry['type']} does not know; it takes "
+            f"{sorted(known)}"
+        )
+    options: FSDP2Options | DeepSpeedOptions = kind(**entry)
+    if isinstance(options, DeepSpeedOptions) and options.stage not in (1, 2):
+        raise ShardingError(
+            f"sharding stage={options.stage!r}: DeepSpeed runs here with stage 1 or 2; to shard "
+            "the weights too use type='fsdp2'"
+        )
+    return options

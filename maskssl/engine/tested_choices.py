@@ -1,0 +1,33 @@
+"""Which ways of running the project has tried itself; the others say so when they start."""
+
+import logging
+
+from mmengine.logging import print_log
+
+# (choice, device type) -> how it was tried
+TESTED: dict[tuple[str, str], str] = {
+    ("fsdp2", "cpu"): "two gloo processes, against one process and against DDP's checkpoints",
+    ("deepspeed", "cpu"): "ZeRO 1 and 2, two gloo processes, against one process and DDP's files",
+}
+
+
+def warn_if_untested(choice: str, device: str) -> bool:
+    """Log a warning when the project never ran a choice on this kind of device.
+
+    Args:
+        choice: as the config names it, e.g. 'fsdp2'.
+        device: type of the device, e.g. 'cuda'.
+
+    Returns:
+        Whether it was tested.
+    """
+    if (choice, device) in TESTED:
+        return True
+    tried = "; ".join(f"{name} on {where}: {how}" for (name, where), how in TESTED.items())
+    print_log(
+        f"this combination was not tested by the project: {choice} on {device} (tested: {tried}). "
+        "Compare the losses of the first steps with a run without it",
+        logger="current",
+        level=logging.WARNING,
+    )
+    return False

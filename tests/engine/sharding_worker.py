@@ -1,0 +1,298 @@
+"""What two processes do for the sharding tests; the tests run parts of it as one process.
+
+Usage under torchrun: sharding_worker.py fsdp2|deepspeed FOLDER. The first process saves
+what it found as FOLDER/found.pt.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.dataset import default_collate
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner as StockRunner
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+
+import maskssl  # noqa: F401  registers
+from maskssl.engine.distributed_checkpoint import load_distributed, save_distributed
+from maskssl.engine.full_state import full_optimizer_state, full_state_dict
+from maskssl.engine.sharding import as_forward, shard_model, shard_optimizer
+from maskssl.masking import split_ordering
+
+FSDP2 = dict(type="fsdp2")
+DDP = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
+BATCH = 4  # of one process; two take half each
+STEPS = 3
+MODEL = dict(
+    type="BootMAE",
+    backbone=dict(
+        type="PlainViT",
+        arch=dict(embed_dims=16, num_layers=2, num_heads=2),
+        img_size=16,
+        patch_size=4,
+    ),
+    neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=8, num_layers=1), num_layers=1),
+    head=dict(type="BootMAEHead", feature_weight=1.0),
+    target_generator=dict(
+        type="MomentumEncoder", schedule=dict(type="bootmae", start=0.5, end=0.9, ramp_epochs=2)
+    ),
+)
+# eps well above the rounding of gradients that are zero in theory (those of k's bias), which
+# Adam would otherwise blow up to steps of the size of the lr
+OPTIM_WRAPPER = dict(
+    optimizer=dict(type="AdamW", lr=5e-3, weight_decay=0.05, eps=1e-3),
+    clip_grad=dict(max_norm=1.0),
+    constructor="LayerDecayOptimWrapperConstructor",
+    paramwise_cfg=dict(layer_decay_rate=0.8),
+)
+
+
+def build(seed: int = 0, **backbone: Any) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    model = MODELS.build({**MODEL, "backbone": {**MODEL["backbone"], **backbone}})
+    draw = model.draw_split
+
+    def handed_in(images, samples, ids_shuffle=None):
+        return draw(images, samples, torch.stack([sample.ids for sample in samples]))
+
+    model.draw_split = handed_in
+    return model
+
+
+def samples(count: int = BATCH * STEPS) -> list[dict[str, Any]]:
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for _ in range(count):
+        sample = DataSample()
+        sample.set_field(torch.rand(16, generator=generator).argsort(), "ids")
+        found.append(dict(inputs=torch.randn(3, 16, 16, generator=generator), data_samples=sample))
+    return found
+
+
+def share(batch: list[Any]) -> list[Any]:
+    """This process's, as mmengine's sampler deals them."""
+    return batch[dist.get_rank() :: dist.get_world_size()] if dist.is_initialized() else batch
+
+
+def losses(model: torch.nn.Module, batch: list[dict[str, Any]]) -> torch.Tensor:
+    data = model.data_preprocessor(default_collate(batch), True)
+    found = model(**data, mode="loss")
+    return found["loss_pixel"] + found["loss_feature"]
+
+
+def perturbed(model: torch.nn.Module) -> torch.nn.Module:
+    """With a teacher unlike the student."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in model.target_generator.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+def averaged(value: torch.Tensor) -> float:
+    value = value.detach().clone()
+    if dist.is_initialized():
+        dist.all_reduce(value)
+        value /= dist.get_world_size()
+    return value.item()
+
+
+def loss_and_gradients(entry: dict[str, Any] | None, **backbone: Any) -> dict[str, Any]:
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    model = perturbed(build(rank, **backbone)).train()  # every process draws other weights
+    if entry is not None:
+        shard_model(model, entry)
+    loss = losses(model, share(samples()[:BATCH]))
+    loss.backward()
+    gradients = {
+        name: p.grad.full_tensor() if entry else p.grad
+        for name, p in model.named_parameters()
+        if p.grad is not None
+    }
+    return dict(loss=averaged(loss), gradients=gradients)
+
+
+class Runner(StockRunner):
+    """The override points that a sharding runner needs, and no more."""
+
+    shared = False
+
+    def wrap_model(self, model_wrapper_cfg, model):
+        return model if "sharding" in self.cfg else super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self):
+        if "sharding" in self.cfg:
+            self.model.init_weights()
+            shard_model(self.model, self.cfg.sharding)
+            self.shared = True
+        return super().train()
+
+    def _init_model_weights(self):
+        if not self.shared:
+            super()._init_model_weights()
+
+    def build_optim_wrapper(self, optim_wrapper):
+        built = super().build_optim_wrapper(optim_wrapper)
+        if self.shared and built is not optim_wrapper:
+            built = shard_optimizer(self.model, built, self.cfg.sharding)
+        return built
+
+    def save_checkpoint(self, out_dir, filename, *args, **kwargs):
+        bare = self.model.module if is_model_wrapper(self.model) else self.model
+        self.whole = full_state_dict(bare), full_optimizer_state(self.optim_wrapper)
+        super().save_checkpoint(out_dir, filename, *args, **kwargs)
+        self.whole = None
+
+    def call_hook(self, fn_name, **kwargs):
+        if fn_name == "before_save_checkpoint":
+            kwargs["checkpoint"]["state_dict"] = self.whole[0]
+            if "optimizer" in kwargs["checkpoint"]:
+                kwargs["checkpoint"]["optimizer"] = self.whole[1]
+        super().call_hook(fn_name, **kwargs)
+
+
+class Recorder(Hook):
+    priority = "LOWEST"
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.losses.append(averaged(outputs["loss"]))
+        if "train/grad_norm" in (scalars := runner.message_hub.log_scalars):
+            self.norms.append(float(scalars["train/grad_norm"].current()))
+
+
+def run(
+    work_dir: Path,
+    epochs: int = 1,
+    seed: int = 0,
+    resume: Path | None = None,
+    every: int = 1,
+    kind: str = "OptimWrapper",
+    **cfg: Any,
+) -> tuple[Runner, Recorder]:
+    """Epochs of three steps with the usual hooks; of two processes each takes half a batch."""
+    recorder = Recorder()
+    processes = dist.get_world_size() if dist.is_initialized() else 1
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    runner = Runner(
+        build(seed + rank),  # every process draws other weights
+        work_dir=str(work_dir),
+        train_dataloader=dict(
+            dataset=samples(),
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            batch_size=BATCH // processes,
+            collate_fn=dict(type="default_collate"),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper={**OPTIM_WRAPPER, "type": kind, "accumulative_counts": every},
+        custom_hooks=[
+            dict(type="MomentumUpdateHook"),
+            dict(type="FeatureWeightHook"),
+            recorder,
+        ],
+        default_scope="mmpretrain",
+        load_from=None if resume is None else str(resume),
+        resume=resume is not None,
+        launcher="none" if processes == 1 else "pytorch",
+        experiment_name=f"{work_dir.name}-{processes}",
+        log_level="ERROR",
+        cfg=dict(cfg, model_wrapper_cfg=DDP) if "sharding" not in cfg else cfg,
+    )
+    runner.train()
+    return runner, recorder
+
+
+def reloaded_from_folder(runner: Runner, folder: Path) -> dict[str, Any]:
+    """Save a trained model as shards, read them into another, and go on with both."""
+    optimizer = runner.optim_wrapper.optimizer
+    save_distributed(folder, runner.model, optimizer)
+    other = shard_model(build(seed=7), FSDP2).train()
+    built = build_optim_wrapper(other, dict(OPTIM_WRAPPER, type="OptimWrapper"))
+    second = shard_optimizer(other, built, FSDP2).optimizer
+    load_distributed(folder, other, second)
+    states = [(full_state_dict(runner.model), full_optimizer_state(optimizer))]
+    states.append((full_state_dict(other), full_optimizer_state(second)))
+    both = []
+    for model in (runner.model.train(), other):
+        model.head.current_feature_weight = 1.0
+        both.append(averaged(losses(model, share(samples()[:BATCH]))))
+    return dict(states=states, losses=both)
+
+
+def pictures(runner: Runner) -> list[torch.Tensor]:
+    """What the model predicts by a method that is not forward, for the whole batch."""
+    batch = samples()[:BATCH]
+    images = torch.stack([sample["inputs"] for sample in batch])
+    split = split_ordering(torch.stack([sample["data_samples"].ids for sample in batch]), 4)
+    model = runner.model.eval()
+    with torch.no_grad():
+        return list(as_forward(model, lambda: model.predict_targets(images, split)))
+
+
+def under_autocast(entry: dict[str, Any] | None) -> float:
+    model = build().train()
+    if entry is not None:
+        shard_model(model, entry)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = losses(model, share(samples()[:BATCH]))
+    loss.backward()
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+    return averaged(loss)
+
+
+def fsdp2(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "default": loss_and_gradients(FSDP2),
+        "kept": loss_and_gradients({**FSDP2, "reshard_after_forward": False}),
+        "recomputed": loss_and_gradients(FSDP2, with_cp=True),
+        "autocast": under_autocast(FSDP2),
+    }
+    sharded, recorder = run(folder / "fsdp2", epochs=2, sharding=FSDP2)
+    found["run"] = dict(losses=recorder.losses, norms=recorder.norms)
+    found["pictures"] = pictures(sharded)
+    found["folder"] = reloaded_from_folder(sharded, folder / "shards")
+    _, recorder = run(folder / "accumulated", every=2, sharding=FSDP2)
+    found["accumulated"] = recorder.losses
+    run(folder / "ddp")
+    again = folder / "ddp" / "epoch_1.pth"
+    _, recorder = run(folder / "resumed", epochs=2, seed=5, resume=again, sharding=FSDP2)
+    found["resumed"] = recorder.losses
+    return found
+
+
+def deepspeed(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    run(folder / "ddp")
+    for stage in (1, 2):
+        zero = dict(type="deepspeed", stage=stage)
+        _, recorder = run(folder / f"zero{stage}", epochs=2, sharding=zero)
+        found[f"zero{stage}"] = dict(losses=recorder.losses, norms=recorder.norms)
+        again = folder / "ddp" / "epoch_1.pth"
+        name = f"resumed{stage}"
+        _, recorder = run(folder / name, epochs=2, seed=5, resume=again, sharding=zero)
+        found[name] = recorder.losses
+    zero = dict(type="deepspeed")
+    _, recorder = run(folder / "bf16", kind="AutocastOptimWrapper", sharding=zero)
+    found["bf16"] = recorder.losses
+    return found
+
+
+def main(which: str, folder: Path) -> None:
+    dist.init_process_group("gloo")
+    found = dict(fsdp2=fsdp2, deepspeed=deepspeed)[which](folder)
+    if dist.get_rank() == 0:
+        torch.save(found, folder / "found.pt")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,222 @@
+"""FSDP2 over two gloo processes: the numbers, the files and the resumes of one process."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
+
+from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
+from maskssl.engine import tested_choices
+from maskssl.engine.distributed_checkpoint import load_distributed
+from maskssl.engine.sharding import as_forward, shard_model, shard_optimizer
+from maskssl.engine.sharding_options import ShardingError, sharding_options
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="written for machines without GPU"
+)
+CLOSE = dict(rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def worker(repository):
+    path = repository / "tests" / "engine" / "sharding_worker.py"
+    spec = importlib.util.spec_from_file_location("sharding_worker", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folder(worker, repository, tmp_path_factory):
+    """Where two processes have run the worker's main."""
+    folder = tmp_path_factory.mktemp("sharded")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, worker.__file__, "fsdp2", str(folder)],
+        cwd=repository,
+        env={**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "6 blocks and the rest of FSDPBootMAE sharded over 2 processes" in done.stdout
+    assert "was not tested" not in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder):
+    """What the first of them saw."""
+    return torch.load(folder / "found.pt", weights_only=False)
+
+
+@pytest.fixture(scope="module")
+def alone(worker, tmp_path_factory):
+    """The same run in one process with the whole batch: (folder, runner, recorder)."""
+    folder = tmp_path_factory.mktemp("alone")
+    scopes = dict(DefaultScope._instance_dict)
+    yield folder, *worker.run(folder, epochs=2)
+    DefaultScope._instance_dict.clear()
+    DefaultScope._instance_dict.update(scopes)
+
+
+def assert_same_layout(one, two, path=""):
+    """Keys in order, types, shapes and types of numbers; plain values equal."""
+    assert type(one) is type(two), path
+    if isinstance(one, dict):
+        assert list(one) == list(two), path
+        for key in one:
+            assert_same_layout(one[key], two[key], f"{path}.{key}")
+    elif isinstance(one, (list, tuple)):
+        assert len(one) == len(two), path
+        for index, pair in enumerate(zip(one, two, strict=True)):
+            assert_same_layout(*pair, f"{path}[{index}]")
+    elif isinstance(one, torch.Tensor):
+        assert (one.shape, one.dtype, one.device) == (two.shape, two.dtype, two.device), path
+    else:
+        assert one == two, path
+
+
+def assert_close_states(one, two):
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        if torch.is_tensor(value):
+            torch.testing.assert_close(two[name], value, **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
+        elif isinstance(value, dict):
+            assert_close_states(value, two[name])
+
+
+@pytest.mark.parametrize("case", ["default", "kept", "recomputed"])
+def test_loss_and_gradients_are_those_of_one_process(case, worker, found):
+    options = dict(with_cp=True) if case == "recomputed" else {}
+    expected = worker.loss_and_gradients(None, **options)
+    assert found[case]["loss"] == pytest.approx(expected["loss"], abs=1e-5)
+    assert found[case]["gradients"].keys() == expected["gradients"].keys()
+    for name, gradient in expected["gradients"].items():
+        torch.testing.assert_close(found[case]["gradients"][name], gradient, **CLOSE)
+
+
+def test_autocast_stays_around_the_forward(worker, found):
+    """bf16 as without sharding; weights and gradients were asserted to be fp32."""
+    assert found["autocast"] == pytest.approx(worker.under_autocast(None), rel=2e-3)
+    exact = worker.losses(worker.build().train(), worker.samples()[: worker.BATCH])
+    assert abs(found["autocast"] - exact.item()) > 1e-6
+
+
+def test_a_run_is_that_of_one_process(folder, found, alone):
+    """Losses, gradient norms, and after 3 and 6 steps weights, teacher and optimizer state.
+
+    Each of the two had drawn weights of its own.
+    """
+    single, _, recorder = alone
+    assert found["run"]["losses"] == pytest.approx(recorder.losses, abs=1e-5)
+    assert found["run"]["norms"] == pytest.approx(recorder.norms, rel=1e-5)
+    assert max(recorder.norms) > 1  # some were clipped
+    for name in ("epoch_1.pth", "epoch_2.pth"):
+        one, two = read_checkpoint(single / name), read_checkpoint(folder / "fsdp2" / name)
+        assert one.keys() == two.keys()
+        assert_same_layout(one["state_dict"], two["state_dict"])
+        assert one["state_dict"]._metadata.keys() == two["state_dict"]._metadata.keys()
+        assert_same_layout(one["optimizer"], two["optimizer"])
+        assert_close_states(one["state_dict"], two["state_dict"])
+        assert_close_states(one["optimizer"]["state"], two["optimizer"]["state"])
+    teacher = "target_generator.encoder.blocks.0.mlp.fc1.weight"
+    student = "backbone.blocks.0.mlp.fc1.weight"
+    moved = two["state_dict"][teacher] - two["state_dict"][student]
+    assert moved.abs().max() > 1e-3  # neither frozen nor a copy
+
+
+def test_gradients_are_accumulated(worker, found, tmp_path):
+    _, recorder = worker.run(tmp_path / "accumulated", every=2)
+    assert found["accumulated"] == pytest.approx(recorder.losses, abs=1e-5)
+    assert len(set(recorder.losses)) == 3
+
+
+def test_its_checkpoint_is_resumed_by_one_process(worker, folder, found, tmp_path):
+    written = folder / "fsdp2" / "epoch_1.pth"
+    worker.build().load_state_dict(read_checkpoint(written)["state_dict"], strict=True)
+    _, recorder = worker.run(tmp_path / "back", epochs=2, seed=8, resume=written)
+    assert recorder.losses == pytest.approx(found["run"]["losses"][3:], abs=1e-5)
+
+
+def test_it_resumes_the_checkpoint_of_ddp(found, folder, alone):
+    """Weights, teacher and optimizer state of a DDP run, which is that of one process."""
+    single, _, recorder = alone
+    assert found["resumed"] == pytest.approx(recorder.losses[3:], abs=1e-5)
+    one = read_checkpoint(single / "epoch_2.pth")
+    two = read_checkpoint(folder / "resumed" / "epoch_2.pth")
+    assert_close_states(one["state_dict"], two["state_dict"])
+    assert_close_states(one["optimizer"]["state"], two["optimizer"]["state"])
+
+
+def test_shards_in_a_folder_are_the_same_state(found, folder):
+    """Written and read by two processes, into a model with other weights."""
+    (weights, optimizer), (weights_read, optimizer_read) = found["folder"]["states"]
+    for name, value in weights.items():
+        torch.testing.assert_close(weights_read[name], value, rtol=0, atol=0)
+    for index, entries in optimizer["state"].items():
+        for key, value in entries.items():
+            other = optimizer_read["state"][index][key]
+            torch.testing.assert_close(other, value, rtol=0, atol=0)
+    assert optimizer_read["param_groups"] == optimizer["param_groups"]
+    before, after = found["folder"]["losses"]
+    assert after == before
+    names = {path.name for path in (folder / "shards").iterdir()}
+    assert names == {".metadata", "__0_0.distcp", "__1_0.distcp"}
+    assert not (folder / "shards.writing").exists()
+
+
+def test_methods_besides_forward_find_their_weights(worker, found, folder):
+    model = worker.build()
+    model.load_state_dict(read_checkpoint(folder / "fsdp2" / "epoch_2.pth")["state_dict"])
+    expected = worker.pictures(type("Runner", (), dict(model=model)))
+    for one, two in zip(found["pictures"], expected, strict=True):
+        torch.testing.assert_close(one, two, **CLOSE)
+    assert as_forward(model, lambda: 5) == 5
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (dict(type="fsdp"), "type='fsdp' is unknown; use one of"),
+        (dict(type="fsdp2", reshard=True), r"\['reshard'\], which fsdp2 does not know"),
+        (dict(type="deepspeed", reshard_after_forward=True), "which deepspeed does not know"),
+        (dict(type="deepspeed", stage=3), "stage 1 or 2; to shard the weights too use"),
+    ],
+)
+def test_options_that_cannot_be_meant(entry, said):
+    with pytest.raises(ShardingError, match=said):
+        sharding_options(entry)
+
+
+def test_one_process_alone_is_refused(worker):
+    with pytest.raises(ShardingError, match="needs processes to share the model"):
+        shard_model(worker.build(), dict(type="fsdp2"))
+
+
+def test_an_optimizer_of_other_parameters_is_refused(worker):
+    wrapper = OptimWrapper(torch.optim.SGD(worker.build().parameters(), lr=1.0))
+    with pytest.raises(ShardingError, match=r"118 of the optimizer's 118 parameters are not"):
+        shard_optimizer(worker.build(), wrapper, dict(type="fsdp2"))
+
+
+def test_an_unfinished_folder_is_refused(worker, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no complete distributed checkpoint"):
+        load_distributed(tmp_path, worker.build(), None)
+
+
+def test_an_untested_choice_says_so(monkeypatch):
+    said = []
+    monkeypatch.setattr(tested_choices, "print_log", lambda text, **_: said.append(text))
+    assert tested_choices.warn_if_untested("fsdp2", "cpu") and not said
+    assert not tested_choices.warn_if_untested("fsdp2", "cuda")
+    assert said[0].startswith("this combination was not tested by the project: fsdp2 on cuda")
