@@ -22,16 +22,23 @@ _REGISTERING = (
     "models.algorithms.extrema",
     "models.algorithms.knn_classifier",
     "datasets.block_mask",
+    "datasets.indexed_images",
     "datasets.loading",
     "datasets.mae_crop",
     "engine.autocast",
+    "engine.checkpoint_hook",
     "engine.collapse_hook",
     "engine.feature_weight_hook",
+    "engine.finite_guard",
+    "engine.kill_hook",
     "engine.knn_loop",
     "engine.lars",
     "engine.layer_decay",
     "engine.momentum_hook",
+    "engine.preemption_hook",
     "engine.reconstruction_hook",
+    "engine.train_loops",
+    "engine.unreadable_hook",
 )
 
 

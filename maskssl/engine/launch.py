@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.runner import Runner
 
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from .config import ConfigError
 from .data_check import check_data
+from .runner import Runner
+from .sharding_options import sharding_options
 
 
 def set_pretrained(cfg: Config, checkpoint: str) -> None:
@@ -103,7 +104,7 @@ def use_auto_scale_lr(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") -> Runner:
-    """Build mmengine's runner for the hardware at hand.
+    """Build the runner for the hardware at hand.
 
     Without a GPU, SyncBN becomes BN (said in the log) and several processes talk over
     gloo.
@@ -114,6 +115,8 @@ def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") ->
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
     """
     cfg.launcher = launcher
+    if cfg.get("sharding"):
+        sharding_options(cfg.sharding)  # an unknown option shows now
     check_data(cfg, loaders)
     if not torch.cuda.is_available():
         _fit_to_cpu(cfg, distributed=launcher != "none")
@@ -139,6 +142,8 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
     if not torch.distributed.is_initialized():
         # before mmengine does: its init_dist calls torch.cuda.set_device
         torch.distributed.init_process_group("gloo")
+    if cfg.get("sharding"):
+        return
     cfg.model_wrapper_cfg = {
         "type": "MMDistributedDataParallel",
         "broadcast_buffers": False,
