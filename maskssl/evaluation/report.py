@@ -146,19 +146,29 @@ def _html(report: Report) -> str:
     )
 
 
+CURVES = {
+    "loss_pixel": "pixel loss",
+    "feature_error": "feature loss, unweighted",
+    "loss_byol": "BYOL loss",
+    "loss_infonce": "InfoNCE loss",
+    "spread_student": "spread of student features",
+    "spread_teacher": "spread of teacher features",
+}
+
+
 def plot_losses(scalars: Sequence[Mapping[str, float]], path: str | Path) -> None:
-    """Draw the loss curves of a pretraining run.
+    """Draw the loss curves of a pretraining run, and the spread of its features if logged.
 
     Args:
         scalars: lines of its log, with ``step`` and losses.
         path: PNG to write.
     """
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    labels = {"loss_pixel": "pixel loss", "feature_error": "feature loss, unweighted"}
-    for key, label in labels.items():
+    for key, label in CURVES.items():
         points = [(line["step"], line[key]) for line in scalars if key in line]
         if points:
-            axes.plot(*zip(*points, strict=True), label=label)
+            style = ":" if key.startswith("spread") else "-"
+            axes.plot(*zip(*points, strict=True), style, label=label)
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()

@@ -12,7 +12,7 @@ class Stage:
 
     Attributes:
         name: in file names and --stages.
-        config: shipped config, below configs/.
+        config: shipped config of BootMAE, below configs/; see ``config_for``.
         metrics: key in the run's log -> row of the table.
         factor: from the logged unit to percent.
         layer_decay: fine-tunes with layer-wise learning rates; a random start then
@@ -30,6 +30,12 @@ class Stage:
     tested: bool = False
     data: str = "scenes"
     seconds: int = 60
+
+    def config_for(self, method: str) -> str:
+        """The stage's config for the weights of a method: the same file name, with its name."""
+        return (
+            self.config if method == "bootmae" else self.config.replace("_vit-", f"_{method}_vit-")
+        )
 
 
 STAGES: tuple[Stage, ...] = (
@@ -90,9 +96,13 @@ def stage_figures(stage: Stage, work_dir: str | Path) -> dict[str, float]:
     """The figures of a finished stage: row of the table -> percent.
 
     Raises:
-        ValueError: a metric is missing from the log, so the run did not finish.
+        ValueError: a metric is missing, so the run did not finish.
     """
-    lines = logged_scalars(work_dir)
+    if stage.tested and not Path(work_dir, "metrics.json").is_file():
+        raise ValueError(f"{work_dir} holds no metrics.json: the {stage.name} run did not finish")
+    # tools/test.py leaves one file, training logs line by line
+    metrics = Path(work_dir, "metrics.json")
+    lines = [json.loads(metrics.read_text())] if stage.tested else logged_scalars(work_dir)
     figures = {}
     for key, row in stage.metrics.items():
         values = [line[key] for line in lines if key in line]

@@ -13,7 +13,10 @@ from .job_queue import Job, run_jobs, tool_command
 from .report import Report, Row, plot_losses, tile_pictures, write_report
 from .stages import STAGES, Stage, logged_scalars, stage_figures
 
-PRETRAIN_CONFIGS = {"bootmae": "pretrain/bootmae_vit-tiny_scenes.py"}
+PRETRAIN_CONFIGS = {
+    "bootmae": "pretrain/bootmae_vit-tiny_scenes.py",
+    "extrema": "pretrain/extrema_vit-tiny_scenes.py",
+}
 PRETRAIN_SECONDS = 360
 NO_DECAY = "optim_wrapper.paramwise_cfg.layer_decay_rate=1.0"
 NUM_OVERLAYS = 8
@@ -132,7 +135,8 @@ def _stage_command(
             limit = "max_iters=4" if stage.name == "seg" else "max_epochs=2"
             options.append(f"train_cfg.{limit}")
     tool = "test.py" if stage.tested else "train.py"
-    command = _command(tool, plan, stage.config, f"{stage.name}-{kind}", options)
+    config = stage.config_for(plan.method)
+    command = _command(tool, plan, config, f"{stage.name}-{kind}", options)
     return [*command, "--pretrained", weights]
 
 
@@ -142,7 +146,8 @@ def _picture_command(plan: Plan, stage: Stage) -> list[str]:
     options += [*_loader_options(["test_dataloader"])]
     options.append(f"test_dataloader.dataset.indices={NUM_OVERLAYS}")
     checkpoint = str(plan.work_dir(f"{stage.name}-pretrained"))
-    command = _command("test.py", plan, stage.config, f"{stage.name}-pictures", options)
+    config = stage.config_for(plan.method)
+    command = _command("test.py", plan, config, f"{stage.name}-pictures", options)
     show_dir = str(plan.work_dir(f"{stage.name}-pictures") / "shown")
     command.insert(3, checkpoint)  # python test.py CONFIG CHECKPOINT …
     return [*command, "--show-dir", show_dir]
@@ -195,8 +200,9 @@ def _write(plan: Plan, seconds: dict[str, float]) -> Report:
         (plan.work_dir("pretrain") / "reconstructions").glob("*.png"),
         key=lambda path: int(path.stem.split("_")[-1]),
     )
-    tile_pictures(drawn[-1:], folder / "reconstructions.png", width=400, columns=1)
-    pictures["Reconstructions after pretraining"] = "reconstructions.png"
+    if drawn:  # ExtreMA predicts no pixels
+        tile_pictures(drawn[-1:], folder / "reconstructions.png", width=400, columns=1)
+        pictures["Reconstructions after pretraining"] = "reconstructions.png"
     for stage in (stage for stage in STAGES if stage.data == "scenes"):
         shown = sorted((plan.work_dir(f"{stage.name}-pictures")).rglob("*.png"))
         shown += sorted((plan.work_dir(f"{stage.name}-pictures")).rglob("*.jpg"))

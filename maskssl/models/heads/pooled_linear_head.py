@@ -37,7 +37,7 @@ class PooledLinearHead(ClsHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(loss=loss or dict(type="CrossEntropyLoss", loss_weight=1.0), **kwargs)
-        self.norms = nn.Sequential(*(build_norm_layer(dict(cfg), in_channels)[1] for cfg in norms))
+        self.norms = nn.Sequential(*(_vector_norm(cfg, in_channels) for cfg in norms))
         self.fc = nn.Linear(in_channels, num_classes)
         nn.init.trunc_normal_(self.fc.weight, std=init_std)
         nn.init.zeros_(self.fc.bias)
@@ -49,3 +49,9 @@ class PooledLinearHead(ClsHead):
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Logits (B, num_classes)."""
         return self.fc(self.pre_logits(feats))
+
+
+def _vector_norm(cfg: dict[str, Any], channels: int) -> nn.Module:
+    """A norm of (B, C); mmcv's 'BN', which a SyncBN becomes without GPU, would be for images."""
+    cfg = dict(cfg, type="BN1d") if cfg["type"] == "BN" else dict(cfg)
+    return build_norm_layer(cfg, channels)[1]
