@@ -36,7 +36,9 @@ _REGISTERING = (
     "engine.layer_decay",
     "engine.momentum_hook",
     "engine.preemption_hook",
+    "engine.progress_hook",
     "engine.reconstruction_hook",
+    "engine.throughput_hook",
     "engine.train_loops",
     "engine.unreadable_hook",
 )

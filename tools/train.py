@@ -6,7 +6,7 @@ python tools/train.py configs/finetune/linear_vit-tiny_scenes.py --pretrained CH
 
 import argparse
 
-from maskssl.engine import command_line, launch
+from maskssl.engine import command_line, launch, restarts, trackers
 
 
 def main(args: argparse.Namespace) -> None:
@@ -15,9 +15,11 @@ def main(args: argparse.Namespace) -> None:
         launch.use_amp(cfg)
     if args.auto_scale_lr:
         launch.use_auto_scale_lr(cfg)
-    if args.resume:
+    if resume := restarts.resume_from(args.resume, cfg.work_dir):
         cfg.resume = True
-        cfg.load_from = None if args.resume == "auto" else launch.checkpoint_at(args.resume)
+        cfg.load_from = None if resume == "auto" else launch.checkpoint_at(resume)
+    if args.track:
+        trackers.use_tracker(cfg, args.track)
     loaders = ["train_dataloader", "val_dataloader"]
     launch.build_runner(cfg, loaders, args.launcher).train()
 
@@ -34,5 +36,8 @@ if __name__ == "__main__":
     parser.add_argument("--amp", action="store_true", help="bf16 mixed precision")
     parser.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the lr with the actual batch size"
+    )
+    parser.add_argument(
+        "--track", choices=trackers.TRACKERS, help="log to this tracker too; its package is needed"
     )
     command_line.run_tool(parser, main)

@@ -9,6 +9,8 @@ default_hooks = dict(
     checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     unreadable=dict(type="UnreadableImagesHook", max_share=0.01),
+    throughput=dict(type="ThroughputHook"),
+    progress=dict(type="ProgressHook"),
     finite=dict(type="FiniteStepHook", max_in_a_row=10),
     preemption=dict(type="PreemptionHook"),
 )
@@ -19,7 +21,8 @@ env_cfg = dict(
     cudnn_benchmark=False,
     # one OpenCV thread per loader process; more of them only get into each other's way
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    # seconds that ranks wait for one another; longer than rank 0 ever works alone
+    dist_cfg=dict(backend="nccl", timeout=600),
 )
 # One seed on all ranks: they share the images out by it. A sample's draws depend on (seed,
 # epoch, image), a step's on (seed, step, rank).

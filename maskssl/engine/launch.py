@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -141,7 +142,8 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
         )
     if not torch.distributed.is_initialized():
         # before mmengine does: its init_dist calls torch.cuda.set_device
-        torch.distributed.init_process_group("gloo")
+        seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout", 1800)
+        torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
     if cfg.get("sharding"):
         return
     cfg.model_wrapper_cfg = {

@@ -1,0 +1,275 @@
+"""Launchers: what they start, when they stop, how they go on; Slurm's commands are stand-ins."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskssl.datasets.scene_writer import write_scenes
+from maskssl.engine import restarts
+
+ROOT = Path(__file__).resolve().parents[1]
+TOOLS = ROOT / "tools"
+STAND_IN = """#!{python}
+import json, os, sys
+from pathlib import Path
+kept = {{k: v for k, v in os.environ.items() if k in ("MASTER_PORT", "SLURM_JOB_ID")}}
+with open({record!r}, "a") as file:
+    file.write(json.dumps([Path(sys.argv[0]).name, sys.argv[1:], kept]) + "\\n")
+codes = {codes!r}
+sys.exit(codes.get(Path(sys.argv[0]).name, 0))
+"""
+STOPS_WITHIN = 60  # seconds; measured: see the README
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """Run a script with recording stand-ins for Slurm's commands on the PATH."""
+    record = tmp_path / "record.jsonl"
+
+    def run(script, *arguments, commands=("srun", "sbatch", "scontrol"), codes=None, **variables):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in commands:
+            text = STAND_IN.format(python=sys.executable, record=str(record), codes=codes or {})
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o755)
+        done = subprocess.run(
+            ["bash", str(script), *arguments],
+            env=dict(PATH=f"{folder}:/usr/bin:/bin", **variables),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        lines = record.read_text().splitlines() if record.exists() else []
+        return done, [json.loads(line) for line in lines]
+
+    return run
+
+
+TRAIN = TOOLS / "slurm_train.sh"
+
+
+def test_srun_gets_one_task_per_gpu(slurm):
+    done, calls = slurm(
+        TRAIN, "gpu part", "a job", "configs/x.py", "--seed", "3", "--work-dir", "with space",
+        GPUS="16", CPUS_PER_TASK="7", SRUN_ARGS="--time=1:00 --account=me", PORT="12345",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    ((name, arguments, environment),) = calls
+    assert name == "srun"
+    python = arguments.index("-u") - 1
+    assert arguments[:python] == [
+        "--partition=gpu part", "--job-name=a job", "--signal=USR1@120", "--time=1:00",
+        "--account=me", "--ntasks=16", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=7",
+        "--kill-on-bad-exit=1",
+    ]  # fmt: skip
+    assert Path(arguments[python]).name == "python"
+    assert arguments[python + 1 :] == [
+        "-u", str(TOOLS / "train.py"), "configs/x.py", "--launcher", "slurm", "--seed", "3",
+        "--work-dir", "with space",
+    ]  # fmt: skip
+    assert environment == dict(MASTER_PORT="12345")
+
+
+def test_defaults_fit_the_number_of_gpus(slurm):
+    _, calls = slurm(TOOLS / "slurm_test.sh", "p", "j", "c.py", "epoch_1.pth", GPUS="2")
+    _, arguments, environment = calls[0]
+    assert "--ntasks-per-node=2" in arguments and "--gres=gpu:2" in arguments
+    assert arguments[-5:] == [str(TOOLS / "test.py"), "c.py", "--launcher", "slurm", "epoch_1.pth"]
+    assert 20000 <= int(environment["MASTER_PORT"]) < 40000
+    _, calls = slurm(TRAIN, "p", "j", "c.py")
+    assert {"--ntasks=8", "--ntasks-per-node=8"} <= set(calls[1][1])
+
+
+@pytest.mark.parametrize("code", [1, 137])
+def test_a_failure_is_passed_on_and_not_requeued(slurm, code):
+    done, calls = slurm(TRAIN, "p", "j", "c.py", codes=dict(srun=code))
+    assert (done.returncode, len(calls)) == (code, 1)
+
+
+def test_an_attached_run_that_has_saved_says_how_to_go_on(slurm):
+    done, calls = slurm(TRAIN, "p", "j", "c.py", codes=dict(srun=75))
+    assert (done.returncode, len(calls)) == (75, 1)
+    assert "the same command with --resume" in done.stderr
+
+
+def test_a_batch_job_is_submitted_and_requeues_itself(slurm, tmp_path):
+    arguments = ["p", "j", "c.py", "--work-dir", "with space"]
+    done, calls = slurm(TRAIN, *arguments, BATCH="1", GPUS="4", SRUN_ARGS="--time=1:00")
+    assert done.returncode == 0, done.stderr
+    ((name, submitted, _),) = calls
+    assert name == "sbatch"
+    script = submitted.index(str(TOOLS / "slurm_launch.sh"))
+    assert submitted[:script] == [
+        "--partition=p", "--job-name=j", "--signal=USR1@120", "--time=1:00", "--ntasks=4",
+        "--ntasks-per-node=4", "--gres=gpu:4", "--cpus-per-task=5", "--requeue",
+        "--open-mode=append",
+    ]  # fmt: skip
+    # sbatch runs a copy of the script from its spool folder, with the same environment
+    copied = tmp_path / "spool" / "slurm_script"
+    copied.parent.mkdir()
+    copied.write_text(Path(submitted[script]).read_text())
+    job = dict(BATCH="1", GPUS="4", SRUN_ARGS="--time=1:00", SLURM_JOB_ID="77")
+    done, calls = slurm(copied, *submitted[script + 1 :], codes=dict(srun=75), **job)
+    assert done.returncode == 0, done.stderr
+    _, (step, started, _), (asked, what, _) = calls
+    assert (step, asked, what) == ("srun", "scontrol", ["requeue", "77"])
+    assert started[:5] == [
+        "--ntasks=4", "--ntasks-per-node=4", "--gres=gpu:4", "--cpus-per-task=5",
+        "--kill-on-bad-exit=1",
+    ]  # fmt: skip
+    assert started[-2:] == ["--work-dir", "with space"]
+    assert str(TOOLS / "train.py") in started
+    done, calls = slurm(copied, *submitted[script + 1 :], codes=dict(srun=1), **job)
+    assert (done.returncode, calls[-1][0]) == (1, "srun")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        (dict(GPUS="many"), "GPUS=many is no number of GPUs"),
+        (dict(GPUS="0"), "GPUS=0 is no number of GPUs"),
+        (dict(GPUS_PER_NODE="x"), "GPUS_PER_NODE=x is no number"),
+        (dict(GPUS="12"), "GPUS=12 does not divide into nodes of GPUS_PER_NODE=8"),
+        (dict(commands=()), "there is no srun on the PATH: call this where"),
+        (dict(commands=("srun",), BATCH="1"), "BATCH=1 needs sbatch"),
+    ],
+)
+def test_slips_are_told_in_one_sentence(slurm, variables, said):
+    done, calls = slurm(TRAIN, "p", "j", "c.py", **variables)
+    assert done.returncode == 2 and not calls
+    assert done.stderr.startswith(f"slurm_train.sh: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("script", ["slurm_train.sh", "slurm_test.sh", "dist_train.sh"])
+def test_missing_arguments_show_the_usage(slurm, script):
+    done, _ = slurm(TOOLS / script, "p")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: bash tools/{script} ")
+
+
+def test_slurm_scripts_say_that_they_are_untested():
+    for name in ("slurm_train.sh", "slurm_test.sh", "slurm_launch.sh"):
+        assert "NOT TESTED ON A REAL SLURM" in (TOOLS / name).read_text()
+
+
+def test_a_restarted_run_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
+    def decisions():
+        return [restarts.resume_from(given, tmp_path) for given in (None, "other.pth", "auto")]
+
+    as_given = [None, "other.pth", "auto"]
+    (tmp_path / "epoch_9.pth").touch()  # of a run before
+    os.utime(tmp_path / "epoch_9.pth", (1000, 1000))
+    assert decisions() == as_given
+    monkeypatch.setenv(restarts.LAUNCHED, "2000")
+    assert decisions() == as_given  # the first start, or one before the first save
+    (tmp_path / "epoch_1.pth").touch()
+    assert decisions() == ["auto"] * 3
+
+
+def test_slurm_counts_its_restarts(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert restarts.resume_from("other.pth", tmp_path) == "other.pth"
+    (tmp_path / "iter_1.pth").touch()
+    assert restarts.resume_from("other.pth", tmp_path) == "auto"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    assert restarts.resume_from("other.pth", tmp_path) == "other.pth"
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "s"
+    return write_scenes(folder, num_train=32, num_val=2, num_dense_train=2, num_dense_val=2)
+
+
+@pytest.fixture
+def two_processes(scenes, tmp_path):
+    """Pretraining on two processes, started and left running; whatever is left is ended."""
+    started = []
+
+    def start(port, epochs, **variables):
+        options = [
+            f"train_dataloader.dataset.data_root={scenes / 'imagefolder'}",
+            "train_dataloader.num_workers=0",
+            "train_dataloader.persistent_workers=False",
+            "train_dataloader.batch_size=8",
+            f"train_cfg.max_epochs={epochs}",
+            "default_hooks.checkpoint.interval=1",
+        ]
+        with (tmp_path / "output").open("w") as output:
+            process = subprocess.Popen(
+                ["bash", str(TOOLS / "dist_train.sh"),
+                 str(ROOT / "configs/pretrain/bootmae_vit-tiny_scenes.py"), "2",
+                 "--work-dir", str(tmp_path / "work"), "--cfg-options", *options],
+                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1", **variables},
+            )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def wait_for(condition, process, output, seconds=300):
+    """Until the condition holds, while the process runs."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None and time.monotonic() < end, output.read_text()[-4000:]
+        time.sleep(0.05)
+
+
+def rank_processes(launcher: int) -> dict[int, int]:
+    """Rank -> process id of torchrun's children."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    found = {}
+    for child in children:
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        ranks = [entry[5:] for entry in environment if entry.startswith(b"RANK=")]
+        found |= {int(rank): int(child) for rank in ranks}
+    return found
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="two processes over gloo")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+class TestOneRankDies:
+    def test_the_others_stop(self, two_processes, tmp_path):
+        process = two_processes(29641, epochs=1000)
+        wait_for((tmp_path / "work/epoch_1.pth").exists, process, tmp_path / "output")
+        ranks = rank_processes(process.pid)
+        assert sorted(ranks) == [0, 1]
+        os.kill(ranks[1], signal.SIGKILL)
+        killed = time.monotonic()
+        code = process.wait(timeout=STOPS_WITHIN)
+        took = time.monotonic() - killed
+        assert code not in (0, -signal.SIGKILL)
+        assert not Path(f"/proc/{ranks[0]}").exists()
+        assert "SIGKILL" in (tmp_path / "output").read_text()
+        sys.stdout.write(f"stopped {took:.1f} s after the kill\n")
+
+    def test_with_restarts_the_run_goes_on_to_its_end(self, two_processes, tmp_path):
+        epochs = 12
+        process = two_processes(29642, epochs, MAX_RESTARTS="1")
+        output = tmp_path / "output"
+        wait_for((tmp_path / "work/last_checkpoint").exists, process, output)
+        os.kill(rank_processes(process.pid)[0], signal.SIGKILL)
+        assert process.wait(timeout=300) == 0, output.read_text()[-4000:]
+        text = output.read_text()
+        assert "started again by the launcher: the run goes on from the newest checkpoint" in text
+        logs = sorted((tmp_path / "work").glob("*/vis_data/scalars.json"))
+        first, second = ([json.loads(line) for line in log.open()] for log in logs)
+        assert 1 < second[0]["epoch"] <= first[-1]["epoch"] + 1
+        assert second[-1]["epoch"] == epochs
+        assert torch.load(tmp_path / f"work/epoch_{epochs}.pth", weights_only=False)
