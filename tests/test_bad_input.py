@@ -6,10 +6,10 @@ from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.loading import load_pretrained
 from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
-from maskssl.datasets.loading import UnreadableImageError
-from maskssl.datasets.scene_writer import write_scenes
-from maskssl.engine.config import ConfigError, load_config
-from maskssl.engine.data_check import DataError, check_data
+from maskssl.datasets.scenes.writer import write_scenes
+from maskssl.datasets.transforms.loading import UnreadableImageError
+from maskssl.engine.launching.config import ConfigError, load_config
+from maskssl.engine.launching.data_check import DataError, check_data
 from tests.support import TINY_ARCH, runner_for, small_config
 
 PRETRAIN = "pretrain/bootmae_vit-tiny_scenes.py"

@@ -21,8 +21,8 @@ from mmengine.registry import (
 )
 from torch import nn
 
-from maskssl.datasets.scenes import SHAPES
-from maskssl.engine.config import load_config
+from maskssl.datasets.scenes.scene import SHAPES
+from maskssl.engine.launching.config import load_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LEAVES = sorted(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskssl.datasets.scene_writer import write_scenes
+from maskssl.datasets.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(

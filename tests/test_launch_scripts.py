@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskssl.datasets.scene_writer import write_scenes
-from maskssl.engine import restarts
+from maskssl.datasets.scenes.writer import write_scenes
+from maskssl.engine.launching import restarts
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from maskssl.datasets.scene_writer import write_scenes
+from maskssl.datasets.scenes.writer import write_scenes
 from maskssl.evaluation.images import describe_images
 from maskssl.evaluation.job_queue import Job, JobError, run_jobs
 

@@ -11,7 +11,7 @@ import torch
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.datasets.scene_writer import write_scenes
+from maskssl.datasets.scenes.writer import write_scenes
 from maskssl.evaluation.job_queue import tool_command
 from maskssl.evaluation.resume_stress import (
     Shot,

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.guard import UnloadedWeightsError
 from maskssl.checkpoints.reading import CheckpointError
-from maskssl.datasets.scene_writer import write_scenes
+from maskssl.datasets.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, small_config
 
 

@@ -12,8 +12,8 @@ import sys
 import time
 
 from maskssl.datasets.folders import ENDINGS
-from maskssl.datasets.image_sources import source_at
-from maskssl.datasets.index_store import open_index, progress_text
+from maskssl.datasets.index.sources import source_at
+from maskssl.datasets.index.store import open_index, progress_text
 
 
 class ProgressLine:

@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from maskssl.datasets.scene_writer import contact_sheet, write_scenes
-from maskssl.datasets.scenes import dense_scene, object_scene
+from maskssl.datasets.scenes.scene import dense_scene, object_scene
+from maskssl.datasets.scenes.writer import contact_sheet, write_scenes
 
 SHEET_SCENES = 24
 

@@ -121,7 +121,7 @@ def worker_memories(dataset: Any, args: argparse.Namespace) -> list[dict[str, in
 def measure(kind: str, path: str, args: argparse.Namespace) -> dict[str, float]:
     from mmpretrain.datasets import CustomDataset
 
-    from maskssl.datasets.indexed_images import IndexedImages
+    from maskssl.datasets.index.indexed_images import IndexedImages
 
     figures: dict[str, float] = {}
     if kind == "IndexedImages":

@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from maskssl.datasets.scene_writer import write_scenes
+from maskssl.datasets.scenes.writer import write_scenes
 from maskssl.evaluation.images import describe_images
 from maskssl.evaluation.report import print_table
 from maskssl.evaluation.transfer import PRETRAIN_CONFIGS, Plan, run_transfer

@@ -9,8 +9,8 @@ import argparse
 import math
 import sys
 
-from maskssl.engine.replay import Replay, replay
-from maskssl.engine.step_record import read_record
+from maskssl.engine.finite_steps.record import read_record
+from maskssl.engine.finite_steps.replay import Replay, replay
 
 
 def report(record: dict, result: Replay) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..datasets.folders import image_files
-from ..engine.config import load_config
+from ..engine.launching.config import load_config
 from ..models.algorithms.bootmae import BootMAE
 from ..models.layers.patches import paste_prediction, spread
 

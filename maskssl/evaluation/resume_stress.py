@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from ..checkpoints.finding import newest_valid
 from ..checkpoints.reading import read_checkpoint
-from ..engine.config import load_config
+from ..engine.launching.config import load_config
 from .job_queue import tool_command
 
 # what a clock or the machine says, not the training

@@ -136,7 +136,7 @@ def test_frozen_stages_freeze_the_class_attention_too():
 
 
 def test_the_class_attention_learns_at_the_full_rate_and_its_token_is_not_decayed():
-    from maskssl.engine.layer_decay import LayerDecayOptimWrapperConstructor
+    from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
 
     model = extrema()
     wrapper = LayerDecayOptimWrapperConstructor(

@@ -10,8 +10,8 @@ from PIL import Image
 from torch.utils.data import BatchSampler, DataLoader
 
 import maskssl  # noqa: F401  (registers LoadImage and BlockMask)
-from maskssl.datasets.draw_sampler import DrawBatchSampler
-from maskssl.datasets.seeded_dataset import SeededDataset
+from maskssl.datasets.draws.sampler import DrawBatchSampler
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
 
 PIPELINE = [
     dict(type="LoadImage"),

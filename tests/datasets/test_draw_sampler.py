@@ -10,8 +10,8 @@ from mmengine.hooks import DistSamplerSeedHook
 from mmpretrain.datasets.samplers import RepeatAugSampler
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
-from maskssl.datasets.draw_sampler import DrawBatchSampler, DrawIterator
-from maskssl.datasets.seeded_dataset import SeededDataset
+from maskssl.datasets.draws.sampler import DrawBatchSampler, DrawIterator
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from tests.datasets.pictures import content, draw_loader, pictures, write_pictures
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskssl.datasets.draws import Draw, seed_everything_for_step, seed_from, seeded_randomness
+from maskssl.datasets.draws.draw import Draw, seed_everything_for_step, seed_from, seeded_randomness
 
 
 def numbers() -> tuple[float, ...]:

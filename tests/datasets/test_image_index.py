@@ -18,10 +18,10 @@ from mmengine.registry import DATASETS
 from mmpretrain.datasets import CustomDataset
 from PIL import Image
 
-from maskssl.datasets.image_index import ImageIndex, ImageIndexError
-from maskssl.datasets.image_sources import ImageFolder, ListFile, source_at
-from maskssl.datasets.index_store import index_places, open_index, progress_text
-from maskssl.datasets.indexed_images import IndexedImages
+from maskssl.datasets.index.image_index import ImageIndex, ImageIndexError
+from maskssl.datasets.index.indexed_images import IndexedImages
+from maskssl.datasets.index.sources import ImageFolder, ListFile, source_at
+from maskssl.datasets.index.store import index_places, open_index, progress_text
 
 LINES = ["a/x 1.jpg 0", "b/ä.JPEG 1", "b/n01_5.png 2", "c/y.jpg 0"]
 # names whose order tells plain sorting from sorting folder by folder
@@ -52,7 +52,7 @@ def said(monkeypatch) -> list[str]:
     """What index_store logs."""
     messages: list[str] = []
     monkeypatch.setattr(
-        "maskssl.datasets.index_store.print_log",
+        "maskssl.datasets.index.store.print_log",
         lambda message, logger=None, level=None: messages.append(message),
     )
     return messages

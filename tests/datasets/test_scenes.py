@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskssl.datasets import scene_writer
-from maskssl.datasets.scene_writer import contact_sheet, run_lengths, write_scenes
-from maskssl.datasets.scenes import (
+from maskssl.datasets.scenes import writer as scene_writer
+from maskssl.datasets.scenes.scene import (
     MIN_VISIBLE_PIXELS,
     MIN_VISIBLE_SHARE,
     SHAPES,
@@ -21,6 +20,7 @@ from maskssl.datasets.scenes import (
     place,
     shape_outlines,
 )
+from maskssl.datasets.scenes.writer import contact_sheet, run_lengths, write_scenes
 
 COUNTS = {"num_train": 16, "num_val": 8, "num_dense_train": 12, "num_dense_val": 4}
 DRAW = {"object": object_scene, "dense": dense_scene}

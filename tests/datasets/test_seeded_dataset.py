@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from maskssl.datasets.draws import Draw
-from maskssl.datasets.loading import UnreadableImageError
-from maskssl.datasets.seeded_dataset import SeededDataset
-from maskssl.datasets.unreadable_list import UnreadableList
+from maskssl.datasets.draws.draw import Draw
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
+from maskssl.datasets.draws.unreadable_list import UnreadableList
+from maskssl.datasets.transforms.loading import UnreadableImageError
 from tests.datasets.pictures import content, draw_loader, pictures, write_pictures
 
 
@@ -203,7 +203,7 @@ def test_where_nothing_can_be_read_the_run_stops(workers, tmp_path):
 def test_replacements_are_logged(damaged, tmp_path, monkeypatch):
     logged = []
     monkeypatch.setattr(
-        "maskssl.datasets.seeded_dataset.print_log", lambda text, **_: logged.append(text)
+        "maskssl.datasets.draws.seeded_dataset.print_log", lambda text, **_: logged.append(text)
     )
     data = SeededDataset(pictures(damaged), 5)
     data[Draw(0, 2)], data[Draw(1, 2)]
@@ -236,7 +236,7 @@ def test_a_list_is_read_from_where_one_stopped(tmp_path):
 
 def test_damaged_lines_are_told(tmp_path, monkeypatch):
     logged = []
-    name = "maskssl.datasets.unreadable_list.print_log"
+    name = "maskssl.datasets.draws.unreadable_list.print_log"
     monkeypatch.setattr(name, lambda text, **_: logged.append(text))
     unreadable = UnreadableList(tmp_path)
     unreadable.append([dict(epoch=0, index=3)])
@@ -249,7 +249,7 @@ def test_damaged_lines_are_told(tmp_path, monkeypatch):
 
 def test_a_full_disk_stops_no_training(tmp_path, monkeypatch):
     logged = []
-    name = "maskssl.datasets.unreadable_list.print_log"
+    name = "maskssl.datasets.draws.unreadable_list.print_log"
     monkeypatch.setattr(name, lambda text, **_: logged.append(text))
     unreadable = UnreadableList(tmp_path)
     monkeypatch.setattr("os.write", lambda file, data: len(data) // 2)

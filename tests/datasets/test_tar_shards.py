@@ -15,11 +15,11 @@ from mmengine import fileio
 from mmengine.runner import Runner
 from PIL import Image
 
-from maskssl.datasets import tar_members
-from maskssl.datasets.image_index import ImageIndexError
-from maskssl.datasets.indexed_images import IndexedImages
-from maskssl.datasets.loading import LoadImage, UnreadableImageError
-from maskssl.datasets.tar_members import TarMemberError, member_uri
+from maskssl.datasets.index import tar_members
+from maskssl.datasets.index.image_index import ImageIndexError
+from maskssl.datasets.index.indexed_images import IndexedImages
+from maskssl.datasets.index.tar_members import TarMemberError, member_uri
+from maskssl.datasets.transforms.loading import LoadImage, UnreadableImageError
 
 NUM_IMAGES = 11
 
@@ -153,7 +153,7 @@ def test_no_more_shards_stay_open_than_allowed(tmp_path, monkeypatch):
 def test_members_that_are_no_image_are_counted_and_said(tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(
-        "maskssl.datasets.index_store.print_log", lambda message, *_, **__: said.append(message)
+        "maskssl.datasets.index.store.print_log", lambda message, *_, **__: said.append(message)
     )
     members = {
         "__meta__": b"{}",

@@ -6,8 +6,8 @@ import torch
 from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
-from maskssl.datasets.block_mask import BlockMask
-from maskssl.datasets.loading import LoadImage, UnreadableImageError
+from maskssl.datasets.transforms.block_mask import BlockMask
+from maskssl.datasets.transforms.loading import LoadImage, UnreadableImageError
 from maskssl.masking import block_mask
 
 BACKENDS = pytest.mark.parametrize("backend", ["cv2", "pillow"])

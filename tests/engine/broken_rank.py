@@ -12,8 +12,8 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader
 
-from maskssl.engine.finite_guard import FiniteStepHook, NonFiniteError
-from maskssl.engine.step_guard import StepGuard
+from maskssl.engine.finite_steps.guard import StepGuard
+from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
 
 
 class Net(BaseModel):

@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from maskssl.engine.preemption_hook import PreemptionHook
+from maskssl.engine.hooks.preemption import PreemptionHook
 
 
 class Rows(Dataset):

@@ -19,9 +19,9 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 import maskssl  # noqa: F401  registers
-from maskssl.engine.distributed_checkpoint import load_distributed, save_distributed
-from maskssl.engine.full_state import full_optimizer_state, full_state_dict
-from maskssl.engine.sharding import as_forward, shard_model, shard_optimizer
+from maskssl.engine.sharding.distributed_checkpoint import load_distributed, save_distributed
+from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
+from maskssl.engine.sharding.full_state import full_optimizer_state, full_state_dict
 from maskssl.masking import split_ordering
 
 FSDP2 = dict(type="fsdp2")

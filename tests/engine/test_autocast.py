@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from maskssl.engine.autocast import AutocastOptimWrapper
+from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
 
 
 class Net(BaseModel):
@@ -38,7 +38,7 @@ def wrap(model: nn.Module, **options) -> AutocastOptimWrapper:
 
 @pytest.fixture(autouse=True)
 def on_the_cpu(monkeypatch):
-    monkeypatch.setattr("maskssl.engine.autocast.get_device", lambda: "cpu")
+    monkeypatch.setattr("maskssl.engine.optimizers.autocast.get_device", lambda: "cpu")
 
 
 def test_forward_in_bf16_weights_and_gradients_in_fp32():

@@ -23,7 +23,8 @@ from maskssl.checkpoints import writing
 from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
-from maskssl.engine import checkpoint_hook, whole_files
+from maskssl.engine.hooks import checkpoint as checkpoint_hook
+from maskssl.engine.runner import whole_files
 from tests.killing import killed_after
 
 BATCHES = 4

@@ -11,8 +11,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.engine.deepspeed_option import zero_optim_wrapper
-from maskssl.engine.sharding_options import DeepSpeedOptions, ShardingError
+from maskssl.engine.sharding.options import DeepSpeedOptions, ShardingError
+from maskssl.engine.sharding.zero import zero_optim_wrapper
 
 ABSENT = importlib.util.find_spec("deepspeed") is None
 needs_deepspeed = pytest.mark.skipif(

@@ -20,13 +20,13 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.data import DataLoader
 
-from maskssl.engine.autocast import AutocastOptimWrapper
-from maskssl.engine.finite_guard import FiniteStepHook, NonFiniteError
-from maskssl.engine.momentum_hook import MomentumUpdateHook
-from maskssl.engine.plain_data import from_plain, to_plain
-from maskssl.engine.replay import replay
-from maskssl.engine.step_guard import StepGuard
-from maskssl.engine.step_record import read_record
+from maskssl.engine.finite_steps.guard import StepGuard
+from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
+from maskssl.engine.finite_steps.plain_data import from_plain, to_plain
+from maskssl.engine.finite_steps.record import read_record
+from maskssl.engine.finite_steps.replay import replay
+from maskssl.engine.hooks.momentum import MomentumUpdateHook
+from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
 from maskssl.masking import block_mask
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from maskssl.checkpoints.reading import CheckpointError
-from maskssl.engine import command_line, launch
-from maskssl.engine.config import ConfigError, load_config
-from maskssl.engine.data_check import DataError
+from maskssl.engine.launching import command_line, launch
+from maskssl.engine.launching.config import ConfigError, load_config
+from maskssl.engine.launching.data_check import DataError
 
 CONFIG = """
 model = dict(

@@ -13,9 +13,9 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
-from maskssl.engine.autocast import AutocastOptimWrapper
-from maskssl.engine.feature_weight_hook import FeatureWeightHook
-from maskssl.engine.momentum_hook import MomentumUpdateHook
+from maskssl.engine.hooks.feature_weight import FeatureWeightHook
+from maskssl.engine.hooks.momentum import MomentumUpdateHook
+from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
 from maskssl.masking import block_mask
 
 BATCHES = 3

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.engine.preemption_hook import PreemptionHook, Shielded
+from maskssl.engine.hooks.preemption import PreemptionHook, Shielded
 
 SCRIPT = Path(__file__).with_name("preempted_run.py")
 ROOT = SCRIPT.parents[2]

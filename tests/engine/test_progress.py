@@ -18,8 +18,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from maskssl.engine.progress_hook import ProgressHook
-from maskssl.engine.throughput_hook import ThroughputHook
+from maskssl.engine.hooks.progress import ProgressHook
+from maskssl.engine.hooks.throughput import ThroughputHook
 
 
 class Model(BaseModel):
@@ -220,8 +220,8 @@ def test_other_ranks_draw_nothing(tmp_path):
 def test_it_draws_no_more_often_than_asked(tmp_path, monkeypatch):
     hook, drawn = ProgressHook(every=0.2), []
     clock = iter([10.0, 10.0, 10.1, 10.25, 10.25, 10.3])
-    monkeypatch.setattr("maskssl.engine.progress_hook.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("maskssl.engine.progress_hook._described", lambda *args: str(args[1]))
+    monkeypatch.setattr("maskssl.engine.hooks.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("maskssl.engine.hooks.progress._described", lambda *args: str(args[1]))
     hook._line = type("Line", (), dict(draw=lambda self, text: drawn.append(text)))()
     for batch in range(4):
         hook.after_train_iter(None, batch)

@@ -11,10 +11,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
-from maskssl.engine import tested_choices
-from maskssl.engine.distributed_checkpoint import load_distributed
-from maskssl.engine.sharding import as_forward, shard_model, shard_optimizer
-from maskssl.engine.sharding_options import ShardingError, sharding_options
+from maskssl.engine.sharding import tested_choices
+from maskssl.engine.sharding.distributed_checkpoint import load_distributed
+from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
+from maskssl.engine.sharding.options import ShardingError, sharding_options
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="written for machines without GPU"

@@ -15,7 +15,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.utils.data import DataLoader
 
-from maskssl.engine.throughput_hook import ThroughputHook, images_in, resident_memory
+from maskssl.engine.hooks.throughput import ThroughputHook, images_in, resident_memory
 
 IMAGE, BATCH = torch.zeros(3, 8, 8), torch.zeros(5, 3, 8, 8)
 SAMPLES = [DataSample() for _ in range(5)]
@@ -178,7 +178,7 @@ def test_batches_that_cannot_be_counted_are_told_once(train, tmp_path, monkeypat
     monkeypatch.setattr(
         MMLogger, "warning", lambda self, text, *rest: warned.append(text), raising=True
     )
-    monkeypatch.setattr("maskssl.engine.throughput_hook.images_in", lambda batch: None)
+    monkeypatch.setattr("maskssl.engine.hooks.throughput.images_in", lambda batch: None)
     train([ThroughputHook()])
     assert [text for text in warned if "no images" in text] == [
         "ThroughputHook finds no images in a batch of type dict: img_per_s is not logged for such "

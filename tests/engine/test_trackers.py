@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import VISBACKENDS
 
-from maskssl.engine import trackers
-from maskssl.engine.config import ConfigError
+from maskssl.engine.launching import trackers
+from maskssl.engine.launching.config import ConfigError
 
 ALWAYS = [dict(type="LocalVisBackend"), dict(type="TensorboardVisBackend")]
 

@@ -15,11 +15,11 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import distributed, multiprocessing
 from torch.utils.data import DataLoader
 
-from maskssl.datasets.draw_sampler import DrawIterator
-from maskssl.datasets.draws import Draw
-from maskssl.datasets.seeded_dataset import SeededDataset
-from maskssl.datasets.unreadable_list import UnreadableList
-from maskssl.engine.unreadable_hook import UnreadableImagesHook
+from maskssl.datasets.draws.draw import Draw
+from maskssl.datasets.draws.sampler import DrawIterator
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
+from maskssl.datasets.draws.unreadable_list import UnreadableList
+from maskssl.engine.hooks.unreadable import UnreadableImagesHook
 from tests.datasets.pictures import draw_loader, pictures, write_pictures
 
 IMAGES = 20

@@ -11,7 +11,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
-from maskssl.engine.knn_loop import KNNTestLoop
+from maskssl.engine.runner.knn_loop import KNNTestLoop
 from maskssl.evaluation.knn import knn_scores
 from maskssl.models.backbones.plain_vit import PlainViT
 

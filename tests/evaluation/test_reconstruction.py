@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from PIL import Image
 
-from maskssl.engine.reconstruction_hook import ReconstructionHook, untouched_randomness
+from maskssl.engine.hooks.reconstruction import ReconstructionHook, untouched_randomness
 from maskssl.evaluation.reconstruction import draw_reconstructions, picture_grid, reconstruct
 from maskssl.masking import block_mask, split_ordering
 from maskssl.models.layers.patches import normalise_patches, paste_prediction, patch_statistics

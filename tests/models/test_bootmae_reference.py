@@ -7,7 +7,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.bootmae_release import from_released, to_released
-from maskssl.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
 from maskssl.masking import split_ordering
 
 DATA = Path(__file__).parents[1] / "data" / "bootmae_a.pt"

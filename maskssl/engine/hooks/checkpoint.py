@@ -1,0 +1,255 @@
+"""Save checkpoints whole or not at all, and never give an old one away too early."""
+
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ...checkpoints.finding import checkpoints_ahead
+from ...checkpoints.writing import (
+    DiskFullError,
+    remove_checkpoint,
+    sidecar_of,
+    write_text,
+)
+from ..runner.whole_files import is_local, whole_files
+
+_PREEMPTED = "preempt_ckpt"  # key of the message hub
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook with files that are whole or absent.
+
+    The newest ``max_keep_ckpts`` are kept, and older ones go only when the new one is safely
+    on the disk; the same holds for the best. When the disk is full the save is given up with
+    a warning, training goes on, and no older checkpoint is lost. All processes call the hook.
+
+    Args:
+        *args: of CheckpointHook.
+        keep_every: checkpoints whose epoch (iteration if not by_epoch) is a multiple are
+            kept for ever; None keeps none beyond the count.
+        **kwargs: of CheckpointHook.
+
+    Raises:
+        ValueError: ``keep_every`` names steps at which nothing is saved, or the folder is
+            on remote storage.
+    """
+
+    max_keep_ckpts: int
+
+    def __init__(self, *args: Any, keep_every: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        step = max(1, self.interval)
+        if keep_every is not None and (
+            keep_every < 1 or keep_every % step or self.save_begin % step
+        ):
+            raise ValueError(
+                f"keep_every={keep_every} must be a positive multiple of interval={self.interval}, "
+                f"and so must save_begin={self.save_begin} ; nothing is saved in between"
+            )
+        self.keep_every = keep_every
+        self._behind = False  # the last save was given up
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and finish what a killed run left undone."""
+        folder = str(self.out_dir or runner.work_dir)
+        if self.file_client_args is not None or not is_local(folder, self.backend_args):
+            raise ValueError(
+                f"SafeCheckpointHook writes to local folders and {folder} is none (or "
+                "file_client_args is set); use mmengine's CheckpointHook there"
+            )
+        # kept from mmengine, which knows no milestones and would remove them here
+        limit: int = self.max_keep_ckpts
+        self.max_keep_ckpts = -1
+        super().before_train(runner)
+        self.max_keep_ckpts = limit
+        self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", []))
+        ahead = checkpoints_ahead(self.out_dir, runner.epoch, runner.iter)
+        if ahead:
+            runner.logger.warning(
+                f"this run starts at epoch {runner.epoch}, iteration {runner.iter}, and "
+                f"{', '.join(path.name for path in ahead)} in {self.out_dir} is further on. Until "
+                "overtaken, the newest whole one is what --resume auto would take; move it away if "
+                "it is of another run"
+            )
+        self._remove_beyond_count(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Publish, and say so if the end of training could not be saved."""
+        if self._behind:
+            runner.logger.error(
+                "training has ended and its last state is not saved, for want of disk space. Free "
+                f"some and resume from {self.last_ckpt or 'the checkpoint it started from'}"
+            )
+        super().after_train(runner)
+
+    def save_now(self, runner: Runner, stepped: bool = True) -> str | None:
+        """Save the current step as iter_N.pth, in the middle of an epoch too.
+
+        Every process calls it, at the same step. The file is an extra: it counts for nothing
+        and goes when the next checkpoint is written.
+
+        Args:
+            runner: training.
+            stepped: True in after_train_iter (behind the hooks that move weights), where the
+                loop has yet to count the step; False between steps or in validation.
+
+        Returns:
+            The path of this step's checkpoint, or None when the disk is full.
+        """
+        done = runner.iter + int(stepped)
+        name = f"iter_{done}.pth"
+        path = self.file_backend.join_path(self.out_dir, name)
+        if runner.message_hub.get_info("last_ckpt") == path:
+            return path  # it was this step's turn anyway, or the run resumed from here
+        superseded = runner.message_hub.get_info(_PREEMPTED)
+        meta = dict(epoch=runner.epoch, iter=done)
+        if not self._write(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path}):
+            return None
+        if self._point_to(runner, path):
+            self._remove(runner, superseded, unless=path)
+        return path
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+        facts: dict[str, Any] = {"last_ckpt": path}
+        if self.max_keep_ckpts > 0:
+            # Too long by the ones to be removed: a run that is killed before it removes them
+            # does so when it resumes from this file.
+            facts["keep_ckpt_ids"] = [*(s for s in self.keep_ckpt_ids if s != step), step]
+        self._behind = not self._write(runner, path, meta, facts)
+        if self._behind:
+            return
+        self.keep_ckpt_ids = deque(facts.get("keep_ckpt_ids", ()))
+        if self._point_to(runner, path):
+            self._remove_beyond_count(runner)
+            self._remove(runner, runner.message_hub.pop_info(_PREEMPTED), unless=path)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """As mmengine's, but the former best goes last instead of first."""
+        if not self.save_best:
+            return
+        if "auto" in self.key_indicators:
+            self._init_rule(self.rules, [next(iter(metrics))])
+        step = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        superseded: list[tuple[str | None, str]] = []
+        for key, rule in zip(self.key_indicators, self.rules, strict=True):
+            suffix = "" if len(self.key_indicators) == 1 else f"_{key}"
+            score, hub = metrics[key], runner.message_hub
+            best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
+            if score is None or not self.is_better_than[key](score, best):
+                continue
+            name = f"best_{key}_{self.filename_tmpl.format(step)}".replace("/", "_")
+            path = self.file_backend.join_path(self.out_dir, name)
+            former = hub.get_info(f"best_ckpt{suffix}")
+            facts = {f"best_score{suffix}": score, f"best_ckpt{suffix}": path}
+            if self._write(runner, path, dict(meta), facts, only_weights=True):
+                self._remember_best(key, path)
+                superseded.append((former, path))
+                runner.logger.info(f"best {key} so far, {score:.4f}: saved to {name}")
+        # again, because the one saved before validation does not know of the new best
+        if superseded and self.last_ckpt is not None:
+            self._save_checkpoint_with_step(runner, step, meta)
+        for former, path in superseded:
+            self._remove(runner, former, unless=path)
+
+    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
+        publish = super()._publish_model
+
+        def save() -> None:
+            with whole_files():
+                publish(runner, ckpt_path)
+
+        self._agreed(runner, save)
+
+    def _remember_best(self, key: str, path: str) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = path
+        else:
+            self.best_ckpt_path_dict[key] = path
+
+    def _write(
+        self,
+        runner: Runner,
+        path: str,
+        meta: dict[str, Any],
+        facts: dict[str, Any],
+        only_weights: bool = False,
+    ) -> bool:
+        """Save one file; the message hub takes up ``facts`` with it, or neither happens."""
+        hub = runner.message_hub
+        before = {key: hub.get_info(key) for key in facts if key in hub.runtime_info}
+        hub.update_info_dict(facts)
+        options = dict(self.args)
+        options["save_optimizer"] = self.save_optimizer and not only_weights
+        options["save_param_scheduler"] = self.save_param_scheduler and not only_weights
+
+        def save() -> None:
+            with whole_files():
+                runner.save_checkpoint(
+                    self.out_dir,
+                    Path(path).name,
+                    meta=meta,
+                    by_epoch=self.by_epoch,
+                    backend_args=self.backend_args,
+                    **options,
+                )
+
+        if not self._agreed(runner, save):
+            for key in facts.keys() - before.keys():
+                hub.pop_info(key)
+            hub.update_info_dict(before)
+            return False
+        if is_main_process() and not sidecar_of(path).is_file():
+            runner.logger.warning(
+                f"{path} was written by {type(runner).__name__} in its own way, without checksum; "
+                "if the run is killed while it saves, the file may be incomplete"
+            )
+        return True
+
+    def _point_to(self, runner: Runner, path: str) -> bool:
+        """Name the newest checkpoint in ``last_checkpoint``; it exists whenever it is named."""
+        self.last_ckpt = path
+        pointer = Path(runner.work_dir, "last_checkpoint")
+
+        def save() -> None:
+            if is_main_process():
+                write_text(path, pointer)
+
+        return self._agreed(runner, save)
+
+    def _agreed(self, runner: Runner, write: Callable[[], None]) -> bool:
+        """Whether the main process had space to write; all processes get the same answer."""
+        done = [True]
+        try:
+            write()
+        except DiskFullError as error:
+            done = [False]
+            runner.logger.warning(
+                f"{error}. Training goes on; if it is killed before the next save, it resumes from "
+                f"{self.last_ckpt or 'the checkpoint it started from'}"
+            )
+        broadcast_object_list(done)
+        return done[0]
+
+    def _remove_beyond_count(self, runner: Runner) -> None:
+        if self.max_keep_ckpts <= 0:
+            return
+        while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
+            step = self.keep_ckpt_ids.popleft()
+            if not self.keep_every or step % self.keep_every:
+                name = self.filename_tmpl.format(step)
+                self._remove(runner, self.file_backend.join_path(self.out_dir, name))
+        runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+
+    def _remove(self, runner: Runner, path: str | None, unless: str | None = None) -> None:
+        if path and path != unless and is_main_process() and Path(path).exists():
+            remove_checkpoint(path)
+            runner.logger.info(f"removed {path}, which newer checkpoints replace")

@@ -1,0 +1,78 @@
+"""Reconstruction pictures while pretraining runs."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+from ...evaluation.reconstruction import picture_grid, reconstruct
+from ..sharding.fsdp2 import as_forward, is_sharded
+from .momentum import unwrapped
+
+
+@contextmanager
+def untouched_randomness() -> Iterator[None]:
+    """Leave all random states as they were: pictures must not change a run."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@HOOKS.register_module()
+class ReconstructionHook(Hook):
+    """Save original, masked input and reconstruction of the same images as PNG.
+
+    They go to work_dir/reconstructions/epoch_N.png, every ``interval`` epochs and after
+    the last.
+
+    Args:
+        interval: epochs between pictures.
+        num_images: images on a picture, the first of the training set.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, interval: int = 1, num_images: int = 6) -> None:
+        self.interval = interval
+        self.num_images = num_images
+        self._batch: dict[str, Any] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Take the images once, so that the pictures can be compared."""
+        dataset = runner.train_dataloader.dataset
+        with untouched_randomness():
+            samples = [dataset[i] for i in range(min(self.num_images, len(dataset)))]
+        self._batch = runner.train_dataloader.collate_fn(samples)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Draw on the main process."""
+        last = runner.epoch + 1 == runner.max_epochs
+        due = self.every_n_epochs(runner, self.interval) or last
+        model = unwrapped(runner.model)
+        # a sharded model runs on all ranks or not at all
+        if not due or not (is_main_process() or is_sharded(model)):
+            return
+        with untouched_randomness():
+            torch.manual_seed(0)  # the same visible patches in every picture
+            batch = model.data_preprocessor(self._batch, training=True)
+            inputs = batch["inputs"]
+            images = inputs if torch.is_tensor(inputs) else inputs[0]
+            samples = batch["data_samples"]
+            columns = as_forward(model, lambda: reconstruct(model, images, data_samples=samples))
+        if not is_main_process():
+            return
+        path = Path(runner.work_dir, "reconstructions", f"epoch_{runner.epoch + 1}.png")
+        path.parent.mkdir(exist_ok=True)
+        picture_grid(columns).save(path)

@@ -1,0 +1,55 @@
+"""Let mmengine write its checkpoints whole or not at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import mmengine.runner
+import mmengine.runner.checkpoint
+import mmengine.runner.runner
+from mmengine.fileio import LocalBackend, get_file_backend
+
+from ...checkpoints.writing import write_checkpoint
+
+# Where mmengine looks its save_checkpoint up: Runner; strategies; publishing.
+_CALLERS: tuple[ModuleType, ...] = (
+    mmengine.runner.runner,
+    mmengine.runner.checkpoint,
+    mmengine.runner,
+)
+
+
+@contextmanager
+def whole_files() -> Iterator[None]:
+    """Let mmengine save local checkpoints through ``write_checkpoint`` meanwhile.
+
+    mmengine builds the content and then calls one function to write it; that function is
+    replaced and nothing else. Files on other storage are written as before.
+    """
+    before = [caller.save_checkpoint for caller in _CALLERS]
+    stock = before[0]
+
+    def save(
+        checkpoint: dict[str, Any],
+        filename: str,
+        file_client_args: dict[str, Any] | None = None,
+        backend_args: dict[str, Any] | None = None,
+    ) -> None:
+        if file_client_args is None and is_local(filename, backend_args):
+            write_checkpoint(checkpoint, filename)
+        else:
+            stock(checkpoint, filename, file_client_args, backend_args)
+
+    try:
+        for caller in _CALLERS:
+            caller.save_checkpoint = save  # type: ignore[attr-defined]
+        yield
+    finally:
+        for caller, function in zip(_CALLERS, before, strict=True):
+            caller.save_checkpoint = function  # type: ignore[attr-defined]
+
+
+def is_local(path: str, backend_args: dict[str, Any] | None) -> bool:
+    """Whether mmengine would write a path to this machine's file system."""
+    return isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend)
