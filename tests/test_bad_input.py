@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.loading import load_pretrained
@@ -27,8 +29,25 @@ def test_text_file_named_jpg(scenes, tmp_path):
     bad.write_text("not an image")
     cfg = small_config(PRETRAIN, scenes, tmp_path / "w", options={"train_cfg.max_epochs": 1})
     cfg.train_dataloader.update(batch_size=17)
-    with pytest.raises(UnreadableImageError, match=r"notes\.jpg.*replace or remove"):
+    # one of 17 is more than the 1 % that may be replaced by others
+    with pytest.raises(ValueError, match=r"1 of 17 images.*unreadable_images.*notes\.jpg.*remove"):
         runner_for(cfg).train()
+    cfg = small_config(PRETRAIN, scenes, tmp_path / "v", options={"train_cfg.max_epochs": 1})
+    cfg.train_dataloader.update(batch_size=17)
+    cfg.default_hooks.unreadable.max_share = 0.1
+    runner_for(cfg).train()
+    assert "notes.jpg" in (tmp_path / "v" / "unreadable_images.jsonl").read_text()
+
+
+def test_text_file_named_jpg_in_a_validation_set(scenes, tmp_path):
+    """Scores of other images than asked for would mean nothing: refused."""
+    bad = scenes / "imagefolder" / "val" / "disc" / "notes.jpg"
+    bad.write_text("not an image")
+    loader = small_config("finetune/finetune_vit-tiny_scenes.py", scenes, tmp_path).val_dataloader
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        loaded = Runner.build_dataloader(loader)
+        with pytest.raises(UnreadableImageError, match=r"notes\.jpg.*replace or remove"):
+            list(loaded)
 
 
 def test_empty_folder(scenes, tmp_path):

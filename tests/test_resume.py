@@ -186,7 +186,7 @@ def test_resuming_another_run_is_refused(change, said, pretraining, tmp_path):
 
     folder = tmp_path / "run"
     folder.mkdir()
-    for file in (pretraining / "whole").glob("iter_4.pth*"):
+    for file in (pretraining / "whole").glob("iter_8.pth*"):
         shutil.copy(file, folder)
     command = [*tool_command("train.py", str(pretraining / "whole.py")), "--work-dir", str(folder)]
     done = subprocess.run(

@@ -148,7 +148,7 @@ def warned(caplog):
         return [
             record.getMessage()
             for record in caplog.records
-            if record.levelno == level and record.filename == "checkpoint_hook.py"
+            if record.levelno == level and record.filename == "checkpoint.py"
         ]
 
     add = MMLogger.callHandlers  # loggers of runners do not propagate

@@ -274,7 +274,9 @@ def groups(monkeypatch) -> list[str]:
     """Backends that a process group would have been made with."""
     backends: list[str] = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
-    monkeypatch.setattr(torch.distributed, "init_process_group", backends.append)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda name, **_: backends.append(name)
+    )
     return backends
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -100,6 +101,7 @@ class FakeRunner:
         self.train_loop, self.val_loop = Loop(DataLoader([1, 2])), None
         self.logger, self.saves, self.saved = Logger(), 0, saved
         self.hooks = [object(), self]
+        self.optim_wrapper = SimpleNamespace(should_update=lambda: True, _accumulative_counts=1)
 
     def save_now(self, runner):
         self.saves += 1

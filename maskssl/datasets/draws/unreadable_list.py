@@ -75,6 +75,14 @@ class UnreadableList:
             )
         return draws, offset + len(lines) + len(newline)
 
+    def last_message(self) -> str:
+        """What was said of the image listed last; empty without one."""
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        try:
+            return str(json.loads(lines[-1]).get("message", "")) if lines else ""
+        except ValueError:  # another process is writing it
+            return ""
+
     def set_aside(self) -> Path | None:
         """Rename the list of an earlier run; returns its new path, None if there was none."""
         if not self.path.exists():

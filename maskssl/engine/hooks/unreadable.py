@@ -113,7 +113,8 @@ class UnreadableImagesHook(Hook):
         return (
             f"{listed} of {drawn} images drawn ({listed / drawn:.2%}) could not be read, more than "
             f"max_share={self.max_share:.2%}; they are listed in {unreadable.path}. Restore them "
-            "or remove them from the data, or raise max_share of UnreadableImagesHook"
+            "or remove them from the data, or raise max_share of UnreadableImagesHook. The last: "
+            f"{unreadable.last_message()}"
         )
 
     def _new_draws(self, runner: Runner, unreadable: UnreadableList) -> set[tuple[int, int]]:

@@ -12,6 +12,9 @@ from ...datasets.draws.draw import seed_everything_for_step
 from ...datasets.draws.sampler import DrawBatchSampler, DrawIterator
 from ...datasets.draws.seeded_dataset import SeededDataset
 
+EPOCH_LENGTH = "iterations_per_epoch"  # key of the message hub
+AS_BEFORE = "resume with the data, batch size and number of processes that the run began with"
+
 
 def drawn_loader(runner: Runner, config: Any, by_epoch: bool) -> DataLoader:
     """A training loader whose samples depend on (seed, epoch, index) alone.
@@ -54,6 +57,22 @@ class EpochTrainLoop(EpochBasedTrainLoop):
     def __init__(self, runner: Runner, dataloader: Any, **kwargs: Any) -> None:
         super().__init__(runner, drawn_loader(runner, dataloader, by_epoch=True), **kwargs)
 
+    def run(self) -> Any:
+        """Train; a resumed run must count as many iterations per epoch as before.
+
+        Raises:
+            ValueError: it does not.
+        """
+        length, hub = len(self.dataloader), self.runner.message_hub
+        before = hub.get_info(EPOCH_LENGTH, length)
+        if before != length:
+            raise ValueError(
+                f"the run had {before} iterations per epoch, and an epoch has {length} here; "
+                f"{AS_BEFORE}"
+            )
+        hub.update_info(EPOCH_LENGTH, length)
+        return super().run()
+
     def run_epoch(self) -> None:
         """Iterate an epoch from where the run stands in it.
 
@@ -65,8 +84,7 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         if not 0 <= done <= length:  # all of it: left after the last step, before the hooks
             raise ValueError(
                 f"the checkpoint stands at iteration {self._iter} in epoch {self._epoch}, and an "
-                f"epoch has {length} here; resume with the data, batch size and number of "
-                "processes that the run began with"
+                f"epoch has {length} here; {AS_BEFORE}"
             )
         self.dataloader.batch_sampler.start(self._epoch, done)
         self.runner.call_hook("before_train_epoch")
