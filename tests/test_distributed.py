@@ -61,9 +61,20 @@ def test_pretraining(scenes, tmp_path, feature_weight):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+def test_extremas_pretraining(scenes, tmp_path):
+    """InfoNCE, whose keys come from both processes."""
+    log = dist_train(
+        "pretrain/extrema_vit-tiny_scenes.py", scenes, tmp_path, 29613,
+        "train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32",
+    )  # fmt: skip
+    assert "loss_infonce" in log and "spread_teacher" in log
+
+
 @pytest.mark.parametrize(
     ("config", "length"),
     [
+        ("finetune/linear_extrema_vit-tiny_scenes.py", "train_cfg.max_epochs=2"),
+        ("seg/upernet_extrema_vit-tiny_scenes.py", "train_cfg.max_iters=3"),
         ("finetune/finetune_vit-tiny_scenes.py", "train_cfg.max_epochs=2"),
         ("seg/upernet_vit-tiny_scenes.py", "train_cfg.max_iters=3"),
         ("det/mask-rcnn_vit-tiny_scenes.py", "train_cfg.max_epochs=1"),
@@ -71,6 +82,6 @@ def test_pretraining(scenes, tmp_path, feature_weight):
 )
 def test_downstream(scenes, tmp_path, config, length):
     log = dist_train(config, scenes, tmp_path, 29612, length)
-    assert "SyncBN entries of the model become BN" in log or "finetune" in config
+    assert "SyncBN entries of the model become BN" in log or "finetune/finetune" in config
     metric = dict(finetune="accuracy/top1", seg="mIoU", det="coco/segm_mAP")
     assert metric[config.split("/")[0]] in log

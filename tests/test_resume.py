@@ -80,7 +80,8 @@ def pretraining(scenes, tmp_path_factory):
     """Nine steps in three epochs; killed at the second, across an epoch, and within a save."""
     folder = tmp_path_factory.mktemp("pretraining")
     os.environ["OMP_NUM_THREADS"] = "1"
-    shots = [Shot(1, 0.0, False), Shot(4, 0.0, False), Shot(6, 0.003, True)]
+    # saved after each second step: the second kill comes between the epochs, behind step 3
+    shots = [Shot(1, 0.0, False), Shot(3, 0.0, False), Shot(6, 0.003, True)]
     changes = {"train_cfg.max_epochs": 3}
     stress("pretrain/bootmae_vit-tiny_scenes.py", scenes, folder, shots, **changes)
     return folder
@@ -90,7 +91,7 @@ def test_pretraining_with_three_kills(pretraining):
     runs = sorted((pretraining / "killed").glob("*/vis_data/scalars.json"))
     assert len(runs) >= 3, "each kill starts another run"
     last = read_checkpoint(newest_valid(pretraining / "killed"))
-    assert (last["meta"]["iter"], last["meta"]["epoch"]) == (9, 3) or last["meta"]["iter"] == 9
+    assert last["meta"]["iter"] == 9
     assert any(key.startswith("target_generator.") for key in last["state_dict"])
 
 

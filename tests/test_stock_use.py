@@ -26,20 +26,37 @@ def scenes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pretraining(tmp_path_factory):
-    """A pretraining checkpoint of a narrow BootMAE."""
-    model = MODELS.build(
-        dict(
+def checkpoints(tmp_path_factory):
+    """Pretraining checkpoints of a narrow BootMAE and a narrow ExtreMA."""
+    encoder = dict(type="PlainViT", arch=TINY_ARCH, img_size=64, patch_size=8)
+    mlp = dict(type="ProjectionMLP", hidden_channels=16, out_channels=8)
+    settings = dict(
+        bootmae=dict(
             type="BootMAE",
-            backbone=dict(type="PlainViT", arch=TINY_ARCH, img_size=64, patch_size=8),
+            backbone=encoder,
             neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=16)),
             head=dict(type="BootMAEHead"),
             target_generator=dict(type="MomentumEncoder"),
-        )
+        ),
+        extrema=dict(
+            type="ExtreMA",
+            backbone=dict(
+                encoder, with_cls_token=False, class_attention=dict(num_layers=2), out_type="cls"
+            ),
+            neck=mlp,
+            head=dict(type="ExtreMAHead", predictor=dict(mlp, num_layers=2)),
+            target_generator=dict(type="MomentumProjector", schedule=dict(type="cosine")),
+        ),
     )
-    path = tmp_path_factory.mktemp("weights") / "pretraining.pth"
-    torch.save(dict(state_dict=model.state_dict()), path)
-    return str(path)
+    folder = tmp_path_factory.mktemp("weights")
+    for name, cfg in settings.items():
+        torch.save(dict(state_dict=MODELS.build(cfg).state_dict()), folder / f"{name}.pth")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pretraining(checkpoints):
+    return str(checkpoints / "bootmae.pth")
 
 
 def user_config(scope, scenes, work_dir, checkpoint):
@@ -103,25 +120,29 @@ def user_config(scope, scenes, work_dir, checkpoint):
     return Config(cfg)
 
 
+@pytest.mark.parametrize("method", ["bootmae", "extrema"])
 @pytest.mark.parametrize("scope", ["mmseg", "mmdet"])
-def test_loads_trains_and_tests(scope, scenes, pretraining, tmp_path):
+def test_loads_trains_and_tests(scope, method, scenes, checkpoints, tmp_path):
+    pretraining = str(checkpoints / f"{method}.pth")
+    cls_token = dict(bootmae=True, extrema=False)[method]
     cfg = user_config(scope, scenes, tmp_path / "train", pretraining)
+    cfg.model.backbone.with_cls_token = cls_token
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert (
-        "resized pos_embed: 8 x 8 -> 16 x 16"
-        in next((tmp_path / "train").rglob("*.log")).read_text()
-    )
+    log = next((tmp_path / "train").rglob("*.log")).read_text()
+    assert "resized pos_embed: 8 x 8 -> 16 x 16" in log
+    assert ("class attention, class_attention=None" in log) == (method == "extrema")
     trained = next((tmp_path / "train").glob("*.pth"))
 
     cfg = user_config(scope, scenes, tmp_path / "test", pretraining)
+    cfg.model.backbone.with_cls_token = cls_token
     cfg.load_from = str(trained)
     metrics = Runner.from_cfg(cfg).test()
     assert {"mmseg": "mIoU", "mmdet": "coco/bbox_mAP"}[scope] in metrics
 
 
 @pytest.mark.parametrize("scope", ["mmseg", "mmdet"])
-def test_refusals(scope, scenes, pretraining, tmp_path):
+def test_refusals(scope, scenes, pretraining, checkpoints, tmp_path):
     cfg = user_config(scope, scenes, tmp_path / "a", pretraining)
     with pytest.raises(UnloadedWeightsError, match="were loaded; give the checkpoint"):
         Runner.from_cfg(cfg).test()  # no checkpoint at all
@@ -135,6 +156,10 @@ def test_refusals(scope, scenes, pretraining, tmp_path):
     cfg.model.backbone.arch = dict(TINY_ARCH, embed_dims=48)
     with pytest.raises(CheckpointError, match="nothing was loaded"):
         Runner.from_cfg(cfg).model.init_weights()
+
+    cfg = user_config(scope, scenes, tmp_path / "e", str(checkpoints / "extrema.pth"))
+    with pytest.raises(CheckpointError, match="set with_cls_token=False"):
+        Runner.from_cfg(cfg).model.init_weights()  # a cls token asked of ExtreMA
 
     broken = tmp_path / "broken.pth"
     broken.write_bytes(Path(pretraining).read_bytes()[:5000])

@@ -113,10 +113,12 @@ def test_nothing_is_said_where_all_can_be_read(run, data):
 def test_above_the_share_the_run_stops_after_the_epoch_is_saved(run, data, tmp_path):
     with pytest.raises(ValueError) as stop:
         run(draw_loader(data(broken=(3, 8)), 4), max_share=0.099)
-    assert str(stop.value) == (
+    said, _, last = str(stop.value).partition(" The last: ")
+    assert "cannot be read as an image" in last
+    assert said == (
         "2 of 20 images drawn (10.00%) could not be read, more than max_share=9.90%; they are "
         f"listed in {tmp_path / 'work' / 'unreadable_images.jsonl'}. Restore them or remove them "
-        "from the data, or raise max_share of UnreadableImagesHook"
+        "from the data, or raise max_share of UnreadableImagesHook."
     )
     assert run.runners[0].iter == 5
     assert (tmp_path / "work" / "epoch_1.pth").exists()
