@@ -9,5 +9,7 @@ model = dict(
     neck=dict(hidden_channels=256, out_channels=64),
     # In some thousand small steps BYOL's loss falls to almost nothing while features get no
     # better; to find the own key among those of the batch goes on teaching.
-    head=dict(predictor=dict(hidden_channels=256), loss="infonce", temperature=0.1),
+    head=dict(predictor=dict(hidden_channels=256), loss="infonce", temperature=0.2),
+    # a short run needs a teacher that moves
+    target_generator=dict(schedule=dict(start=0.99)),
 )

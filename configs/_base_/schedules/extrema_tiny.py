@@ -2,7 +2,7 @@
 
 _base_ = ["./extrema_adamw_300e.py"]
 
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 auto_scale_lr = dict(base_batch_size=64)
 train_cfg = dict(max_epochs=20)
 # The warm-up counts steps and the cosine runs from the start; their factors multiply. So any
