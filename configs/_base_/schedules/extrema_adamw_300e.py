@@ -1,19 +1,13 @@
-"""ExtreMA's pretraining schedule: AdamW, 40 epochs up, then a cosine to zero, step by step."""
+"""ExtreMA's pretraining schedule: as BootMAE's, for 300 epochs and down to zero."""
 
-optim_wrapper = dict(
-    # the authors run fp16 autocast without clipping
-    type="AutocastOptimWrapper",
-    dtype="bfloat16",
-    # 8 GPUs x 256 = 2048 images a step: 1.5e-4 x 2048 / 256 = 1.2e-3
-    optimizer=dict(type="AdamW", lr=1.5e-4 * 2048 / 256, betas=(0.9, 0.95), weight_decay=0.1),
-    # a rate of 1 only groups weight decay: none on 1-D parameters, biases, position and cls
-    constructor="LayerDecayOptimWrapperConstructor",
-    paramwise_cfg=dict(layer_decay_rate=1.0),
-)
-auto_scale_lr = dict(base_batch_size=2048, enable=False)
+_base_ = ["./bootmae_adamw_800e.py"]
+
+# 8 GPUs x 256 = 2048 images a step: 1.5e-4 x 2048 / 256 = 1.2e-3
+optim_wrapper = dict(optimizer=dict(lr=1.5e-4 * 2048 / 256, weight_decay=0.1))
+auto_scale_lr = dict(base_batch_size=2048)
 
 # max_epochs stands here alone: the cosine ends with it, whatever it is.
-train_cfg = dict(by_epoch=True, max_epochs=300)
+train_cfg = dict(max_epochs=300)
 param_scheduler = [
     dict(
         type="LinearLR",

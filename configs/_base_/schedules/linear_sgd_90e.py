@@ -1,32 +1,10 @@
-"""ExtreMA's schedule for the linear probe: SGD on 4096 images a step, 10 epochs up, cosine down."""
+"""ExtreMA's schedule for the linear probe: MAE's curve, with SGD on 4096 images a step."""
+
+_base_ = ["./linear_lars_90e.py"]
 
 optim_wrapper = dict(
-    type="AutocastOptimWrapper",
-    dtype="bfloat16",
+    accumulative_counts=1,
     # 8 GPUs x 512 = 4096 images a step: 0.1 x 4096 / 256 = 1.6
-    optimizer=dict(type="SGD", lr=0.1 * 4096 / 256, momentum=0.9, weight_decay=0.0),
-    constructor="LayerDecayOptimWrapperConstructor",  # leaves the frozen backbone out
-    paramwise_cfg=dict(layer_decay_rate=1.0),
+    optimizer=dict(_delete_=True, type="SGD", lr=0.1 * 4096 / 256, momentum=0.9, weight_decay=0.0),
 )
-auto_scale_lr = dict(base_batch_size=4096, enable=False)
-
-train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=10)
-val_cfg = dict()
-test_cfg = dict()
-param_scheduler = [
-    dict(
-        type="LinearLR",
-        start_factor=1e-6,
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(
-        type="CosineAnnealingLR",
-        eta_min=0.0,
-        by_epoch=True,
-        begin=10,
-        convert_to_iter_based=True,
-    ),
-]
+auto_scale_lr = dict(base_batch_size=4096)
