@@ -18,7 +18,7 @@ colours = [
     dict(type="RandomGrayscale", prob=0.2, keep_channels=True),
 ]
 # Any hue at any brightness: pictures of few flat colours are told apart by these alone, and
-# with the published strengths nothing of their shapes is learnt.
+# with the published strengths kNN on their shapes stayed at the level of random weights.
 strong_colours = [
     dict(
         type="ColorJitter",
