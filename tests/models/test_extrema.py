@@ -81,7 +81,9 @@ def test_independent_masks_may_overlap():
 
 
 def test_a_generator_replays_the_masks():
-    draws = [multi_masks(3, 16, 0.75, 2, generator=torch.Generator().manual_seed(7))] * 2
+    draws = [
+        multi_masks(3, 16, 0.75, 2, generator=torch.Generator().manual_seed(7)) for _ in range(2)
+    ]
     assert torch.equal(*draws)
     assert not torch.equal(draws[0], multi_masks(3, 16, 0.75, 2))
 
