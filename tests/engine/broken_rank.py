@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from maskssl.engine.finite_steps.guard import StepGuard
 from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
+from maskssl.engine.launching.command_line import leave_processes
 
 
 class Net(BaseModel):
@@ -82,3 +83,4 @@ if __name__ == "__main__":
     torch.distributed.init_process_group("gloo")
     train(Path(sys.argv[1]))
     guard_shards(Path(sys.argv[1]))
+    leave_processes()

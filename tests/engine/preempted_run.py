@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from maskssl.engine.hooks.preemption import PreemptionHook
+from maskssl.engine.launching.command_line import leave_processes
 
 
 class Rows(Dataset):
@@ -116,4 +117,7 @@ if __name__ == "__main__":
     arguments = parsed()
     if arguments.launcher == "pytorch":
         torch.distributed.init_process_group("gloo")
-    main(arguments)
+    try:
+        main(arguments)
+    finally:
+        leave_processes()

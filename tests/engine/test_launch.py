@@ -1,6 +1,7 @@
 """From config and command line to a runner: slips are named, options do what they say."""
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -380,3 +381,23 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("sys.argv", ["tool", "config.py"])
     with pytest.raises(KeyError):
         command_line.run_tool(command_line.tool_parser("x"), main)
+
+
+@pytest.mark.parametrize("end", [None, SystemExit(75), KeyError("a defect"), ConfigError("no")])
+def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
+    """Left open, its threads can take a finished process down with SIGABRT."""
+
+    def main(args):
+        store = f"file://{tmp_path}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        if end:
+            raise end
+
+    monkeypatch.setattr("sys.argv", ["tool", "config.py"])
+    try:
+        with suppress(SystemExit, KeyError):
+            command_line.run_tool(command_line.tool_parser("x"), main)
+        # after an error nobody waits for ranks that will not come
+        assert torch.distributed.is_initialized() == isinstance(end, (KeyError, ConfigError))
+    finally:
+        command_line.leave_processes()

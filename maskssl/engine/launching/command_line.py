@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import torch.distributed as dist
 from mmengine.config import Config, DictAction
 
 from . import launch
@@ -58,6 +59,22 @@ def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace
         if args.debug:
             traceback.print_exc()
         sys.exit(f"{type(error).__name__}: {_sentence(error)}")
+    except SystemExit:
+        leave_processes()  # on a signal, by agreement of all ranks
+        raise
+    leave_processes()
+
+
+def leave_processes() -> None:
+    """End the process group of a run that is over; each rank calls it, alone it does nothing.
+
+    Its threads must be gone before Python is: one that asks for the interpreter while that
+    shuts down takes the process with it (SIGABRT), and a launcher then reports a finished run
+    as failed, or starts it again. After an error it is not called, as ending a group may wait
+    for ranks that will not come.
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def _sentence(error: ValueError) -> str:
