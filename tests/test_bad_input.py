@@ -6,8 +6,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.loading import load_pretrained
-from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
+from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.datasets.scenes.writer import write_scenes
 from maskssl.datasets.transforms.loading import UnreadableImageError
 from maskssl.engine.launching.config import ConfigError, load_config

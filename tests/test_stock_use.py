@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.guard import UnloadedWeightsError
-from maskssl.checkpoints.reading import CheckpointError
 from maskssl.datasets.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, small_config
 

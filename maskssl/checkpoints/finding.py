@@ -1,18 +1,18 @@
 """Find the checkpoint to go on from: the newest that is whole."""
 
-import hashlib
 import re
 import zipfile
 from pathlib import Path
 
 from mmengine.logging import print_log
 
-from .reading import CheckpointError, read_checkpoint
+from .errors import CheckpointError
+from .reading import read_file
+from .shards import KEY, check_shards, sha256_of
 from .writing import WARNING, read_sidecar, sidecar_of
 
 # what training goes on from; best_*.pth and published files lack the optimizer
 _NAME = re.compile(r"(?P<unit>epoch|iter)_(?P<number>\d+)\.pth")
-_CHUNK = 1 << 22  # bytes
 
 
 def newest_valid(folder: str | Path) -> Path | None:
@@ -57,11 +57,13 @@ def check_checkpoint(path: str | Path) -> str | None:
         size = path.stat().st_size
         if size != facts.bytes:
             return f"it has {size} bytes and {sidecar_of(path).name} says {facts.bytes}"
-        if _sha256(path) != facts.sha256:
+        if sha256_of(path) != facts.sha256:
             return (
                 f"its SHA-256 is not that in {sidecar_of(path).name}: it is damaged, or another "
                 "program has replaced it (if so, remove the .sha256 file)"
             )
+        if facts.shards is not None:
+            return check_shards(path, read_file(path)[KEY])
     except OSError as error:
         return f"it cannot be read: {error}"
     return None
@@ -118,7 +120,7 @@ def _iterations_done(path: Path) -> tuple[int, int] | None:
 
 
 def _meta_iterations(path: Path) -> tuple[int, int]:
-    meta = read_checkpoint(path).get("meta") or {}
+    meta = read_file(path).get("meta") or {}
     if not isinstance(meta.get("iter"), int):
         raise CheckpointError("its meta does not say how many iterations were done")
     return meta["iter"], int(meta.get("epoch", -1))
@@ -131,18 +133,10 @@ def _reading_fails(path: Path) -> str | None:
                 damaged = archive.testzip()
             if damaged is not None:
                 return f"its record {damaged} is damaged"
-        read_checkpoint(path)
+        content = read_file(path)
+        return check_shards(path, content[KEY]) if KEY in content else None
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         return str(error) or type(error).__name__
-    return None
-
-
-def _sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
 
 
 def _pass_over(path: Path, reason: str) -> None:

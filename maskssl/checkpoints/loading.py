@@ -11,7 +11,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ..models.layers.position import resize_position, sincos_position
-from .reading import CheckpointError, read_checkpoint
+from .errors import CheckpointError
+from .reading import read_checkpoint
 from .sources import encoder_weights
 
 if TYPE_CHECKING:

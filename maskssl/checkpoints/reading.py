@@ -11,13 +11,12 @@ import torch
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
+from .errors import CheckpointError
+from .shards import KEY, Allocate, fill
+
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be read or does not fit."""
 
 
 def checkpoint_at(path: str) -> str:
@@ -36,8 +35,25 @@ def checkpoint_at(path: str) -> str:
     )
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, allocate: Allocate | None = None) -> dict[str, Any]:
     """Load a checkpoint on the CPU; nothing in it can run code.
+
+    Args:
+        path: a file written by torch.save; if it names a folder of shards, they are read too.
+        allocate: for those; see ``shards.fill``.
+
+    Raises:
+        CheckpointError: missing, truncated, or holding objects other than tensors,
+            plain values and the few classes that mmengine and the authors save.
+    """
+    content = read_file(path)
+    if KEY in content:
+        fill(content, path, allocate)
+    return content
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """As ``read_checkpoint``, but tensors that lie in shards stay None.
 
     Args:
         path: a file written by torch.save.

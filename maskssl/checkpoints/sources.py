@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .reading import CONTAINERS, CheckpointError, tensors_of
+from .errors import CheckpointError
+from .reading import CONTAINERS, tensors_of
 
 
 @dataclass(frozen=True)

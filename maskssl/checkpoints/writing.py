@@ -5,16 +5,9 @@ NAME.sha256, which ``sha256sum -c`` checks; its first line, a comment to that to
 far training had come. A checkpoint without such a file is still good: see ``finding``.
 """
 
-import errno
 import hashlib
 import json
 import os
-import re
-import shutil
-import socket
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -23,15 +16,10 @@ from typing import Any, BinaryIO
 import torch
 from mmengine.logging import print_log
 
+from .hidden_files import discard, hidden_name, nothing_left, remove_leftovers, sync_folder
+from .shards import KEY, orphans, shards_folder
+
 WARNING = 30  # logging.WARNING
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-# .NAME.HOST.PID.maskssl-part
-_LEFTOVER = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d+)\.maskssl-part")
-_STALE_SECONDS = 3600  # without a byte written on another host, whose processes are unknown here
-
-
-class DiskFullError(ValueError):
-    """A file could not be written for want of space; nothing of it is left."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +32,7 @@ class Sidecar:
         iter: iterations done; None where the content does not say.
         epoch: epochs finished; likewise.
         resumable: the optimizer's state is in it.
+        shards: the folder that holds its tensors, if they are not in it.
     """
 
     sha256: str
@@ -51,6 +40,7 @@ class Sidecar:
     iter: int | None
     epoch: int | None
     resumable: bool
+    shards: str | None = None
 
 
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
@@ -67,19 +57,21 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
         OSError: any other failure of the file system; likewise.
     """
     path, sidecar = Path(path), sidecar_of(path)
-    hidden, hidden_sidecar = _hidden(path), _hidden(sidecar)
-    with _nothing_left(path, lambda: _size(content), hidden, hidden_sidecar):
+    hidden, hidden_sidecar = hidden_name(path), hidden_name(sidecar)
+    former = read_sidecar(path)
+    with nothing_left(path, lambda: _size(content), hidden, hidden_sidecar):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent)
+        remove_leftovers(path.parent)
         # Both are on the disk before any final name is touched: no space, no harm.
         facts = _write_content(content, hidden)
         _write_synced(_sidecar_text(facts, path.name), hidden_sidecar)
         if sidecar.exists():  # it would speak against the new file
             sidecar.unlink()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         os.replace(hidden, path)
         os.replace(hidden_sidecar, sidecar)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
+    _remove_shards(path, former, unless=facts.shards)
 
 
 def write_text(text: str, path: str | Path) -> None:
@@ -89,22 +81,39 @@ def write_text(text: str, path: str | Path) -> None:
         DiskFullError: no space; the file that was there before stays as it was.
     """
     path = Path(path)
-    hidden = _hidden(path)
-    with _nothing_left(path, lambda: len(text.encode()), hidden):
-        _remove_leftovers(path.parent)
+    hidden = hidden_name(path)
+    with nothing_left(path, lambda: len(text.encode()), hidden):
+        remove_leftovers(path.parent)
         _write_synced(text, hidden)
         os.replace(hidden, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def remove_checkpoint(path: str | Path) -> None:
-    """Remove a checkpoint, file or folder, and its sidecar; what is missing is no error."""
+    """Remove a checkpoint, its sidecar and its shards; what is missing is no error."""
+    path = Path(path)
+    former = read_sidecar(path)
     # the sidecar first: left alone, it would speak against the next file of that name
     sidecar_of(path).unlink(missing_ok=True)
-    if Path(path).is_dir():
-        shutil.rmtree(path)
-    else:
-        Path(path).unlink(missing_ok=True)
+    discard(path)
+    _remove_shards(path, former)
+
+
+def remove_orphans(folder: str | Path) -> None:
+    """Remove shards that no checkpoint names: the run that wrote them died before it could."""
+    for path in orphans(folder, _named):
+        discard(path)
+        print_log(f"removed {path}, which no checkpoint speaks of", "current")
+
+
+def _named(path: Path) -> str | None:
+    facts = read_sidecar(path)
+    return None if facts is None else facts.shards or ""
+
+
+def _remove_shards(path: Path, former: Sidecar | None, unless: str | None = None) -> None:
+    if former is not None and former.shards is not None and former.shards != unless:
+        discard(shards_folder(path, former.shards))
 
 
 def sidecar_of(path: str | Path) -> Path:
@@ -175,6 +184,7 @@ def _write_content(content: dict[str, Any], path: Path) -> Sidecar:
         iter=_count(content, "iter"),
         epoch=_count(content, "epoch"),
         resumable="optimizer" in content,
+        shards=content[KEY]["folder"] if KEY in content else None,
     )
 
 
@@ -200,77 +210,3 @@ def _write_synced(text: str, path: Path) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems sync no folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _nothing_left(path: Path, needed: Callable[[], int], *hidden: Path) -> Iterator[None]:
-    """Remove hidden files whatever happens, and name a full disk what it is."""
-    try:
-        yield
-    except OSError as error:
-        _discard(hidden)
-        if error.errno not in _FULL:
-            raise
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        free = shutil.disk_usage(folder).free
-        why = "the quota is used up" if error.errno == errno.EDQUOT else "the disk is full"
-        raise DiskFullError(
-            f"{path} was not saved, {why}: {needed()} bytes are needed and {free} are free. Remove "
-            "files there, keep fewer checkpoints (max_keep_ckpts of the checkpoint hook), or save "
-            "on another disk (out_dir)"
-        ) from error
-    finally:
-        _discard(hidden)
-
-
-def _discard(hidden: tuple[Path, ...]) -> None:
-    for path in hidden:
-        path.unlink(missing_ok=True)
-
-
-def _hidden(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.maskssl-part")
-
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while saving have left in a folder."""
-    for path in folder.glob(".*.maskssl-part"):
-        found = _LEFTOVER.fullmatch(path.name)
-        if found and not _in_use(path, found["host"], int(found["pid"])):
-            path.unlink(missing_ok=True)
-            print_log(f"removed {path}, left behind by a save that was cut off", "current")
-
-
-def _in_use(path: Path, host: str, pid: int) -> bool:
-    if host != _host():
-        try:
-            return time.time() - path.stat().st_mtime < _STALE_SECONDS
-        except FileNotFoundError:
-            return True  # its owner has just renamed it
-    # A file with this process's own id is of an earlier one: a container counts from 1 again.
-    return pid != os.getpid() and _alive(pid)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

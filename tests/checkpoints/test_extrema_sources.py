@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.loading import load_pretrained
-from maskssl.checkpoints.reading import CheckpointError
 from maskssl.models.backbones.plain_vit import PlainViT
 from tests.models.test_extrema import build as extrema
 from tests.models.test_extrema import perturb

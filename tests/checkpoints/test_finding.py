@@ -133,8 +133,8 @@ def test_names_suffice_where_they_can(tmp_path, monkeypatch):
     for epoch in (1, 2, 10):
         save(tmp_path / f"epoch_{epoch}.pth", epoch, epoch, checksum=False)
     opened = []
-    read = finding.read_checkpoint
-    monkeypatch.setattr(finding, "read_checkpoint", lambda path: opened.append(path) or read(path))
+    read = finding.read_file
+    monkeypatch.setattr(finding, "read_file", lambda path: opened.append(path) or read(path))
     assert newest_valid(tmp_path) == tmp_path / "epoch_10.pth"
     assert opened == [tmp_path / "epoch_10.pth"]
 

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.loading import load_pretrained
-from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
+from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.models.backbones.plain_vit import PlainViT
 
 RELEASE = Path(__file__).parents[1] / "data" / "bootmae_a.pt"

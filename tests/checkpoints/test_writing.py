@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from maskssl.checkpoints import writing
+from maskssl.checkpoints.errors import DiskFullError
 from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.writing import (
-    DiskFullError,
     Sidecar,
     read_sidecar,
     remove_checkpoint,
@@ -135,7 +135,7 @@ def test_a_full_disk_costs_no_older_checkpoint(size, tmp_path, monkeypatch):
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     full = tmp_path / "hidden"
     full.symlink_to("/dev/full")
-    monkeypatch.setattr(writing, "_hidden", lambda _: full)
+    monkeypatch.setattr(writing, "hidden_name", lambda _: full)
     with pytest.raises(DiskFullError, match="the disk is full") as raised:
         write_checkpoint(content(2, size), path)
     monkeypatch.undo()

@@ -4,6 +4,8 @@ Usage under torchrun: sharding_worker.py fsdp2|deepspeed FOLDER. The first proce
 what it found as FOLDER/found.pt.
 """
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,17 @@ import torch
 import torch.distributed as dist
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner as StockRunner
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from torch.distributed.checkpoint import FileSystemWriter
 
 import maskssl  # noqa: F401  registers
-from maskssl.engine.sharding.distributed_checkpoint import load_distributed, save_distributed
-from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
-from maskssl.engine.sharding.full_state import full_optimizer_state, full_state_dict
+from maskssl.engine.runner.runner import Runner
+from maskssl.engine.sharding.fsdp2 import as_forward, shard_model
 from maskssl.masking import split_ordering
 
 FSDP2 = dict(type="fsdp2")
+SHARDED = dict(type="fsdp2", checkpoint="sharded")
 DDP = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
 BATCH = 4  # of one process; two take half each
 STEPS = 3
@@ -116,45 +116,6 @@ def loss_and_gradients(entry: dict[str, Any] | None, **backbone: Any) -> dict[st
     return dict(loss=averaged(loss), gradients=gradients)
 
 
-class Runner(StockRunner):
-    """The override points that a sharding runner needs, and no more."""
-
-    shared = False
-
-    def wrap_model(self, model_wrapper_cfg, model):
-        return model if "sharding" in self.cfg else super().wrap_model(model_wrapper_cfg, model)
-
-    def train(self):
-        if "sharding" in self.cfg:
-            self.model.init_weights()
-            shard_model(self.model, self.cfg.sharding)
-            self.shared = True
-        return super().train()
-
-    def _init_model_weights(self):
-        if not self.shared:
-            super()._init_model_weights()
-
-    def build_optim_wrapper(self, optim_wrapper):
-        built = super().build_optim_wrapper(optim_wrapper)
-        if self.shared and built is not optim_wrapper:
-            built = shard_optimizer(self.model, built, self.cfg.sharding)
-        return built
-
-    def save_checkpoint(self, out_dir, filename, *args, **kwargs):
-        bare = self.model.module if is_model_wrapper(self.model) else self.model
-        self.whole = full_state_dict(bare), full_optimizer_state(self.optim_wrapper)
-        super().save_checkpoint(out_dir, filename, *args, **kwargs)
-        self.whole = None
-
-    def call_hook(self, fn_name, **kwargs):
-        if fn_name == "before_save_checkpoint":
-            kwargs["checkpoint"]["state_dict"] = self.whole[0]
-            if "optimizer" in kwargs["checkpoint"]:
-                kwargs["checkpoint"]["optimizer"] = self.whole[1]
-        super().call_hook(fn_name, **kwargs)
-
-
 class Recorder(Hook):
     priority = "LOWEST"
 
@@ -172,7 +133,7 @@ def run(
     work_dir: Path,
     epochs: int = 1,
     seed: int = 0,
-    resume: Path | None = None,
+    resume: Path | bool = False,
     every: int = 1,
     kind: str = "OptimWrapper",
     **cfg: Any,
@@ -198,8 +159,9 @@ def run(
             recorder,
         ],
         default_scope="mmpretrain",
-        load_from=None if resume is None else str(resume),
-        resume=resume is not None,
+        default_hooks=dict(checkpoint=dict(type="SafeCheckpointHook", interval=1)),
+        load_from=str(resume) if isinstance(resume, Path) else None,
+        resume=bool(resume),
         launcher="none" if processes == 1 else "pytorch",
         experiment_name=f"{work_dir.name}-{processes}",
         log_level="ERROR",
@@ -209,21 +171,22 @@ def run(
     return runner, recorder
 
 
-def reloaded_from_folder(runner: Runner, folder: Path) -> dict[str, Any]:
-    """Save a trained model as shards, read them into another, and go on with both."""
-    optimizer = runner.optim_wrapper.optimizer
-    save_distributed(folder, runner.model, optimizer)
-    other = shard_model(build(seed=7), FSDP2).train()
-    built = build_optim_wrapper(other, dict(OPTIM_WRAPPER, type="OptimWrapper"))
-    second = shard_optimizer(other, built, FSDP2).optimizer
-    load_distributed(folder, other, second)
-    states = [(full_state_dict(runner.model), full_optimizer_state(optimizer))]
-    states.append((full_state_dict(other), full_optimizer_state(second)))
-    both = []
-    for model in (runner.model.train(), other):
-        model.head.current_feature_weight = 1.0
-        both.append(averaged(losses(model, share(samples()[:BATCH]))))
-    return dict(states=states, losses=both)
+def without_space(folder: Path) -> dict[str, Any]:
+    """Training when the disk of the second process is full at the save of the second epoch."""
+    write_data, calls = FileSystemWriter.write_data, []
+
+    def write(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 2 and dist.get_rank() == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_data(self, *args, **kwargs)
+
+    FileSystemWriter.write_data = write
+    try:
+        _, recorder = run(folder, epochs=3, sharding=SHARDED)
+    finally:
+        FileSystemWriter.write_data = write_data
+    return dict(steps=len(recorder.losses), left=sorted(path.name for path in folder.iterdir()))
 
 
 def pictures(runner: Runner) -> list[torch.Tensor]:
@@ -258,10 +221,19 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     sharded, recorder = run(folder / "fsdp2", epochs=2, sharding=FSDP2)
     found["run"] = dict(losses=recorder.losses, norms=recorder.norms)
     found["pictures"] = pictures(sharded)
-    found["folder"] = reloaded_from_folder(sharded, folder / "shards")
+    _, recorder = run(folder / "sharded", epochs=2, sharding=SHARDED)
+    found["sharded"] = recorder.losses
+    run(folder / "stopped", sharding=SHARDED)
+    _, recorder = run(folder / "stopped", epochs=2, seed=6, resume=True, sharding=SHARDED)
+    found["went on"] = recorder.losses
+    found["without space"] = without_space(folder / "full")
     _, recorder = run(folder / "accumulated", every=2, sharding=FSDP2)
     found["accumulated"] = recorder.losses
-    run(folder / "ddp")
+    run(folder / "ddp", epochs=2)
+    _, recorder = run(
+        folder / "from shards", epochs=2, seed=5, resume=folder / "sharded" / "epoch_1.pth"
+    )
+    found["from shards"] = recorder.losses
     again = folder / "ddp" / "epoch_1.pth"
     _, recorder = run(folder / "resumed", epochs=2, seed=5, resume=again, sharding=FSDP2)
     found["resumed"] = recorder.losses

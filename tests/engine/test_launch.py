@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from maskssl.checkpoints.reading import CheckpointError
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.engine.launching import command_line, launch
 from maskssl.engine.launching.config import ConfigError, load_config
 from maskssl.engine.launching.data_check import DataError

@@ -10,9 +10,9 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
-from maskssl.checkpoints.reading import CheckpointError, read_checkpoint
+from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.checkpoints.writing import read_sidecar
 from maskssl.engine.sharding import tested_choices
-from maskssl.engine.sharding.distributed_checkpoint import load_distributed
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
 from maskssl.engine.sharding.options import ShardingError, sharding_options
 
@@ -155,21 +155,53 @@ def test_it_resumes_the_checkpoint_of_ddp(found, folder, alone):
     assert_close_states(one["optimizer"]["state"], two["optimizer"]["state"])
 
 
-def test_shards_in_a_folder_are_the_same_state(found, folder):
-    """Written and read by two processes, into a model with other weights."""
-    (weights, optimizer), (weights_read, optimizer_read) = found["folder"]["states"]
-    for name, value in weights.items():
-        torch.testing.assert_close(weights_read[name], value, rtol=0, atol=0)
-    for index, entries in optimizer["state"].items():
-        for key, value in entries.items():
-            other = optimizer_read["state"][index][key]
-            torch.testing.assert_close(other, value, rtol=0, atol=0)
-    assert optimizer_read["param_groups"] == optimizer["param_groups"]
-    before, after = found["folder"]["losses"]
-    assert after == before
-    names = {path.name for path in (folder / "shards").iterdir()}
-    assert names == {".metadata", "__0_0.distcp", "__1_0.distcp"}
-    assert not (folder / "shards.writing").exists()
+def names(folder, pattern="*"):
+    return sorted(path.name for path in folder.glob(pattern))
+
+
+def test_shards_are_the_same_checkpoint(found, folder):
+    """Written by two processes; read whole by one, for whatever wants a checkpoint."""
+    assert found["sharded"] == found["run"]["losses"]
+    for name in ("epoch_1.pth", "epoch_2.pth"):
+        whole = read_checkpoint(folder / "fsdp2" / name)
+        path = folder / "sharded" / name
+        assert path.stat().st_size < (folder / "fsdp2" / name).stat().st_size / 2
+        shards = path.with_name(read_sidecar(path).shards)
+        assert names(shards) == [".metadata", "__0_0.distcp", "__1_0.distcp"]
+        read = read_checkpoint(path)
+        assert read.keys() == whole.keys()
+        assert_same_layout(whole["state_dict"], read["state_dict"])
+        assert_same_layout(whole["optimizer"], read["optimizer"])
+        for key, value in whole["state_dict"].items():
+            assert torch.equal(read["state_dict"][key], value), key
+        for index, entries in whole["optimizer"]["state"].items():
+            for key, value in entries.items():
+                assert torch.equal(read["optimizer"]["state"][index][key], value), (index, key)
+
+
+def test_a_run_goes_on_from_its_shards(found, folder):
+    """With other weights drawn before; bit for bit."""
+    assert found["went on"] == found["sharded"][3:]
+    one, two = (read_checkpoint(folder / run / "epoch_2.pth") for run in ("sharded", "stopped"))
+    for key, value in one["state_dict"].items():
+        assert torch.equal(two["state_dict"][key], value), key
+
+
+def test_ddp_goes_on_from_shards(found, folder, alone):
+    assert found["from shards"] == pytest.approx(alone[2].losses[3:], abs=1e-5)
+    one, two = (read_checkpoint(folder / run / "epoch_2.pth") for run in ("ddp", "from shards"))
+    assert_close_states(one["state_dict"], two["state_dict"])
+    assert_close_states(one["optimizer"]["state"], two["optimizer"]["state"])
+
+
+def test_one_full_disk_stops_the_save_on_all(found):
+    """Not the run, and nothing is left of it."""
+    assert found["without space"]["steps"] == 9
+    left = [name for name in found["without space"]["left"] if name.startswith(("epoch", "."))]
+    kinds = [name.replace(name.split(".")[1], "TOKEN") for name in left if name.endswith("shards")]
+    assert kinds == ["epoch_1.TOKEN.shards", "epoch_3.TOKEN.shards"]
+    assert [name for name in left if name.endswith(".pth")] == ["epoch_1.pth", "epoch_3.pth"]
+    assert not any("part" in name for name in left)
 
 
 def test_methods_besides_forward_find_their_weights(worker, found, folder):
@@ -190,6 +222,7 @@ def test_methods_besides_forward_find_their_weights(worker, found, folder):
         (dict(type="fsdp"), "type='fsdp' is unknown; use one of"),
         (dict(type="fsdp2", reshard=True), r"\['reshard'\], which fsdp2 does not know"),
         (dict(type="deepspeed", reshard_after_forward=True), "which deepspeed does not know"),
+        (dict(type="fsdp2", checkpoint="split"), "checkpoint='split' is unknown; 'whole' writes"),
         (dict(type="deepspeed", stage=3), "stage 1 or 2; to shard the weights too use"),
     ],
 )
@@ -207,11 +240,6 @@ def test_an_optimizer_of_other_parameters_is_refused(worker):
     wrapper = OptimWrapper(torch.optim.SGD(worker.build().parameters(), lr=1.0))
     with pytest.raises(ShardingError, match=r"118 of the optimizer's 118 parameters are not"):
         shard_optimizer(worker.build(), wrapper, dict(type="fsdp2"))
-
-
-def test_an_unfinished_folder_is_refused(worker, tmp_path):
-    with pytest.raises(CheckpointError, match=r"no complete distributed checkpoint"):
-        load_distributed(tmp_path, worker.build(), None)
 
 
 def test_an_untested_choice_says_so(monkeypatch):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
-from maskssl.checkpoints.reading import CheckpointError
+from maskssl.checkpoints.errors import CheckpointError
 
 DATA = Path(__file__).parents[1] / "data" / "finetune.pt"
 CLOSE = dict(rtol=1e-4, atol=1e-6)

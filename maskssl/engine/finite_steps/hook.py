@@ -12,7 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ...checkpoints.writing import DiskFullError
+from ...checkpoints.errors import DiskFullError
 from ..hooks.momentum import unwrapped
 from .guard import StepGuard, Verdict
 from .record import as_number, forward_record, step_record, write_record

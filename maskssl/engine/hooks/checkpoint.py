@@ -10,10 +10,11 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ...checkpoints.errors import DiskFullError
 from ...checkpoints.finding import checkpoints_ahead
 from ...checkpoints.writing import (
-    DiskFullError,
     remove_checkpoint,
+    remove_orphans,
     sidecar_of,
     write_text,
 )
@@ -78,6 +79,8 @@ class SafeCheckpointHook(CheckpointHook):
                 "overtaken, the newest whole one is what --resume auto would take; move it away if "
                 "it is of another run"
             )
+        if is_main_process():
+            remove_orphans(self.out_dir)
         self._remove_beyond_count(runner)
 
     def after_train(self, runner: Runner) -> None:

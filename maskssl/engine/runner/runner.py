@@ -8,8 +8,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
+from ...checkpoints.errors import CheckpointError
 from ...checkpoints.finding import newest_valid
-from ...checkpoints.reading import CheckpointError, read_checkpoint
+from ...checkpoints.reading import read_checkpoint
 from ..sharding.run import ShardedRun
 from .train_loops import RESUMABLE
 from .whole_files import whole_files
@@ -86,7 +87,7 @@ class Runner(ShardedRun):
         Raises:
             CheckpointError: unreadable, or, when resuming, not of this very model.
         """
-        checkpoint = read_checkpoint(filename)
+        checkpoint = read_checkpoint(filename, self.own_share)
         if self._resuming:
             _check_resumable(checkpoint, filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)

@@ -17,10 +17,14 @@ class FSDP2Options:
         type: 'fsdp2'.
         reshard_after_forward: free a block's weights after its forward and gather them
             again in the backward (less memory); False keeps them (less traffic).
+        checkpoint: 'whole' gathers everything into one file, tensor by tensor in the first
+            process's memory; 'sharded' lets every process write its share into a folder
+            beside the file, on a file system that all share (see ``checkpoints.shards``).
     """
 
     type: Literal["fsdp2"]
     reshard_after_forward: bool = True
+    checkpoint: Literal["whole", "sharded"] = "whole"
 
 
 @dataclass(frozen=True)
@@ -63,5 +67,10 @@ def sharding_options(entry: Mapping[str, Any]) -> FSDP2Options | DeepSpeedOption
         raise ShardingError(
             f"sharding stage={options.stage!r}: DeepSpeed runs here with stage 1 or 2; to shard "
             "the weights too use type='fsdp2'"
+        )
+    if isinstance(options, FSDP2Options) and options.checkpoint not in ("whole", "sharded"):
+        raise ShardingError(
+            f"sharding checkpoint={options.checkpoint!r} is unknown; 'whole' writes one file, "
+            "'sharded' a folder that all processes write"
         )
     return options

@@ -1,0 +1,190 @@
+"""Checkpoints whose tensors lie in a folder of shards: whole or absent like all others."""
+
+import os
+import pickle
+import re
+
+import pytest
+import torch
+
+from maskssl.checkpoints import hidden_files, shards, writing
+from maskssl.checkpoints.errors import CheckpointError
+from maskssl.checkpoints.finding import check_checkpoint, newest_valid
+from maskssl.checkpoints.reading import read_checkpoint, read_file
+from maskssl.checkpoints.writing import (
+    read_sidecar,
+    remove_checkpoint,
+    remove_orphans,
+    sidecar_of,
+    write_checkpoint,
+)
+from tests.killing import killed_after
+
+
+def content(step: int) -> dict:
+    weights = torch.nn.Linear(3, 2).state_dict()
+    weights["weight"] = torch.full((2, 3), float(step))
+    state = {0: dict(step=torch.tensor(4.0), exp_avg=torch.arange(6.0).view(2, 3))}
+    groups = [dict(lr=0.1, params=[0], betas=(0.9, 0.99))]
+    return dict(state_dict=weights, optimizer=dict(state=state, param_groups=groups))
+
+
+def save(path, step=3):
+    tensors: dict = {}
+    rest = shards.take_out(content(step), tensors)
+    facts = shards.write_shards(tensors, path)
+    write_checkpoint(dict(rest, meta=dict(iter=step, epoch=step), shards=facts), path)
+    return path
+
+
+def folders(folder):
+    return sorted(path.name for path in folder.glob("*.shards"))
+
+
+def shard(path):
+    return next(path.with_name(read_sidecar(path).shards).glob("__0_*"))
+
+
+def test_what_is_taken_out_is_put_back():
+    whole, found = content(2), {}
+    rest = shards.take_out(whole, found)
+    assert sorted(found) == [
+        "optimizer/state/0/exp_avg",
+        "optimizer/state/0/step",
+        "state_dict/bias",
+        "state_dict/weight",
+    ]
+    assert rest["optimizer"]["state"] == {0: dict(step=None, exp_avg=None)}
+    assert whole["state_dict"]["weight"] is found["state_dict/weight"]  # not touched
+    shards.put_back(rest, found)
+    assert rest["state_dict"]["weight"] is found["state_dict/weight"]
+    assert rest["state_dict"]._metadata == whole["state_dict"]._metadata
+    assert rest["optimizer"]["param_groups"] == whole["optimizer"]["param_groups"]
+
+
+def test_a_file_and_its_shards_are_read_as_one(tmp_path):
+    path, expected = save(tmp_path / "epoch_3.pth"), content(3)
+    assert read_file(path)["state_dict"]["weight"] is None
+    found = read_checkpoint(path)
+    assert found.keys() == {"state_dict", "optimizer", "meta"}
+    assert torch.equal(found["state_dict"]["weight"], expected["state_dict"]["weight"])
+    for key, value in expected["optimizer"]["state"][0].items():
+        assert torch.equal(found["optimizer"]["state"][0][key], value)
+    assert newest_valid(tmp_path) == path
+
+
+def test_tensors_can_be_read_to_where_they_belong(tmp_path):
+    path, own = save(tmp_path / "epoch_3.pth"), torch.zeros(2, 3)
+    asked = {}
+
+    def allocate(name, size, dtype):
+        asked[name] = (tuple(size), dtype)
+        return own if name == "state_dict/weight" else torch.empty(size, dtype=dtype)
+
+    assert read_checkpoint(path, allocate)["state_dict"]["weight"] is own
+    assert own.eq(3).all() and asked["optimizer/state/0/step"] == ((), torch.float32)
+
+
+def cut(path):
+    shard(path).write_bytes(shard(path).read_bytes()[:-1])
+
+
+def flip(path):
+    damaged = bytearray(shard(path).read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    shard(path).write_bytes(damaged)
+
+
+def lose(path):
+    shard(path).unlink()
+
+
+def move(path):
+    folder = path.with_name(read_sidecar(path).shards)
+    folder.rename(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (cut, r"__0_0.distcp has \d+ bytes and not \d+"),
+        (flip, "__0_0.distcp is damaged: its SHA-256 is another one"),
+        (lose, "__0_0.distcp is missing; copy epoch_3.*.shards along"),
+        (move, "is missing; copy epoch_3.*.shards along with the file"),
+    ],
+)
+def test_damaged_shards_are_passed_over(damage, reason, checksum, tmp_path):
+    older, newer = save(tmp_path / "epoch_2.pth", 2), save(tmp_path / "epoch_3.pth")
+    damage(newer)
+    if not checksum:
+        sidecar_of(newer).unlink()
+    assert re.search(reason, check_checkpoint(newer))
+    assert newest_valid(tmp_path) == older
+    if damage is not flip:  # what is read in training is measured, not hashed
+        with pytest.raises(CheckpointError, match=reason):
+            read_checkpoint(newer)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("was-run",)
+
+
+def test_an_index_that_runs_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = save(tmp_path / "epoch_3.pth")
+    index = path.with_name(read_sidecar(path).shards) / shards.INDEX
+    facts = read_file(path)
+    index.write_bytes(pickle.dumps(Evil()))
+    facts["shards"]["files"][shards.INDEX]["bytes"] = index.stat().st_size
+    torch.save(facts, path)
+    with pytest.raises(CheckpointError, match=r"refers to (posix|nt)\.mkdir, which could run code"):
+        read_checkpoint(path)
+    assert not (tmp_path / "was-run").exists()
+
+
+def test_a_name_cannot_lead_elsewhere(tmp_path):
+    path = save(tmp_path / "epoch_3.pth")
+    assert shards.shards_folder(path, "../../other.shards") == tmp_path / "other.shards"
+
+
+def test_shards_go_with_their_checkpoint(tmp_path):
+    path = save(tmp_path / "epoch_3.pth")
+    first = folders(tmp_path)
+    save(path, 4)  # under the same name
+    second = folders(tmp_path)
+    assert len(first) == len(second) == 1 and first != second
+    assert read_checkpoint(path)["state_dict"]["weight"].eq(4).all()
+    remove_checkpoint(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_orphans_go_and_what_may_be_needed_stays(tmp_path):
+    known, unsure = save(tmp_path / "epoch_1.pth"), save(tmp_path / "epoch_2.pth")
+    sidecar_of(unsure).unlink()
+    kept = folders(tmp_path)
+    for name in ("epoch_1.0000.shards", "epoch_2.0000.shards", "epoch_3.0000.shards"):
+        (tmp_path / name).mkdir()
+    remove_orphans(tmp_path)
+    assert folders(tmp_path) == sorted([*kept, "epoch_2.0000.shards"])
+    assert newest_valid(tmp_path) == unsure and check_checkpoint(known) is None
+
+
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path):
+    modules, ends = (shards, writing, hidden_files), set()
+    for lines in range(0, 10_000, 5):
+        folder = tmp_path / str(lines)
+        folder.mkdir()
+        path = save(folder / "epoch_1.pth", 1)
+        killed = killed_after(lines, lambda path=path: save(path, 2), modules)
+        assert newest_valid(folder) == path
+        step = read_checkpoint(path)["state_dict"]["weight"][0, 0].item()
+        ends.add(step)
+        save(path, 3)
+        remove_orphans(folder)
+        assert len(folders(folder)) == 1
+        assert len([name for name in folder.iterdir() if "part" in name.name]) == 0
+        if not killed:
+            break
+    assert ends == {1.0, 2.0} and step == 2.0 and lines > 50
