@@ -28,5 +28,8 @@ env_cfg = dict(
 # epoch, image), a step's on (seed, step, rank).
 randomness = dict(seed=0)
 
+# split the model over the processes: type="fsdp2", or "deepspeed" (an extra); nothing is split
+sharding = dict()
+
 load_from = None
 resume = False

@@ -29,6 +29,7 @@ from mmengine.dist import (
 )
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
 
@@ -92,7 +93,7 @@ def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[
     """Write the shares of all processes; every process calls it.
 
     Args:
-        tensors: by path; DTensors are written by those that hold them, others once.
+        tensors: by path; DTensors are written by those that hold them, others by the first.
         checkpoint: the file that will name the folder, on a file system that all share.
 
     Returns:
@@ -110,7 +111,9 @@ def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[
     own_to_remove = [hidden] if is_main_process() else []
     with nothing_left(checkpoint, lambda: needed, *own_to_remove):
         try:
-            dcp.save(dict(tensors), checkpoint_id=hidden)  # synced, the index last
+            # what all have (BN's statistics, counters) is the first one's, as in whole files
+            planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
+            dcp.save(dict(tensors), checkpoint_id=hidden, planner=planner)  # the index last
         except CheckpointException as error:  # the same on every process
             raise _cause(error, checkpoint.parent) from error
         files = _facts_of_all(hidden)

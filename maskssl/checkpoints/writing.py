@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import torch
 from mmengine.logging import print_log
 
+from .errors import DiskFullError
 from .hidden_files import discard, hidden_name, nothing_left, remove_leftovers, sync_folder
 from .shards import KEY, orphans, shards_folder
 
@@ -56,9 +57,19 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
         DiskFullError: no space; the file that was there before stays as it was.
         OSError: any other failure of the file system; likewise.
     """
-    path, sidecar = Path(path), sidecar_of(path)
+    path = Path(path)
+    former, shards = read_sidecar(path), content.get(KEY, {}).get("folder")
+    try:
+        _write_pair(content, path, sidecar_of(path))
+    except (OSError, DiskFullError):
+        if shards is not None:  # of no use without the file
+            discard(shards_folder(path, shards))
+        raise
+    _remove_shards(path, former, unless=shards)
+
+
+def _write_pair(content: dict[str, Any], path: Path, sidecar: Path) -> None:
     hidden, hidden_sidecar = hidden_name(path), hidden_name(sidecar)
-    former = read_sidecar(path)
     with nothing_left(path, lambda: _size(content), hidden, hidden_sidecar):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
@@ -71,7 +82,6 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
         os.replace(hidden, path)
         os.replace(hidden_sidecar, sidecar)
         sync_folder(path.parent)
-    _remove_shards(path, former, unless=facts.shards)
 
 
 def write_text(text: str, path: str | Path) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-RUNNER_KEYS = frozenset(
-    [*inspect.signature(Runner.__init__).parameters, "sharding", "activation_checkpointing"]
-) - {"self", "cfg"}
+RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, "sharding"]) - {
+    "self",
+    "cfg",
+}
 
 
 class ConfigError(ValueError):

@@ -60,7 +60,7 @@ class Runner(ShardedRun):
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save whole or not at all. All ranks call it; the main process writes."""
-        with whole_files():
+        with whole_files(self.joined):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,6 @@
 """Let mmengine write its checkpoints whole or not at all."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -8,10 +8,12 @@ from typing import Any
 import mmengine.runner
 import mmengine.runner.checkpoint
 import mmengine.runner.runner
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 
 from ...checkpoints.writing import write_checkpoint
 
+Joined = Callable[[dict[str, Any], str], dict[str, Any]]
 # Where mmengine looks its save_checkpoint up: Runner; strategies; publishing.
 _CALLERS: tuple[ModuleType, ...] = (
     mmengine.runner.runner,
@@ -21,11 +23,15 @@ _CALLERS: tuple[ModuleType, ...] = (
 
 
 @contextmanager
-def whole_files() -> Iterator[None]:
+def whole_files(joined: Joined | None = None) -> Iterator[None]:
     """Let mmengine save local checkpoints through ``write_checkpoint`` meanwhile.
 
     mmengine builds the content and then calls one function to write it; that function is
     replaced and nothing else. Files on other storage are written as before.
+
+    Args:
+        joined: (checkpoint, path) -> what the main process writes; all processes call it if
+            all of them save.
     """
     before = [caller.save_checkpoint for caller in _CALLERS]
     stock = before[0]
@@ -36,6 +42,10 @@ def whole_files() -> Iterator[None]:
         file_client_args: dict[str, Any] | None = None,
         backend_args: dict[str, Any] | None = None,
     ) -> None:
+        if joined is not None:
+            checkpoint = joined(checkpoint, filename)
+        if not is_main_process():
+            return
         if file_client_args is None and is_local(filename, backend_args):
             write_checkpoint(checkpoint, filename)
         else:

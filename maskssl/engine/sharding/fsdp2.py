@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from mmengine.device import get_device
 from mmengine.logging import print_log
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from timm.models.cait import LayerScaleBlockClassAttn
 from torch import nn
@@ -54,6 +55,16 @@ def shard_model(model: nn.Module, entry: Mapping[str, Any]) -> nn.Module:
     if isinstance(options, FSDP2Options):
         _fully_shard(model, options)
     return model
+
+
+def shard_average(average: BaseAveragedModel, entry: Mapping[str, Any]) -> None:
+    """Share a running average of the model as the model itself is; every process calls it."""
+    shard_model(average.module, entry)
+    # it keeps references, which are to the whole ones
+    module = average.module
+    average.avg_parameters = (
+        module.state_dict() if average.update_buffers else dict(module.named_parameters())
+    )
 
 
 def _fully_shard(model: nn.Module, options: FSDP2Options) -> None:
@@ -124,8 +135,7 @@ def start_equal(model: nn.Module) -> None:
 
 def _refuse_strangers(model: nn.Module, optimizer: Optimizer) -> None:
     """An optimizer built too early would train tensors that the model no longer uses."""
-    if isinstance(model, FSDPModule):
-        model.reshard()  # after an evaluation the root's own parameters are still whole
+    reshard(model)
     own = {id(parameter) for parameter in model.parameters()}
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     strangers = sum(id(parameter) not in own for parameter in held)
@@ -140,6 +150,12 @@ def _refuse_strangers(model: nn.Module, optimizer: Optimizer) -> None:
 def is_sharded(model: nn.Module) -> bool:
     """Whether its weights are sharded, so that all processes must run its methods together."""
     return isinstance(model, FSDPModule)
+
+
+def reshard(model: nn.Module) -> None:
+    """Give back what a forward without backward leaves whole, as after an evaluation."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
 
 
 def as_forward(model: nn.Module, function: Callable[[], Result]) -> Result:

@@ -4,50 +4,39 @@ A checkpoint holds whole tensors under the model's own names, and the optimizer'
 the position of the parameter, exactly as a run in one process writes them.
 """
 
-from collections import OrderedDict
+import copy
 from typing import Any
 
-import torch.distributed as dist
-from mmengine.optim import OptimWrapper
+from mmengine.dist import is_main_process
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 
-def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """Whole weights on the CPU, for a checkpoint; every process calls it.
+def gathered(node: Any) -> Any:
+    """Whole CPU copies of all tensors below a node; every process calls it.
 
-    One tensor at a time is gathered on the device.
+    One tensor at a time is gathered on its device.
 
     Args:
-        model: sharded or not, not wrapped.
+        node: nested dicts and lists, e.g. states of a sharded model and its optimizer.
 
     Returns:
-        On the first process what ``state_dict()`` of an unsharded model holds, copied;
-        on the others an empty dict.
+        On the first process the same with whole tensors; on the others None for each.
     """
-    state = model.state_dict()
-    whole: OrderedDict[str, Tensor] = OrderedDict()
-    for name, value in state.items():
-        gathered = _gathered(value)
-        if _is_first():
-            whole[name] = gathered
-    if _is_first():
-        whole._metadata = getattr(state, "_metadata", OrderedDict())  # type: ignore[attr-defined]
-    return whole
-
-
-def full_optimizer_state(optimizer: Optimizer | OptimWrapper) -> dict[str, Any]:
-    """Whole optimizer state on the CPU, for a checkpoint; every process calls it.
-
-    Returns:
-        On the first process what ``state_dict()`` holds in an unsharded run; on the
-        others an empty dict.
-    """
-    if hasattr(optimizer, "full_state"):  # DeepSpeed's, which knows how it flattened them
-        return optimizer.full_state()
-    whole = _gathered(optimizer.state_dict())
-    return whole if _is_first() else {}
+    if isinstance(node, DTensor):
+        whole = node.detach().full_tensor()
+        return whole.to("cpu", copy=True) if is_main_process() else None
+    if isinstance(node, Tensor):
+        return node.detach().to("cpu", copy=True) if is_main_process() else None
+    if isinstance(node, dict):
+        found = copy.copy(node)  # a state_dict's _metadata too
+        for key, value in node.items():
+            found[key] = gathered(value)
+        return found
+    if isinstance(node, (list, tuple)):
+        return type(node)(gathered(value) for value in node)
+    return node
 
 
 def accept_full_state(model: nn.Module) -> None:
@@ -108,21 +97,3 @@ def _shard_like(parameter: DTensor, value: Tensor) -> Tensor:
     return distribute_tensor(
         value.to(parameter.device), parameter.device_mesh, parameter.placements
     )
-
-
-def _gathered(node: Any) -> Any:
-    """Whole CPU copies of all tensors below a node; gathering is done by all together."""
-    if isinstance(node, DTensor):
-        whole = node.detach().full_tensor()
-        return whole.to("cpu", copy=True) if _is_first() else None
-    if isinstance(node, Tensor):
-        return node.detach().to("cpu", copy=True) if _is_first() else None
-    if isinstance(node, dict):
-        return {key: _gathered(value) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        return type(node)(_gathered(value) for value in node)
-    return node
-
-
-def _is_first() -> bool:
-    return not dist.is_initialized() or dist.get_rank() == 0

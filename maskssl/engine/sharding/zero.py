@@ -128,7 +128,7 @@ class ZeroOptimWrapper(OptimWrapper):
         if self._gathered is None:
             raise ShardingError(
                 "the optimizer's state lies on all processes; let each of them call "
-                "maskssl.engine.sharding.full_state.full_optimizer_state before one saves it"
+                "full_state() before one saves it"
             )
         return self._gathered
 
