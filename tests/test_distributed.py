@@ -1,7 +1,9 @@
 """Two processes over gloo: every stage by tools/dist_train.sh."""
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,11 @@ from maskssl.evaluation.resume_stress import differing
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="written for machines without GPU"
+)
+
+
+needs_deepspeed = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None, reason="no deepspeed: pip install .[deepspeed]"
 )
 
 
@@ -117,12 +124,15 @@ def logged(work_dir):
 
 
 @pytest.mark.parametrize("config", STAGES)
-def test_fsdp2_trains_every_stage_alike(config, scenes, replicated, tmp_path):
+@pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("deepspeed", marks=needs_deepspeed)])
+def test_sharding_trains_every_stage_alike(config, sharding, scenes, replicated, tmp_path):
     """Losses, gradient norms, metrics, and from its shards the weights of whole models."""
     whole, _ = replicated(config)
-    split = ("sharding.type=fsdp2", "sharding.checkpoint=sharded")
+    split = [f"sharding.type={sharding}"]
+    split += ["sharding.checkpoint=sharded"] if sharding == "fsdp2" else []
     log = dist_train(config, scenes, tmp_path, 29614, *STAGES[config][0], *split)
-    assert "sharded over 2 processes" in log and "was not tested" not in log
+    assert re.search(r"(sharded|ZeRO stage 1) over\s+2 processes", log)
+    assert "was not tested" not in log
     ours, expected = logged(tmp_path), logged(whole)
     assert len(ours) == len(expected)
     names = ("loss", "grad_norm", "accuracy/top1", "mIoU", "coco/segm_mAP", "spread_student")
@@ -131,7 +141,8 @@ def test_fsdp2_trains_every_stage_alike(config, scenes, replicated, tmp_path):
         assert found
         assert {name: one[name] for name in found} == pytest.approx(found, rel=1e-3, abs=0.02)
     last = newest_valid(tmp_path)
-    assert read_sidecar(last).shards and last.name == newest_valid(whole).name
+    assert bool(read_sidecar(last).shards) == (sharding == "fsdp2")
+    assert last.name == newest_valid(whole).name
     one, two = read_checkpoint(last), read_checkpoint(whole / last.name)
     assert one.keys() == two.keys()
     close = dict(rtol=1e-3, atol=2e-4)

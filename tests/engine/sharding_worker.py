@@ -46,7 +46,7 @@ MODEL = dict(
 # Adam would otherwise blow up to steps of the size of the lr
 OPTIM_WRAPPER = dict(
     optimizer=dict(type="AdamW", lr=5e-3, weight_decay=0.05, eps=1e-3),
-    clip_grad=dict(max_norm=1.0),
+    clip_grad=dict(max_norm=1.0, norm_type=2),
     constructor="LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=0.8),
 )
@@ -129,6 +129,18 @@ class Recorder(Hook):
             self.norms.append(float(scalars["train/grad_norm"].current()))
 
 
+class Broken(Hook):
+    """One step's first image is not finite, on the first process alone."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        first = not dist.is_initialized() or dist.get_rank() == 0
+        if runner.iter == self.step and first:
+            data_batch["inputs"][0] = torch.inf
+
+
 def run(
     work_dir: Path,
     epochs: int = 1,
@@ -136,6 +148,7 @@ def run(
     resume: Path | bool = False,
     every: int = 1,
     kind: str = "OptimWrapper",
+    broken: int | None = None,
     **cfg: Any,
 ) -> tuple[Runner, Recorder]:
     """Epochs of three steps with the usual hooks; of two processes each takes half a batch."""
@@ -156,6 +169,7 @@ def run(
         custom_hooks=[
             dict(type="MomentumUpdateHook"),
             dict(type="FeatureWeightHook"),
+            *([] if broken is None else [Broken(broken), dict(type="FiniteStepHook")]),
             recorder,
         ],
         default_scope="mmpretrain",
@@ -226,6 +240,8 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     run(folder / "stopped", sharding=SHARDED)
     _, recorder = run(folder / "stopped", epochs=2, seed=6, resume=True, sharding=SHARDED)
     found["went on"] = recorder.losses
+    _, recorder = run(folder / "broken", epochs=2, broken=1, sharding=SHARDED)
+    found["broken"] = dict(losses=recorder.losses, norms=recorder.norms)
     found["without space"] = without_space(folder / "full")
     _, recorder = run(folder / "accumulated", every=2, sharding=FSDP2)
     found["accumulated"] = recorder.losses
@@ -251,6 +267,8 @@ def deepspeed(folder: Path) -> dict[str, Any]:
         name = f"resumed{stage}"
         _, recorder = run(folder / name, epochs=2, seed=5, resume=again, sharding=zero)
         found[name] = recorder.losses
+        _, recorder = run(folder / f"broken{stage}", epochs=2, broken=1, sharding=zero)
+        found[f"broken{stage}"] = dict(losses=recorder.losses, norms=recorder.norms)
     zero = dict(type="deepspeed")
     _, recorder = run(folder / "bf16", kind="AutocastOptimWrapper", sharding=zero)
     found["bf16"] = recorder.losses

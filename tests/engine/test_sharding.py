@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
@@ -202,6 +203,14 @@ def test_one_full_disk_stops_the_save_on_all(found):
     assert kinds == ["epoch_1.TOKEN.shards", "epoch_3.TOKEN.shards"]
     assert [name for name in left if name.endswith(".pth")] == ["epoch_1.pth", "epoch_3.pth"]
     assert not any("part" in name for name in left)
+
+
+def test_a_step_that_is_not_finite_is_left_out(found, worker, tmp_path):
+    _, recorder = worker.run(tmp_path / "alone", epochs=2, broken=1)
+    assert not np.isfinite([recorder.losses[1], found["broken"]["losses"][1]]).any()
+    del recorder.losses[1], found["broken"]["losses"][1]
+    assert found["broken"]["losses"] == pytest.approx(recorder.losses, abs=1e-5)
+    assert found["broken"]["norms"] == pytest.approx(recorder.norms, rel=1e-5)
 
 
 def test_methods_besides_forward_find_their_weights(worker, found, folder):

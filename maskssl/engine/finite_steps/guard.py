@@ -100,11 +100,7 @@ class StepGuard:
 
     @torch.no_grad()
     def _judge(self) -> Verdict:
-        gradients = [p.grad for p in self._parameters() if p.grad is not None]
-        norm = get_total_norm(gradients, self._norm_type)
-        if hasattr(norm, "full_tensor"):  # sharded parameters: each rank has its part
-            norm = norm.full_tensor()
-        self._norm = norm
+        self._norm = norm = self._total_norm()
         losses = self._losses_finite
         losses = torch.ones_like(norm, dtype=torch.bool) if losses is None else losses
         finite = (losses & torch.isfinite(norm).to(losses.device)).float()
@@ -112,6 +108,14 @@ class StepGuard:
         numbers = [finite, norm.float().to(losses.device), losses.float()]
         everywhere, grad_norm, here = torch.stack(numbers).tolist()  # the one wait for the GPU
         return Verdict(everywhere == 1.0, grad_norm, here == 1.0)
+
+    def _total_norm(self) -> Tensor:
+        if hasattr(self.wrapper, "total_norm"):  # DeepSpeed's keeps the gradients to itself
+            return self.wrapper.total_norm()
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        norm = get_total_norm(gradients, self._norm_type)
+        # sharded parameters: each rank has its part
+        return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
     def _note_bad_gradients(self) -> None:
         self.bad_gradients.clear()

@@ -48,9 +48,9 @@ def zero_optim_wrapper(
         )
     clipping = dict(wrapper.clip_grad_kwargs or {})
     max_norm = clipping.pop("max_norm", 0.0)
-    if clipping:
+    if clipping not in ({}, dict(norm_type=2)):
         raise ShardingError(
-            f"clip_grad has {sorted(clipping)}; with DeepSpeed it takes max_norm alone"
+            f"clip_grad has {clipping}; DeepSpeed clips by the 2-norm and takes max_norm alone"
         )
     layout = [list(group["params"]) for group in wrapper.optimizer.param_groups]
     engine, *_ = deepspeed.initialize(
@@ -115,9 +115,19 @@ class ZeroOptimWrapper(OptimWrapper):
             norm = float(self.engine.get_global_grad_norm())
             self.message_hub.update_scalar("train/grad_norm", norm)
 
+    def total_norm(self) -> Tensor:
+        """2-norm of all gradients before clipping; infinite if one is not finite. All call it."""
+        optimizer = self.engine.optimizer
+        if optimizer.has_overflow():
+            return torch.tensor(torch.inf)
+        return torch.as_tensor(optimizer.scaled_global_norm())
+
     def zero_grad(self, **kwargs: Any) -> None:
-        """Forget the gradients."""
-        self.engine.optimizer.zero_grad(**kwargs)
+        """Forget the gradients, the reduced ones of a step that is left out too."""
+        optimizer = self.engine.optimizer
+        optimizer.zero_grad(**kwargs)
+        optimizer.averaged_gradients = dict.fromkeys(optimizer.averaged_gradients)
+        optimizer.micro_step_id = -1  # the next backward begins a step
 
     def state_dict(self) -> dict[str, Any]:
         """What ``full_state`` gathered after the last step; one process may call it.
