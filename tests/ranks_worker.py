@@ -23,6 +23,8 @@ from tests.models.test_extrema import build as extrema
 BATCH, STEPS = 8, 3  # of all processes together
 QUIET = dict(drop_path_rate=0.0)
 
+from maskssl.engine.launching.command_line import leave_processes
+
 
 class Step(nn.Module):
     """A loss as a forward, so that DistributedDataParallel sees it."""
@@ -113,8 +115,7 @@ def main(folder: Path) -> None:
     found["accuracy"] = evaluate()
     if get_rank() == 0:
         torch.save(found, folder / "found.pt")
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    leave_processes()
 
 
 if __name__ == "__main__":

@@ -84,7 +84,10 @@ STAGES = {
         ("loss_infonce", "spread_teacher"),  # its keys come from both processes
     ),
     "finetune/finetune_vit-tiny_scenes.py": (
-        ("train_cfg.max_epochs=2", "train_dataloader.dataset.indices=32"),
+        (
+            *("train_cfg.max_epochs=2", "train_dataloader.dataset.indices=32"),
+            *("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=3"),
+        ),
         ("accuracy/top1",),
     ),
     "seg/upernet_vit-tiny_scenes.py": (("train_cfg.max_iters=3",), ("mIoU",)),
@@ -110,6 +113,25 @@ def replicated(scenes, tmp_path_factory):
     return run
 
 
+SHARDING = dict(
+    fsdp2=("sharding.type=fsdp2", "sharding.checkpoint=sharded"),
+    deepspeed=("sharding.type=deepspeed",),
+)
+
+
+@pytest.fixture(scope="module")
+def sharded(scenes, tmp_path_factory):
+    """(config, kind of sharding) -> (work dir, log) of its run, once."""
+
+    @cache
+    def run(config, kind):
+        work_dir = tmp_path_factory.mktemp(kind) / "run"
+        options = (*STAGES[config][0], *SHARDING[kind])
+        return work_dir, dist_train(config, scenes, work_dir, 29614, *options)
+
+    return run
+
+
 @pytest.mark.parametrize("config", [*STAGES, *OTHERS])
 def test_every_stage(config, replicated):
     _, log = replicated(config)
@@ -125,22 +147,20 @@ def logged(work_dir):
 
 @pytest.mark.parametrize("config", STAGES)
 @pytest.mark.parametrize("sharding", ["fsdp2", pytest.param("deepspeed", marks=needs_deepspeed)])
-def test_sharding_trains_every_stage_alike(config, sharding, scenes, replicated, tmp_path):
+def test_sharding_trains_every_stage_alike(config, sharding, replicated, sharded):
     """Losses, gradient norms, metrics, and from its shards the weights of whole models."""
     whole, _ = replicated(config)
-    split = [f"sharding.type={sharding}"]
-    split += ["sharding.checkpoint=sharded"] if sharding == "fsdp2" else []
-    log = dist_train(config, scenes, tmp_path, 29614, *STAGES[config][0], *split)
+    split, log = sharded(config, sharding)
     assert re.search(r"(sharded|ZeRO stage 1) over\s+2 processes", log)
     assert "was not tested" not in log
-    ours, expected = logged(tmp_path), logged(whole)
+    ours, expected = logged(split), logged(whole)
     assert len(ours) == len(expected)
     names = ("loss", "grad_norm", "accuracy/top1", "mIoU", "coco/segm_mAP", "spread_student")
     for one, two in zip(ours, expected, strict=True):
         found = {name: value for name, value in two.items() if name in names}
         assert found
         assert {name: one[name] for name in found} == pytest.approx(found, rel=1e-3, abs=0.02)
-    last = newest_valid(tmp_path)
+    last = newest_valid(split)
     assert bool(read_sidecar(last).shards) == (sharding == "fsdp2")
     assert last.name == newest_valid(whole).name
     one, two = read_checkpoint(last), read_checkpoint(whole / last.name)
@@ -154,15 +174,11 @@ def test_sharding_trains_every_stage_alike(config, sharding, scenes, replicated,
             torch.testing.assert_close(one[state][name], value, **close, msg=name)
 
 
-def test_a_killed_run_goes_on_from_its_shards(scenes, tmp_path):
+def test_a_killed_run_goes_on_from_its_shards(scenes, sharded, tmp_path):
     """With EMA; bit for bit as a run that was left alone."""
     config = "finetune/finetune_vit-tiny_scenes.py"
-    options = (
-        *STAGES[config][0],
-        *("sharding.type=fsdp2", "sharding.checkpoint=sharded"),
-        *("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=3"),
-    )
-    dist_train(config, scenes, tmp_path / "whole", 29615, *options)
+    undisturbed, _ = sharded(config, "fsdp2")
+    options = (*STAGES[config][0], *SHARDING["fsdp2"])
     shot = dict(type="KillHook", iteration=5, delay=0.02, in_save=True)  # in that of step 6
     armed = tmp_path / "armed.py"
     base = f"_base_ = {str(ROOT / 'configs' / config)!r}"
@@ -174,6 +190,7 @@ def test_a_killed_run_goes_on_from_its_shards(scenes, tmp_path):
     again = dict(arguments=("--resume",))
     log = dist_train(config, scenes, tmp_path / "killed", 29615, *options, **again)
     assert f"{found}, the newest whole checkpoint" in log
-    ends = [read_checkpoint(newest_valid(tmp_path / name)) for name in ("whole", "killed")]
+    folders = (undisturbed, tmp_path / "killed")
+    ends = [read_checkpoint(newest_valid(folder)) for folder in folders]
     assert ends[0]["meta"]["iter"] == 8 and not list(differing(*ends))
     assert not list((tmp_path / "killed").glob("*part"))

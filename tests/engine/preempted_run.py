@@ -119,5 +119,7 @@ if __name__ == "__main__":
         torch.distributed.init_process_group("gloo")
     try:
         main(arguments)
-    finally:
-        leave_processes()
+    except SystemExit as end:
+        leave_processes(end.code)
+        raise
+    leave_processes()

@@ -19,6 +19,7 @@ from mmpretrain.structures import DataSample
 from torch.distributed.checkpoint import FileSystemWriter
 
 import maskssl  # noqa: F401  registers
+from maskssl.engine.launching.command_line import leave_processes
 from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model
 from maskssl.masking import split_ordering
@@ -281,7 +282,7 @@ def main(which: str, folder: Path) -> None:
     if dist.get_rank() == 0:
         torch.save(found, folder / "found.pt")
     dist.barrier()
-    dist.destroy_process_group()
+    leave_processes()
 
 
 if __name__ == "__main__":

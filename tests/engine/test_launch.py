@@ -385,7 +385,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
 
 @pytest.mark.parametrize("end", [None, SystemExit(75), KeyError("a defect"), ConfigError("no")])
 def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
-    """Left open, its threads can take a finished process down with SIGABRT."""
+    """Its threads could take a finished process down with SIGABRT while Python shuts down."""
 
     def main(args):
         store = f"file://{tmp_path}/store"
@@ -393,11 +393,17 @@ def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
         if end:
             raise end
 
+    left = []
     monkeypatch.setattr("sys.argv", ["tool", "config.py"])
+    monkeypatch.setattr(command_line.os, "_exit", left.append)
+    monkeypatch.setattr(command_line.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
     try:
         with suppress(SystemExit, KeyError):
             command_line.run_tool(command_line.tool_parser("x"), main)
         # after an error nobody waits for ranks that will not come
-        assert torch.distributed.is_initialized() == isinstance(end, (KeyError, ConfigError))
+        failed = isinstance(end, (KeyError, ConfigError))
+        assert torch.distributed.is_initialized() == failed
+        assert left == ([] if failed else ["at exit", end.code if end else 0])
     finally:
-        command_line.leave_processes()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

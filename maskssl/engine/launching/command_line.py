@@ -1,6 +1,8 @@
 """What tools/train.py and tools/test.py share on the command line."""
 
 import argparse
+import atexit
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -59,22 +61,33 @@ def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace
         if args.debug:
             traceback.print_exc()
         sys.exit(f"{type(error).__name__}: {_sentence(error)}")
-    except SystemExit:
-        leave_processes()  # on a signal, by agreement of all ranks
+    except SystemExit as end:
+        if isinstance(end.code, int):  # on a signal, by agreement of all ranks
+            leave_processes(end.code)
         raise
     leave_processes()
 
 
-def leave_processes() -> None:
-    """End the process group of a run that is over; each rank calls it, alone it does nothing.
+def leave_processes(code: int = 0) -> None:
+    """End one of several processes whose run is over; alone it does nothing.
 
-    Its threads must be gone before Python is: one that asks for the interpreter while that
-    shuts down takes the process with it (SIGABRT), and a launcher then reports a finished run
-    as failed, or starts it again. After an error it is not called, as ending a group may wait
-    for ranks that will not come.
+    Threads of the process group may still hold Python objects, and one that asks for the
+    interpreter while that shuts down takes the process with it (SIGABRT): a launcher then
+    reports a finished run as failed, or starts it again. So the group is ended, what was
+    registered for the exit is done, and the interpreter is not taken down.
+
+    After an error it is not called, as ending a group may wait for ranks that will not come.
+
+    Args:
+        code: of the exit.
     """
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    if not dist.is_initialized():
+        return
+    dist.destroy_process_group()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _sentence(error: ValueError) -> str:
