@@ -17,13 +17,12 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from maskssl.engine.launching.command_line import leave_processes
 from tests.models.test_bootmae import build as bootmae
 from tests.models.test_extrema import build as extrema
 
 BATCH, STEPS = 8, 3  # of all processes together
 QUIET = dict(drop_path_rate=0.0)
-
-from maskssl.engine.launching.command_line import leave_processes
 
 
 class Step(nn.Module):
