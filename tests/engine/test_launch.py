@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from maskssl.checkpoints.errors import CheckpointError
-from maskssl.engine.launching import command_line, launch
+from maskssl.engine.launching import command_line, launch, tested_choices
 from maskssl.engine.launching.config import ConfigError, load_config
 from maskssl.engine.launching.data_check import DataError
 
@@ -53,6 +53,14 @@ def said(monkeypatch) -> list[tuple[str, int]]:
     monkeypatch.setattr(
         launch, "print_log", lambda text, logger=None, level=20: lines.append((text, level))
     )
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def untested(monkeypatch) -> list[str]:
+    """Ways of running that were said to be untested."""
+    lines: list[str] = []
+    monkeypatch.setattr(tested_choices, "print_log", lambda text, **_: lines.append(text))
     return lines
 
 
@@ -303,6 +311,21 @@ def test_other_launchers_without_gpus_are_refused(launcher, rank, cfg, built, gr
     with pytest.raises(ConfigError, match=rf"launcher='{launcher}' without GPUs.*dist_train\.sh"):
         launch.build_runner(cfg, [], launcher)
     assert not built and not groups
+
+
+def test_a_way_of_launching_that_was_never_tried_says_so(cfg, built, groups, untested, monkeypatch):
+    launch.build_runner(cfg, [])
+    monkeypatch.setenv("RANK", "0")
+    launch.build_runner(cfg, [], "pytorch")
+    assert not untested
+    monkeypatch.setenv("NNODES", "2")
+    launch.build_runner(cfg, [], "pytorch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    launch.build_runner(cfg, [], "slurm")
+    assert [line.split(" (tested")[0].split("project: ")[1] for line in untested] == [
+        "several nodes on cpu",
+        "launcher slurm on cuda",
+    ]
 
 
 # Data

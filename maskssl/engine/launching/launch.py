@@ -14,6 +14,7 @@ from ..runner.runner import Runner
 from ..sharding.options import sharding_options
 from .config import ConfigError
 from .data_check import check_data
+from .tested_choices import warn_if_untested, ways_of_launching
 
 
 def set_pretrained(cfg: Config, checkpoint: str) -> None:
@@ -119,6 +120,9 @@ def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") ->
     if cfg.get("sharding"):
         sharding_options(cfg.sharding)  # an unknown option shows now
     check_data(cfg, loaders)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for way in ways_of_launching(launcher):
+        warn_if_untested(way, device)
     if not torch.cuda.is_available():
         _fit_to_cpu(cfg, distributed=launcher != "none")
     return Runner.from_cfg(cfg)

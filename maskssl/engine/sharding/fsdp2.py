@@ -22,9 +22,9 @@ from torch.optim import Optimizer
 
 from ...models.layers.decoder_block import DecoderBlock
 from ...models.layers.encoder_block import EncoderBlock
+from ..launching.tested_choices import warn_if_untested
 from .full_state import accept_full_optimizer_state, accept_full_state
 from .options import DeepSpeedOptions, FSDP2Options, ShardingError, sharding_options
-from .tested_choices import warn_if_untested
 from .zero import zero_optim_wrapper
 
 # Gathered one at a time; everything else is gathered with the root for the whole step.
