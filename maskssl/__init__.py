@@ -22,6 +22,7 @@ _REGISTERING = (
     "models.algorithms.extrema",
     "models.algorithms.knn_classifier",
     "datasets.transforms.block_mask",
+    "datasets.draws.tensor_sampler",
     "datasets.index.indexed_images",
     "datasets.transforms.loading",
     "datasets.transforms.mae_crop",

@@ -13,6 +13,7 @@ The warm-up is unpublished and 40 of 30 epochs are impossible: 4 is ours.
 _base_ = ["./extrema_vit-base_8xb256-amp-coslr-300e_in1k.py"]
 
 train_dataloader = dict(
+    sampler=dict(_delete_=True, type="TensorSampler", shuffle=True),
     dataset=dict(
         _delete_=True,
         type="IndexedImages",
@@ -20,7 +21,7 @@ train_dataloader = dict(
         ann_file="train.txt",
         with_label=False,
         pipeline={{_base_.train_pipeline}},
-    )
+    ),
 )
 train_cfg = dict(max_epochs=30)
 param_scheduler = [

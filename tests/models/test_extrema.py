@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
 from maskssl.masking import multi_masks
-from maskssl.models.heads.extrema_head import byol_loss, feature_spread, infonce_loss
+from maskssl.models.heads.extrema_head import byol_loss, infonce_loss
+from maskssl.models.layers.feature_spread import feature_spread
 
 POOLING = dict(num_layers=2, layer_scale_init=0.1)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...masking import Split, check_ordering, order_visible_first, split_ordering
 from ..backbones.plain_vit import PlainViT
+from ..layers.feature_spread import feature_spread
 
 
 @MODELS.register_module()
@@ -104,8 +105,9 @@ class BootMAE(BaseSelfSupervisor):
                 the block masks when None.
 
         Returns:
-            ``loss_pixel`` and ``loss_feature``, whose sum is minimised, and the raw
-            feature error ``feature_error``.
+            ``loss_pixel`` and ``loss_feature``, whose sum is minimised, and to be
+            watched the raw ``feature_error`` and ``spread_teacher``, 0 if all images
+            have the same targets.
         """
         images = inputs if isinstance(inputs, Tensor) else inputs[0]
         split = self.draw_split(images, data_samples, ids_shuffle)
@@ -115,9 +117,11 @@ class BootMAE(BaseSelfSupervisor):
         mask = split.mask.unflatten(1, self.backbone.grid_size)
         losses = dict(loss_pixel=self.head.pixel_loss(pixels, images, mask))
         if features is not None:
-            error = self.head.feature_loss(features, self.target_generator(images), mask)
+            targets = self.target_generator(images)  # (B, N, D)
+            error = self.head.feature_loss(features, targets, mask)
             losses["loss_feature"] = self.head.current_feature_weight * error
             losses["feature_error"] = error.detach()
+            losses["spread_teacher"] = feature_spread(targets)
         return losses
 
     def predict_targets(self, images: Tensor, split: Split) -> tuple[Tensor, Tensor | None]:

@@ -9,6 +9,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ..layers.feature_spread import feature_spread
+
 
 def byol_loss(queries: Tensor, keys: Tensor) -> Tensor:
     """Squared distance of normalised features, averaged over images and masks.
@@ -35,20 +37,6 @@ def infonce_loss(queries: Tensor, keys: Tensor, temperature: float = 1.0) -> Ten
     own = torch.arange(len(keys), device=keys.device) + len(keys) * get_rank()
     own = own.repeat_interleave(queries.shape[1])  # (B * K,)
     return F.cross_entropy(logits, own) * (2 * temperature)
-
-
-def feature_spread(features: Tensor) -> Tensor:
-    """How far features of different images lie apart: 1 on an even sphere, 0 when collapsed.
-
-    The deviation over the images of each channel of the normalised features, averaged
-    and multiplied by sqrt(D).
-
-    Args:
-        features: (B, …, D).
-    """
-    normalised = F.normalize(features.detach().float(), dim=-1)
-    deviation = normalised.var(dim=0, unbiased=False).mean().sqrt()
-    return deviation * features.shape[-1] ** 0.5
 
 
 LOSSES = ("byol", "infonce")
