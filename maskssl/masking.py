@@ -155,18 +155,7 @@ def block_mask(
     num_masks = scaled[0] if num_masks is None else num_masks
     min_area = scaled[1] if min_area is None else min_area
     max_area = scaled[2] if max_area is None else max_area
-    if min(grid) < 2:
-        raise ValueError(f"no block fits a grid of {height} x {width} patches; use at least 2 x 2")
-    if not 0 < num_masks < height * width:
-        raise ValueError(
-            f"num_masks={num_masks} does not fit a grid of {height} x {width} = {height * width} "
-            f"patches; choose 1 to {height * width - 1}"
-        )
-    if not 0 < min_area <= max_area or not 0 < min_aspect <= 1:
-        raise ValueError(
-            f"blocks need 0 < min_area <= max_area and 0 < min_aspect <= 1, got {min_area}, "
-            f"{max_area} and {min_aspect}"
-        )
+    _check_blocks(grid, num_masks, min_area, max_area, min_aspect)
 
     mask = torch.zeros(height, width, dtype=torch.bool)
     missing = num_masks
@@ -191,6 +180,24 @@ def block_mask(
         f"{max_attempts} rectangles did not mask {num_masks} of the {height} x {width} patches "
         f"(areas {min_area} to {max_area}); lower num_masks or min_area"
     )
+
+
+def _check_blocks(
+    grid: tuple[int, int], num_masks: int, min_area: int, max_area: int, min_aspect: float
+) -> None:
+    height, width = grid
+    if min(grid) < 2:
+        raise ValueError(f"no block fits a grid of {height} x {width} patches; use at least 2 x 2")
+    if not 0 < num_masks < height * width:
+        raise ValueError(
+            f"num_masks={num_masks} does not fit a grid of {height} x {width} = {height * width} "
+            f"patches; choose 1 to {height * width - 1}"
+        )
+    if not 0 < min_area <= max_area or not 0 < min_aspect <= 1:
+        raise ValueError(
+            f"blocks need 0 < min_area <= max_area and 0 < min_aspect <= 1, got {min_area}, "
+            f"{max_area} and {min_aspect}"
+        )
 
 
 def _uniform_rows(count: int, generator: torch.Generator | None) -> Iterator[list[float]]:

@@ -8,7 +8,8 @@ random entries. Figures are what the data set adds to the processes after their 
 RSS counts each page in every process that has touched it, PSS divides it by their number.
 "Anonymous" is the part of RSS that no file backs: the kernel cannot drop it when memory is short,
 and only processes forked from one another share it, until they write to it. The pages of an index
-are in the page cache, once for all processes of a node, and can be dropped and read again.
+are in the page cache, once for all processes of a node, and can be dropped and read again. The
+order of an epoch is TensorSampler's beside that of mmengine's DefaultSampler.
 
 Example:
     python tools/measure_index.py --entries 14000000 --workers 4
@@ -35,6 +36,7 @@ ROWS = (
     ("build the index, s (once)", "build", 1.0),
     ("start-up, s", "start", 1.0),
     ("one random entry, µs", "lookup", 1e6),
+    ("shuffled order of a rank, MB", "shuffle", 1e-6),
     ("peak RSS at start-up, MB", "peak", 1e-6),
     ("main RSS, MB", "main_rss", 1e-6),
     ("main anonymous, MB", "main_anonymous", 1e-6),
@@ -118,6 +120,19 @@ def worker_memories(dataset: Any, args: argparse.Namespace) -> list[dict[str, in
     return memories
 
 
+def shuffle_memory(dataset: Any, kind: str) -> int:
+    """Bytes that an epoch's order takes in each rank, while it is read."""
+    from mmengine.dataset import DefaultSampler
+
+    from maskssl.datasets.draws.tensor_sampler import TensorSampler
+
+    sampler = TensorSampler if kind == "IndexedImages" else DefaultSampler
+    before = memory()["rss"]
+    order = iter(sampler(dataset, seed=0))
+    next(order)
+    return memory()["rss"] - before
+
+
 def measure(kind: str, path: str, args: argparse.Namespace) -> dict[str, float]:
     from mmpretrain.datasets import CustomDataset
 
@@ -145,6 +160,7 @@ def measure(kind: str, path: str, args: argparse.Namespace) -> dict[str, float]:
     start = time.perf_counter()
     look_up(dataset, LOOKUPS / len(dataset), seed=-1)
     figures["lookup"] = (time.perf_counter() - start) / LOOKUPS
+    figures["shuffle"] = shuffle_memory(dataset, kind)
     for name in FIELDS:
         added = [after[name] - before[name] for after, before in zip(full, empty, strict=True)]
         figures[f"main_{name}"] = added[0]

@@ -28,7 +28,7 @@ env_cfg = dict(
 # epoch, image), a step's on (seed, step, rank).
 randomness = dict(seed=0)
 
-# split the model over the processes: type="fsdp2", or "deepspeed" (an extra); nothing is split
+# type="fsdp2" or "deepspeed" (an extra) splits the model over the processes; empty does not
 sharding = dict()
 
 load_from = None

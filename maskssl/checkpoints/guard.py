@@ -42,6 +42,13 @@ class LoadGuard(nn.Module):
                 "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone, or "
                 "tools/train.py --pretrained"
             )
+        if any(value is None for key, value in state_dict.items() if key.startswith(prefix)):
+            raise UnloadedWeightsError(
+                "the checkpoint names tensors and holds none: they lie in the .shards folder "
+                "beside it, which this loader does not read. Load it with tools/train.py or "
+                "tools/test.py, or save it as one file: torch.save("
+                "maskssl.checkpoints.reading.read_checkpoint(PATH), NEW_PATH)"
+            )
         self._missing_keys, self._load_errors = missing_keys, error_msgs
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs

@@ -1,15 +1,20 @@
 """Checkpoints whose tensors lie in a folder of shards: whole or absent like all others."""
 
+import errno
 import os
 import pickle
 import re
+import shutil
 
 import pytest
 import torch
+from mmengine.runner import load_checkpoint
+from torch.distributed.checkpoint import FileSystemWriter
 
 from maskssl.checkpoints import hidden_files, shards, writing
-from maskssl.checkpoints.errors import CheckpointError
+from maskssl.checkpoints.errors import CheckpointError, DiskFullError
 from maskssl.checkpoints.finding import check_checkpoint, newest_valid
+from maskssl.checkpoints.guard import UnloadedWeightsError
 from maskssl.checkpoints.reading import read_checkpoint, read_file
 from maskssl.checkpoints.writing import (
     read_sidecar,
@@ -18,6 +23,7 @@ from maskssl.checkpoints.writing import (
     sidecar_of,
     write_checkpoint,
 )
+from maskssl.models.backbones.plain_vit import PlainViT
 from tests.killing import killed_after
 
 
@@ -188,3 +194,47 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path):
         if not killed:
             break
     assert ends == {1.0, 2.0} and step == 2.0 and lines > 50
+
+
+def test_shards_without_room_for_their_file_go(tmp_path, monkeypatch):
+    path = save(tmp_path / "epoch_1.pth", 1)
+    kept = folders(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(writing, "_write_content", full)
+    with pytest.raises(DiskFullError, match="epoch_2.pth was not saved, the disk is full"):
+        save(tmp_path / "epoch_2.pth", 2)
+    assert folders(tmp_path) == kept and newest_valid(tmp_path) == path
+
+
+@pytest.mark.parametrize(
+    ("cause", "free", "expected"),
+    [
+        (OSError(errno.EDQUOT, "quota"), 10**12, DiskFullError),
+        (RuntimeError("unexpected pos 64 vs 0"), 0, DiskFullError),
+        (RuntimeError("unexpected pos 64 vs 0"), 10**12, RuntimeError),
+    ],
+)
+def test_a_full_disk_has_many_voices(cause, free, expected, tmp_path, monkeypatch):
+    def write(*_, **__):
+        raise cause
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    monkeypatch.setattr(FileSystemWriter, "write_data", write)
+    with pytest.raises(expected):
+        save(tmp_path / "epoch_1.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stock_loader_does_not_take_nothing_for_weights(tmp_path):
+    """mmengine's would go on with random ones."""
+    arch = dict(embed_dims=16, num_layers=1, num_heads=2)
+    model = torch.nn.Sequential(PlainViT(arch=arch, img_size=16, patch_size=4))
+    content = read_file(save(tmp_path / "epoch_1.pth"))
+    content["state_dict"] = dict.fromkeys(model.state_dict())
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(UnloadedWeightsError, match=r"they lie in the \.shards folder"):
+        load_checkpoint(model, str(tmp_path / "other.pth"))

@@ -7,6 +7,8 @@ what it found as FOLDER/found.pt.
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,7 @@ def run(
     every: int = 1,
     kind: str = "OptimWrapper",
     broken: int | None = None,
+    publish: tuple[str, ...] = (),
     **cfg: Any,
 ) -> tuple[Runner, Recorder]:
     """Epochs of three steps with the usual hooks; of two processes each takes half a batch."""
@@ -174,7 +177,11 @@ def run(
             recorder,
         ],
         default_scope="mmpretrain",
-        default_hooks=dict(checkpoint=dict(type="SafeCheckpointHook", interval=1)),
+        default_hooks=dict(
+            checkpoint=dict(
+                type="SafeCheckpointHook", interval=1, published_keys=list(publish) or None
+            )
+        ),
         load_from=str(resume) if isinstance(resume, Path) else None,
         resume=bool(resume),
         launcher="none" if processes == 1 else "pytorch",
@@ -184,6 +191,24 @@ def run(
     )
     runner.train()
     return runner, recorder
+
+
+@contextmanager
+def allocations() -> Iterator[dict[str, tuple[int, int]]]:
+    """Path -> rows that this process makes room for, and rows of the whole; FSDP2 splits rows."""
+    own_share, read = Runner.own_share, {}
+
+    def allocate(self, path, size, dtype):
+        tensor = own_share(self, path, size, dtype)
+        local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+        read[path] = (len(local), size[0]) if size else (1, 1)
+        return tensor
+
+    Runner.own_share = allocate
+    try:
+        yield read
+    finally:
+        Runner.own_share = own_share
 
 
 def without_space(folder: Path) -> dict[str, Any]:
@@ -239,8 +264,12 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     _, recorder = run(folder / "sharded", epochs=2, sharding=SHARDED)
     found["sharded"] = recorder.losses
     run(folder / "stopped", sharding=SHARDED)
-    _, recorder = run(folder / "stopped", epochs=2, seed=6, resume=True, sharding=SHARDED)
-    found["went on"] = recorder.losses
+    publish = ("meta", "state_dict")
+    with allocations() as read:
+        _, recorder = run(
+            folder / "stopped", epochs=2, seed=6, resume=True, publish=publish, sharding=SHARDED
+        )
+    found["went on"], found["read"] = recorder.losses, read
     _, recorder = run(folder / "broken", epochs=2, broken=1, sharding=SHARDED)
     found["broken"] = dict(losses=recorder.losses, norms=recorder.norms)
     found["without space"] = without_space(folder / "full")

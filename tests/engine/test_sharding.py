@@ -1,6 +1,7 @@
 """FSDP2 over two gloo processes: the numbers, the files and the resumes of one process."""
 
 import importlib.util
+import math
 import os
 import subprocess
 import sys
@@ -8,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
 from maskssl.engine.launching import tested_choices
+from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
 from maskssl.engine.sharding.options import ShardingError, sharding_options
 
@@ -186,6 +189,31 @@ def test_a_run_goes_on_from_its_shards(found, folder):
     one, two = (read_checkpoint(folder / run / "epoch_2.pth") for run in ("sharded", "stopped"))
     for key, value in one["state_dict"].items():
         assert torch.equal(two["state_dict"][key], value), key
+
+
+def test_a_process_reads_its_own_share(found):
+    """Of every weight of student and teacher, and of both of AdamW's moments."""
+    for part in ("state_dict/backbone.", "state_dict/target_generator.", "optimizer/state/"):
+        sizes = {path: size for path, size in found["read"].items() if path.startswith(part)}
+        split = [(own, rows) for own, rows in sizes.values() if rows > 1]
+        assert len(split) > 10, part
+        assert all(own == math.ceil(rows / 2) for own, rows in split), part
+
+
+def test_shards_are_published_as_one_file(folder):
+    (published,) = folder.glob("stopped/epoch_2-*.pth")
+    one, two = torch.load(published), read_checkpoint(folder / "stopped" / "epoch_2.pth")
+    assert one.keys() == {"meta", "state_dict"}
+    for name, value in two["state_dict"].items():
+        assert torch.equal(one["state_dict"][name], value), name
+
+
+def test_shards_are_not_written_to_other_storage():
+    runner = Runner.__new__(Runner)
+    runner._shared = True
+    runner.cfg = Config(dict(sharding=dict(type="fsdp2", checkpoint="sharded")))
+    with pytest.raises(ShardingError, match="https://x/epoch_1.pth is none; use checkpoint='whole"):
+        runner.joined(dict(state_dict={}), "https://x/epoch_1.pth")
 
 
 def test_ddp_goes_on_from_shards(found, folder, alone):

@@ -110,6 +110,13 @@ def test_decoders_attend_to_their_level():
 # Steps
 
 
+def test_equal_targets_have_no_spread():
+    model = build().train()
+    several, one = images(), images()[:1].expand_as(images())
+    assert model.loss(one, ids_shuffle=ordering())["spread_teacher"].item() < 1e-3
+    assert 0.01 < model.loss(several, ids_shuffle=ordering())["spread_teacher"].item() < 1.5
+
+
 def test_the_same_ordering_replays_a_step():
     model = build(backbone=dict(drop_path_rate=0.0)).train()
     first = model.loss(images(), ids_shuffle=ordering())

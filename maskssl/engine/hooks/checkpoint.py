@@ -18,7 +18,7 @@ from ...checkpoints.writing import (
     sidecar_of,
     write_text,
 )
-from ..runner.whole_files import is_local, whole_files
+from ..runner.whole_files import is_local, whole_files, whole_reads
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
 
@@ -167,7 +167,7 @@ class SafeCheckpointHook(CheckpointHook):
         publish = super()._publish_model
 
         def save() -> None:
-            with whole_files():
+            with whole_files(), whole_reads():
                 publish(runner, ckpt_path)
 
         self._agreed(runner, save)

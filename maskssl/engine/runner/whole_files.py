@@ -1,4 +1,4 @@
-"""Let mmengine write its checkpoints whole or not at all."""
+"""Let mmengine write and read its checkpoints whole or not at all."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ import mmengine.runner.runner
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 
+from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.writing import write_checkpoint
 
 Joined = Callable[[dict[str, Any], str], dict[str, Any]]
@@ -58,6 +59,17 @@ def whole_files(joined: Joined | None = None) -> Iterator[None]:
     finally:
         for caller, function in zip(_CALLERS, before, strict=True):
             caller.save_checkpoint = function  # type: ignore[attr-defined]
+
+
+@contextmanager
+def whole_reads() -> Iterator[None]:
+    """Let mmengine read checkpoints through ``read_checkpoint`` meanwhile, shards included."""
+    stock = mmengine.runner.checkpoint._load_checkpoint
+    mmengine.runner.checkpoint._load_checkpoint = read_checkpoint
+    try:
+        yield
+    finally:
+        mmengine.runner.checkpoint._load_checkpoint = stock
 
 
 def is_local(path: str, backend_args: dict[str, Any] | None) -> bool:

@@ -13,9 +13,10 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor import empty as empty_sharded
 
 from ...checkpoints.shards import KEY, take_out, write_shards
+from ..runner.whole_files import is_local
 from .fsdp2 import reshard, shard_average, shard_model, shard_optimizer
 from .full_state import gathered
-from .options import sharding_options
+from .options import ShardingError, sharding_options
 from .zero import ZeroOptimWrapper
 
 # entries of a checkpoint without weights
@@ -86,6 +87,11 @@ class ShardedRun(MMRunner):
         states = {key: value for key, value in checkpoint.items() if key not in _PLAIN}
         if getattr(sharding_options(self.cfg.sharding), "checkpoint", "whole") == "whole":
             return {**checkpoint, **gathered(states)}
+        if not is_local(path, None):
+            raise ShardingError(
+                f"sharding checkpoint='sharded' writes to a file system that all processes share, "
+                f"and {path} is none; use checkpoint='whole'"
+            )
         tensors: dict[str, Tensor] = {}
         rest = take_out(states, tensors)
         return {**checkpoint, **rest, KEY: write_shards(tensors, path)}
@@ -112,7 +118,10 @@ class ShardedRun(MMRunner):
         """The parameter that a tensor of a checkpoint belongs to: see ``take_out``."""
         part, name, *rest = path.split("/")
         if part in ("state_dict", "ema_state_dict"):
-            return dict(self.model.named_parameters()).get(name.removeprefix("module."))
+            try:
+                return self.model.get_parameter(name.removeprefix("module."))
+            except AttributeError:  # a buffer, or no part of this model
+                return None
         groups = self.optim_wrapper.optimizer.param_groups
         parameters = [parameter for group in groups for parameter in group["params"]]
         index = int(rest[0]) if name == "state" else len(parameters)
