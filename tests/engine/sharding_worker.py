@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from mmengine.dataset import default_collate
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.distributed.checkpoint import FileSystemWriter
@@ -133,15 +134,25 @@ class Recorder(Hook):
 
 
 class Broken(Hook):
-    """One step's first image is not finite, on the first process alone."""
+    """On the first process alone one step's first image is not finite, or a later gradient."""
 
     def __init__(self, step: int) -> None:
         self.step = step
+        self.first = not dist.is_initialized() or dist.get_rank() == 0
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        first = not dist.is_initialized() or dist.get_rank() == 0
-        if runner.iter == self.step and first:
+        if runner.iter == self.step and self.first:
             data_batch["inputs"][0] = torch.inf
+
+    def before_train(self, runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.backbone.norm.register_full_backward_hook(
+            lambda module, inputs, outputs: (
+                tuple(g * torch.inf for g in inputs)
+                if runner.iter == self.step + 2 and self.first
+                else None
+            )
+        )
 
 
 def run(

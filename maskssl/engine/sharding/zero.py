@@ -127,7 +127,7 @@ class ZeroOptimWrapper(OptimWrapper):
         optimizer = self.engine.optimizer
         optimizer.zero_grad(**kwargs)
         optimizer.averaged_gradients = dict.fromkeys(optimizer.averaged_gradients)
-        optimizer.micro_step_id = -1  # the next backward begins a step
+        optimizer.micro_step_id = -1  # the next backward begins a step, as after DeepSpeed's own
 
     def state_dict(self) -> dict[str, Any]:
         """What ``full_state`` gathered after the last step; one process may call it.
