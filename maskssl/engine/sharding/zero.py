@@ -117,17 +117,11 @@ class ZeroOptimWrapper(OptimWrapper):
 
     def total_norm(self) -> Tensor:
         """2-norm of all gradients before clipping; infinite if one is not finite. All call it."""
-        optimizer = self.engine.optimizer
-        if optimizer.has_overflow():
-            return torch.tensor(torch.inf)
-        return torch.as_tensor(optimizer.scaled_global_norm())
+        return torch.as_tensor(self.engine.optimizer.scaled_global_norm())
 
     def zero_grad(self, **kwargs: Any) -> None:
-        """Forget the gradients, the reduced ones of a step that is left out too."""
-        optimizer = self.engine.optimizer
-        optimizer.zero_grad(**kwargs)
-        optimizer.averaged_gradients = dict.fromkeys(optimizer.averaged_gradients)
-        optimizer.micro_step_id = -1  # the next backward begins a step, as after DeepSpeed's own
+        """Forget the gradients; the reduced ones are replaced by the next backward's."""
+        self.engine.optimizer.zero_grad(**kwargs)
 
     def state_dict(self) -> dict[str, Any]:
         """What ``full_state`` gathered after the last step; one process may call it.
