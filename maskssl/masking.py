@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .errors import MaskSSLError
+
 # Counts that the BootMAE authors use on a 14 x 14 grid (masking_generator.py).
 REFERENCE_PATCHES = 196
 REFERENCE_MASKED = 120
@@ -46,11 +48,11 @@ def split_ordering(ids_shuffle: Tensor, num_keep: int) -> Split:
         num_keep: V, 1 <= V < N.
 
     Raises:
-        ValueError: ``num_keep`` is out of range.
+        MaskSSLError: ``num_keep`` is out of range.
     """
     num_patches = ids_shuffle.shape[1]
     if not 1 <= num_keep < num_patches:
-        raise ValueError(
+        raise MaskSSLError(
             f"{num_keep} of {num_patches} patches would stay visible; keep at least 1 and mask at "
             "least 1"
         )
@@ -73,12 +75,12 @@ def check_ordering(ids_shuffle: Tensor) -> None:
         ids_shuffle: (B, N) integer.
 
     Raises:
-        ValueError: a row is no permutation of 0..N-1.
+        MaskSSLError: a row is no permutation of 0..N-1.
     """
     num_patches = ids_shuffle.shape[1]
     expected = torch.arange(num_patches, device=ids_shuffle.device).expand_as(ids_shuffle)
     if not torch.equal(ids_shuffle.long().sort(dim=1).values, expected):
-        raise ValueError(
+        raise MaskSSLError(
             f"ids_shuffle must list each of the {num_patches} patches once per image, e.g. "
             "torch.rand(B, N).argsort(dim=1)"
         )
@@ -93,11 +95,11 @@ def check_kept(ids_keep: Tensor, batch: int, num_patches: int) -> None:
         num_patches: N.
 
     Raises:
-        ValueError: another shape.
+        MaskSSLError: another shape.
     """
     shape = tuple(ids_keep.shape)
     if len(shape) != 3 or shape[0] != batch or not 0 < shape[2] <= num_patches:
-        raise ValueError(
+        raise MaskSSLError(
             f"ids_keep has shape {shape}; it lists the visible patches as (images, masks, patches) "
             f"and the batch has {batch} images of {num_patches} patches"
         )
@@ -148,7 +150,7 @@ def block_mask(
         (h, w) bool, True = masked.
 
     Raises:
-        ValueError: the grid or a count cannot be met.
+        MaskSSLError: the grid or a count cannot be met.
     """
     height, width = grid
     scaled = scaled_counts(grid)
@@ -176,7 +178,7 @@ def block_mask(
         missing -= added
         if not missing:
             return mask
-    raise ValueError(
+    raise MaskSSLError(
         f"{max_attempts} rectangles did not mask {num_masks} of the {height} x {width} patches "
         f"(areas {min_area} to {max_area}); lower num_masks or min_area"
     )
@@ -187,14 +189,16 @@ def _check_blocks(
 ) -> None:
     height, width = grid
     if min(grid) < 2:
-        raise ValueError(f"no block fits a grid of {height} x {width} patches; use at least 2 x 2")
+        raise MaskSSLError(
+            f"no block fits a grid of {height} x {width} patches; use at least 2 x 2"
+        )
     if not 0 < num_masks < height * width:
-        raise ValueError(
+        raise MaskSSLError(
             f"num_masks={num_masks} does not fit a grid of {height} x {width} = {height * width} "
             f"patches; choose 1 to {height * width - 1}"
         )
     if not 0 < min_area <= max_area or not 0 < min_aspect <= 1:
-        raise ValueError(
+        raise MaskSSLError(
             f"blocks need 0 < min_area <= max_area and 0 < min_aspect <= 1, got {min_area}, "
             f"{max_area} and {min_aspect}"
         )
@@ -264,11 +268,11 @@ def multi_masks(
         (B, K, V) int64 patches to keep, V = int(N * (1 - mask_ratio)).
 
     Raises:
-        ValueError: a mask would show no patch or all, or K disjoint ones do not fit.
+        MaskSSLError: a mask would show no patch or all, or K disjoint ones do not fit.
     """
     num_keep = visible_count(num_patches, mask_ratio)
     if num_masks < 1 or (disjoint and num_masks * num_keep > num_patches):
-        raise ValueError(
+        raise MaskSSLError(
             f"{num_masks} disjoint masks of {num_keep} visible patches (mask_ratio={mask_ratio}) "
             f"do not fit {num_patches} patches; use 1 to {num_patches // num_keep} masks, a larger "
             "mask_ratio, or disjoint=False"
@@ -285,11 +289,11 @@ def visible_count(num_patches: int, mask_ratio: float) -> int:
     """Patches that stay visible at a mask ratio: int(N * (1 - mask_ratio)).
 
     Raises:
-        ValueError: none or all of them would.
+        MaskSSLError: none or all of them would.
     """
     num_keep = int(num_patches * (1 - mask_ratio))
     if not 0 < num_keep < num_patches:
-        raise ValueError(
+        raise MaskSSLError(
             f"mask_ratio={mask_ratio} leaves {num_keep} of {num_patches} patches visible; choose a "
             f"ratio from {1 / num_patches:.3g} to {1 - 1 / num_patches:.3g}"
         )

@@ -12,6 +12,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+import maskssl.registration  # noqa: F401  as every tool does
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from maskssl import config_file
-from maskssl.engine.launching.config import load_config
-from maskssl.engine.launching.launch import build_runner, set_pretrained
+from maskssl.cli.config import load_config
+from maskssl.cli.launch import build_runner, set_pretrained
 
 TINY_ARCH = dict(embed_dims=32, num_layers=6, num_heads=2)
 

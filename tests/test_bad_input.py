@@ -7,12 +7,13 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.errors import CheckpointError
-from maskssl.checkpoints.loading import load_pretrained
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.datasets.scenes.writer import write_scenes
+from maskssl.cli.config import ConfigError, load_config
+from maskssl.cli.data_check import DataError, check_data
 from maskssl.datasets.transforms.loading import UnreadableImageError
-from maskssl.engine.launching.config import ConfigError, load_config
-from maskssl.engine.launching.data_check import DataError, check_data
+from maskssl.errors import MaskSSLError
+from maskssl.models.pretrained.loading import load_pretrained
+from maskssl.transfer.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, runner_for, small_config
 
 PRETRAIN = "pretrain/bootmae_vit-tiny_scenes.py"
@@ -31,7 +32,9 @@ def test_text_file_named_jpg(scenes, tmp_path):
     cfg = small_config(PRETRAIN, scenes, tmp_path / "w", options={"train_cfg.max_epochs": 1})
     cfg.train_dataloader.update(batch_size=17)
     # one of 17 is more than the 1 % that may be replaced by others
-    with pytest.raises(ValueError, match=r"1 of 17 images.*unreadable_images.*notes\.jpg.*remove"):
+    with pytest.raises(
+        MaskSSLError, match=r"1 of 17 images.*unreadable_images.*notes\.jpg.*remove"
+    ):
         runner_for(cfg).train()
     cfg = small_config(PRETRAIN, scenes, tmp_path / "v", options={"train_cfg.max_epochs": 1})
     cfg.train_dataloader.update(batch_size=17)
@@ -106,13 +109,13 @@ def test_impossible_models(change, message):
         head=dict(type="BootMAEHead"),
         target_generator=dict(type="MomentumEncoder"),
     )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MaskSSLError, match=message):
         MODELS.build({**model, **change})
 
 
 def test_image_size_that_the_patch_does_not_divide():
     vit = MODELS.build(dict(type="PlainViT", arch=TINY_ARCH, img_size=64, patch_size=8))
-    with pytest.raises(ValueError, match="64 x 60 pixels cannot be cut into patches of 8"):
+    with pytest.raises(MaskSSLError, match="64 x 60 pixels cannot be cut into patches of 8"):
         vit(torch.zeros(1, 3, 64, 60))
 
 

@@ -21,8 +21,8 @@ from mmengine.registry import (
 )
 from torch import nn
 
-from maskssl.datasets.scenes.scene import SHAPES
-from maskssl.engine.launching.config import load_config
+from maskssl.cli.config import load_config
+from maskssl.transfer.scenes.scene import SHAPES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LEAVES = sorted(
@@ -125,7 +125,7 @@ def test_every_base_is_used():
 @pytest.mark.parametrize("name", LEAVES)
 def test_what_all_share(name):
     cfg = config(name)
-    assert cfg.custom_imports.imports == ["maskssl"]
+    assert cfg.custom_imports.imports == ["maskssl.registration"]
     preprocessor = inner_model(cfg).data_preprocessor
     # normalisation follows the weights in every scope
     assert (preprocessor.mean, preprocessor.std) == PIXEL_NORMS["extrema" in name]

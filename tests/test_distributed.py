@@ -14,8 +14,8 @@ import torch
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.datasets.scenes.writer import write_scenes
-from maskssl.evaluation.resume_stress import differing
+from maskssl.transfer.scenes.writer import write_scenes
+from tests.stress.resume_stress import differing
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskssl.datasets.scenes.writer import write_scenes
-from maskssl.engine.launching import restarts
+from maskssl.cli import restarts
+from maskssl.transfer.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from maskssl import masking
+from maskssl.errors import MaskSSLError
 from maskssl.masking import (
     block_mask,
     check_ordering,
@@ -171,13 +172,13 @@ def test_deterministic_under_a_generator_alone():
 
 @pytest.mark.parametrize("grid", [(1, 8), (8, 1), (1, 1)])
 def test_a_grid_of_one_row_is_refused(grid):
-    with pytest.raises(ValueError, match=f"{grid[0]} x {grid[1]} patches; use at least 2 x 2"):
+    with pytest.raises(MaskSSLError, match=f"{grid[0]} x {grid[1]} patches; use at least 2 x 2"):
         block_mask(grid)
 
 
 @pytest.mark.parametrize("num_masks", [196, 500, 0, -3])
 def test_impossible_counts_are_refused(num_masks):
-    with pytest.raises(ValueError, match=rf"num_masks={num_masks} .*choose 1 to 195"):
+    with pytest.raises(MaskSSLError, match=rf"num_masks={num_masks} .*choose 1 to 195"):
         block_mask((14, 14), num_masks)
 
 
@@ -192,12 +193,12 @@ def test_impossible_counts_are_refused(num_masks):
     ],
 )
 def test_impossible_blocks_are_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         block_mask((14, 14), **options)
 
 
 def test_ends_where_no_block_fits():
-    with pytest.raises(ValueError, match=r"500 rectangles did not mask 3 of the 2 x 2 patches"):
+    with pytest.raises(MaskSSLError, match=r"500 rectangles did not mask 3 of the 2 x 2 patches"):
         block_mask((2, 2), 3, min_area=4, max_area=4, max_attempts=500)
 
 
@@ -288,11 +289,11 @@ def test_split_is_a_partition_and_restore_its_inverse():
 @pytest.mark.parametrize("row", [[0, 1, 2, 2], [1, 2, 3, 4], [0, 0, 0, 0], [-1, 0, 1, 2]], ids=str)
 def test_what_is_no_permutation_is_refused(row):
     check_ordering(torch.tensor([[0, 1, 2, 3], [3, 1, 0, 2]]))
-    with pytest.raises(ValueError, match="each of the 4 patches once per image"):
+    with pytest.raises(MaskSSLError, match="each of the 4 patches once per image"):
         check_ordering(torch.tensor([[0, 1, 2, 3], row]))
 
 
 @pytest.mark.parametrize("num_keep", [0, 4, 9, -1])
 def test_a_split_keeps_and_masks_something(num_keep):
-    with pytest.raises(ValueError, match=f"^{num_keep} of 4 patches would stay visible"):
+    with pytest.raises(MaskSSLError, match=f"^{num_keep} of 4 patches would stay visible"):
         split_ordering(torch.arange(4)[None], num_keep)

@@ -83,7 +83,7 @@ def test_config_of_the_wheel_is_found_and_loads(unpacked, checkout, run_python, 
     package, path, model, imports = json.loads(ran.stdout.splitlines()[-1])
     assert Path(package) == unpacked / "maskssl" / "__init__.py"
     assert Path(path) == unpacked / "maskssl" / "configs" / name
-    assert model and imports == ["maskssl"]
+    assert model and imports == ["maskssl.registration"]
 
 
 def test_config_of_the_checkout_is_found(run_python, repository, tmp_path):
@@ -96,7 +96,7 @@ def test_config_of_the_checkout_is_found(run_python, repository, tmp_path):
 
 def test_import_works_where_the_dense_stages_cannot_be_imported(run_python):
     code = (
-        "import maskssl\n"
+        "import maskssl, maskssl.registration\n"
         "for name in ('mmcv._ext', 'mmseg', 'mmdet.models', 'pycocotools.mask'):\n"
         "    try:\n"
         "        __import__(name)\n"
@@ -125,7 +125,7 @@ def test_importing_maskssl_leaves_the_dense_stages_alone(run_python):
     code = (
         "import sys, mmpretrain.models\n"
         "before = set(sys.modules)\n"
-        "import maskssl\n"
+        "import maskssl.registration\n"
         "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
     )
     ran = run_python("-c", code)

@@ -11,9 +11,9 @@ import torch
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.datasets.scenes.writer import write_scenes
-from maskssl.evaluation.job_queue import tool_command
-from maskssl.evaluation.resume_stress import (
+from maskssl.transfer.job_queue import tool_command
+from maskssl.transfer.scenes.writer import write_scenes
+from tests.stress.resume_stress import (
     Shot,
     StressError,
     differing,

@@ -9,8 +9,8 @@ from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.errors import CheckpointError
-from maskssl.checkpoints.guard import UnloadedWeightsError
-from maskssl.datasets.scenes.writer import write_scenes
+from maskssl.models.pretrained.guard import UnloadedWeightsError
+from maskssl.transfer.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, small_config
 
 
@@ -103,7 +103,7 @@ def user_config(scope, scenes, work_dir, checkpoint):
         train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1, val_interval=1)
     cfg = dict(
         default_scope=scope,
-        custom_imports=dict(imports=["maskssl"], allow_failed_imports=False),
+        custom_imports=dict(imports=["maskssl.registration"], allow_failed_imports=False),
         model=model,
         optim_wrapper=dict(optimizer=dict(type="AdamW", lr=1e-4)),
         train_cfg=train_cfg,

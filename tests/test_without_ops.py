@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from maskssl.datasets.scenes.writer import write_scenes
+from maskssl.transfer.scenes.writer import write_scenes
 
 
 @pytest.fixture(scope="module")

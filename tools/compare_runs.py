@@ -10,8 +10,9 @@ several logs, which are joined by iteration; the later one wins, and the notes s
 import argparse
 import sys
 
-from maskssl.evaluation.compare_runs import write_comparison
+from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import LogError, read_run
+from maskssl.transfer.compare_runs import write_comparison
 
 
 def main(args: argparse.Namespace) -> None:
@@ -37,5 +38,5 @@ if __name__ == "__main__":
     parser.add_argument("--labels", nargs="+", help="names of the runs; default their folders'")
     try:
         main(parser.parse_args())
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def inspection() -> ModuleType:
-    """maskssl.environment by its path: importing maskssl needs what is to be examined."""
+    """maskssl.cli.doctor by its path: importing maskssl needs what is to be examined."""
     path = ROOT / "maskssl" / "environment" / "__init__.py"
     spec = importlib.util.spec_from_file_location("environment", path)
     if spec is None or spec.loader is None:

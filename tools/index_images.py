@@ -14,6 +14,7 @@ import time
 from maskssl.datasets.folders import ENDINGS
 from maskssl.datasets.index.sources import source_at
 from maskssl.datasets.index.store import open_index, progress_text
+from maskssl.errors import MaskSSLError
 
 
 class ProgressLine:
@@ -68,5 +69,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")

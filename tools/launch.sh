@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What dist_train.sh and dist_test.sh share: launch.sh train|test CONFIG N [options]
 #   MAX_RESTARTS=N       when a process dies, start all of them again, up to N times (0); a training
-#                        goes on from its newest checkpoint, see maskssl/engine/launching/restarts.py
+#                        goes on from its newest checkpoint, see maskssl/cli/restarts.py
 #   SHUTDOWN_TIMEOUT=60  seconds that the others get to save and leave before they are killed
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -9,7 +9,7 @@ compile() {
         --override requirements/overrides.txt --constraint requirements/constraints.txt "$@"
 }
 # mmcv is built on its own, once torch is there: see tools/setup.sh
-compile pyproject.toml --extra seg --extra det --extra dev --extra build \
+compile pyproject.toml --extra seg --extra det --extra dev --extra docs --extra build \
     --no-emit-package onedl-mmcv --output-file requirements/lock.txt
 compile --no-deps requirements/mmcv.in --output-file requirements/mmcv.txt
 compile --no-deps requirements/uv.in --output-file requirements/uv.txt

@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from maskssl.datasets.scenes.scene import dense_scene, object_scene
-from maskssl.datasets.scenes.writer import contact_sheet, write_scenes
+from maskssl.errors import MaskSSLError
+from maskssl.transfer.scenes.scene import dense_scene, object_scene
+from maskssl.transfer.scenes.writer import contact_sheet, write_scenes
 
 SHEET_SCENES = 24
 
@@ -71,7 +72,7 @@ def main() -> int:
             name: value for name, value in vars(args).items() if name not in ("root", "sheet")
         }
         print(write_scenes(args.root, progress=ProgressLine(), **options))
-    except ValueError as error:
+    except MaskSSLError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

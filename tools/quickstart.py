@@ -10,10 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from maskssl.datasets.scenes.writer import write_scenes
-from maskssl.evaluation.images import describe_images
-from maskssl.evaluation.report import print_table
-from maskssl.evaluation.transfer import PRETRAIN_CONFIGS, Plan, run_transfer
+from maskssl.errors import MaskSSLError
+from maskssl.transfer.images import describe_images
+from maskssl.transfer.plan import PRETRAIN_CONFIGS, Plan, run_transfer
+from maskssl.transfer.report import print_table
+from maskssl.transfer.scenes.writer import write_scenes
 
 
 def say(line: str) -> None:
@@ -42,5 +43,5 @@ if __name__ == "__main__":
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything")
     try:
         main(parser.parse_args())
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")

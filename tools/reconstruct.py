@@ -6,7 +6,8 @@ python tools/reconstruct.py CONFIG CHECKPOINT IMAGE_OR_FOLDER [...] --out pictur
 import argparse
 import sys
 
-from maskssl.evaluation.reconstruction import draw_reconstructions
+from maskssl.cli.reconstruct import draw_reconstructions
+from maskssl.errors import MaskSSLError
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
@@ -20,5 +21,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0, help="of masks and crops")
     try:
         print(draw_reconstructions(**vars(parser.parse_args())))
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ import sys
 
 from maskssl.engine.finite_steps.record import read_record
 from maskssl.engine.finite_steps.replay import Replay, replay
+from maskssl.errors import MaskSSLError
 
 
 def report(record: dict, result: Replay) -> None:
@@ -46,7 +47,7 @@ if __name__ == "__main__":
     try:
         read = read_record(args.record)
         replayed = replay(read, device=args.device, anomaly=args.anomaly)
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     report(read, replayed)
     sys.exit(0 if replayed.exact else 1)

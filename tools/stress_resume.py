@@ -10,7 +10,8 @@ import time
 
 from mmengine.config import DictAction
 
-from maskssl.evaluation.resume_stress import stress_resume
+from maskssl.errors import MaskSSLError
+from tests.stress.resume_stress import stress_resume
 
 
 def say(line: str) -> None:
@@ -29,5 +30,5 @@ if __name__ == "__main__":
     args = parser.parse_args()
     try:
         stress_resume(args.config, args.out, args.kills, args.cfg_options, say, args.seed)
-    except ValueError as error:
+    except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from maskssl.engine.launching import command_line, launch
+from maskssl.cli import command_line, launch
 
 
 def main(args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ python tools/train.py configs/finetune/linear_vit-tiny_scenes.py --pretrained CH
 
 import argparse
 
-from maskssl.engine.launching import command_line, launch, restarts, trackers
+from maskssl.cli import command_line, launch, restarts, trackers
 
 
 def main(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """What every run shares, whatever its scope."""
 
-custom_imports = dict(imports=["maskssl"], allow_failed_imports=False)
+custom_imports = dict(imports=["maskssl.registration"], allow_failed_imports=False)
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),

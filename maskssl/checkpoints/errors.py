@@ -1,9 +1,11 @@
 """What can be wrong with a checkpoint."""
 
+from ..errors import MaskSSLError
 
-class CheckpointError(ValueError):
+
+class CheckpointError(MaskSSLError):
     """A checkpoint cannot be read or does not fit."""
 
 
-class DiskFullError(ValueError):
+class DiskFullError(MaskSSLError):
     """A file could not be written for want of space; nothing of it is left."""

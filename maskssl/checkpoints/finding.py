@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from ..errors import MaskSSLError
 from .errors import CheckpointError
 from .reading import read_file
 from .shards import KEY, check_shards, sha256_of
@@ -135,7 +136,7 @@ def _reading_fails(path: Path) -> str | None:
                 return f"its record {damaged} is damaged"
         content = read_file(path)
         return check_shards(path, content[KEY]) if KEY in content else None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, MaskSSLError) as error:
         return str(error) or type(error).__name__
 
 

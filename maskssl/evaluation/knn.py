@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import MaskSSLError
+
 
 def knn_scores(
     features: Tensor,
@@ -30,10 +32,10 @@ def knn_scores(
         (B, num_classes), rows sum to 1.
 
     Raises:
-        ValueError: fewer than k features in the bank.
+        MaskSSLError: fewer than k features in the bank.
     """
     if not 1 <= k <= len(bank):
-        raise ValueError(
+        raise MaskSSLError(
             f"k={k} neighbours cannot be taken from a bank of {len(bank)} features; lower k or "
             "use a larger training set"
         )

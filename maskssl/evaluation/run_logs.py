@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import MaskSSLError
 
-class LogError(ValueError):
+
+class LogError(MaskSSLError):
     """A run has left no log that can be read."""
 
 

@@ -14,7 +14,6 @@ from torch.distributed.checkpoint import FileSystemWriter
 from maskssl.checkpoints import hidden_files, shards, writing
 from maskssl.checkpoints.errors import CheckpointError, DiskFullError
 from maskssl.checkpoints.finding import check_checkpoint, newest_valid
-from maskssl.checkpoints.guard import UnloadedWeightsError
 from maskssl.checkpoints.reading import read_checkpoint, read_file
 from maskssl.checkpoints.writing import (
     read_sidecar,
@@ -24,6 +23,7 @@ from maskssl.checkpoints.writing import (
     write_checkpoint,
 )
 from maskssl.models.backbones.plain_vit import PlainViT
+from maskssl.models.pretrained.guard import UnloadedWeightsError
 from tests.killing import killed_after
 
 

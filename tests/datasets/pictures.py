@@ -9,7 +9,7 @@ from mmpretrain.datasets import CustomDataset
 from PIL import Image
 from torch.utils.data import BatchSampler, DataLoader
 
-import maskssl  # noqa: F401  (registers LoadImage and BlockMask)
+import maskssl.registration  # noqa: F401  (registers LoadImage and BlockMask)
 from maskssl.datasets.draws.sampler import DrawBatchSampler
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 

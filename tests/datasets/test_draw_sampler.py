@@ -12,6 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from maskssl.datasets.draws.sampler import DrawBatchSampler, DrawIterator
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
+from maskssl.errors import MaskSSLError
 from tests.datasets.pictures import content, draw_loader, pictures, write_pictures
 
 
@@ -114,19 +115,19 @@ def test_samplers_without_epochs_are_drawn_anew():
 def test_impossible_places_are_refused():
     sampler = DrawBatchSampler(epoch_batches())
     sampler.start(1, 5)
-    with pytest.raises(ValueError, match="behind batch 5 of epoch 1, which has 4; resume with"):
+    with pytest.raises(MaskSSLError, match="behind batch 5 of epoch 1, which has 4; resume with"):
         next(iter(sampler))
-    with pytest.raises(ValueError, match="cannot start at epoch -1, batch 0"):
+    with pytest.raises(MaskSSLError, match="cannot start at epoch -1, batch 0"):
         sampler.start(-1)
-    with pytest.raises(ValueError, match="batch -2"):
+    with pytest.raises(MaskSSLError, match="batch -2"):
         sampler.start(0, -2)
-    with pytest.raises(ValueError, match="the epoch 0, for this sampler counts batches alone"):
+    with pytest.raises(MaskSSLError, match="the epoch 0, for this sampler counts batches alone"):
         DrawBatchSampler(infinite_batches()).start(1)
 
 
 def test_repeated_augmentation_is_refused():
     repeated = BatchSampler(RepeatAugSampler(IMAGES, seed=0), 2, drop_last=False)
-    with pytest.raises(ValueError, match="RepeatAugSampler draws every image 3 times"):
+    with pytest.raises(MaskSSLError, match="RepeatAugSampler draws every image 3 times"):
         DrawBatchSampler(repeated)
     DrawBatchSampler(BatchSampler(RepeatAugSampler(IMAGES, num_repeats=1, seed=0), 2, False))
 
@@ -168,7 +169,7 @@ def test_epochs_follow_each_other_without_end(make):
 def test_a_sampler_without_batches_is_no_endless_loop():
     too_few = BatchSampler(DefaultSampler(IMAGES, seed=0), 12, drop_last=True)
     sampler = DrawBatchSampler(too_few, by_epoch=False)
-    with pytest.raises(ValueError, match="yields no batch of 12; use a smaller batch"):
+    with pytest.raises(MaskSSLError, match="yields no batch of 12; use a smaller batch"):
         next(iter(sampler))
 
 
@@ -236,7 +237,7 @@ def test_an_iteration_based_loop_skips_once_and_loads_nothing(workers, folder):
 
 
 def test_the_iterator_wants_draws_without_end():
-    with pytest.raises(ValueError, match=r"not from DrawBatchSampler\(by_epoch=True\)"):
+    with pytest.raises(MaskSSLError, match=r"not from DrawBatchSampler\(by_epoch=True\)"):
         DrawIterator(draw_loader(SeededDataset(IMAGES, 0)))
-    with pytest.raises(ValueError, match="not from BatchSampler"):
+    with pytest.raises(MaskSSLError, match="not from BatchSampler"):
         DrawIterator(DataLoader(torch.arange(3)))

@@ -14,6 +14,7 @@ from maskssl.datasets.draws.draw import Draw
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.draws.unreadable_list import UnreadableList
 from maskssl.datasets.transforms.loading import UnreadableImageError
+from maskssl.errors import MaskSSLError
 from tests.datasets.pictures import content, draw_loader, pictures, write_pictures
 
 
@@ -191,12 +192,12 @@ def test_where_nothing_can_be_read_the_run_stops(workers, tmp_path):
     bad = write_pictures(tmp_path / "data", 3, broken=(0, 1, 2))
     data = SeededDataset(pictures(bad), 0, tmp_path, max_tries=5)
     said = "cannot be read, nor can the 4 others that were drawn in its place; check the disk"
-    with pytest.raises(ValueError, match=said) as error:
+    with pytest.raises(MaskSSLError, match=said) as error:
         next(iter(draw_loader(data, batch_size=1, num_workers=workers)))
     assert ".jpg cannot be read as an image" in str(error.value)
     listed = records(tmp_path)
     assert [record["replaced_by"] for record in listed[:5]] == [None] * 5
-    with pytest.raises(ValueError, match="max_tries=0"):
+    with pytest.raises(MaskSSLError, match="max_tries=0"):
         SeededDataset([], 0, max_tries=0)
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from maskssl.datasets.transforms.block_mask import BlockMask
 from maskssl.datasets.transforms.loading import LoadImage, UnreadableImageError
+from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
 BACKENDS = pytest.mark.parametrize("backend", ["cv2", "pillow"])
@@ -46,7 +47,7 @@ def test_a_file_that_is_no_image_is_named(content, said, backend, tmp_path):
     with pytest.raises(UnreadableImageError) as refusal:
         LoadImage(imdecode_backend=backend).transform(dict(img_path=str(path)))
     message = str(refusal.value)
-    assert isinstance(refusal.value, ValueError)
+    assert isinstance(refusal.value, MaskSSLError)
     assert message.startswith(f"{path} cannot be read as an image")
     assert said in message
     assert "replace or remove it from the data folder" in message
@@ -101,5 +102,5 @@ def test_masks_differ_between_images_and_keep_to_the_options():
     ],
 )
 def test_what_cannot_be_masked_is_refused_when_the_pipeline_is_built(options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         BlockMask(**options)

@@ -7,7 +7,7 @@ from mmengine.dataset import Compose
 from PIL import Image
 
 from maskssl import config_file
-from maskssl.engine.launching.config import load_config
+from maskssl.cli.config import load_config
 
 PAPER = "pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py"
 

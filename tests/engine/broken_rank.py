@@ -12,9 +12,9 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader
 
+from maskssl.cli.command_line import leave_processes
 from maskssl.engine.finite_steps.guard import StepGuard
 from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
-from maskssl.engine.launching.command_line import leave_processes
 
 
 class Net(BaseModel):

@@ -16,8 +16,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from maskssl.cli.command_line import leave_processes
 from maskssl.engine.hooks.preemption import PreemptionHook
-from maskssl.engine.launching.command_line import leave_processes
 
 
 class Rows(Dataset):

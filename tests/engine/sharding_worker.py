@@ -21,8 +21,8 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.distributed.checkpoint import FileSystemWriter
 
-import maskssl  # noqa: F401  registers
-from maskssl.engine.launching.command_line import leave_processes
+import maskssl.registration  # noqa: F401  registers
+from maskssl.cli.command_line import leave_processes
 from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model
 from maskssl.masking import split_ordering

@@ -9,6 +9,7 @@ from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
+from maskssl.errors import MaskSSLError
 
 
 class Net(BaseModel):
@@ -113,7 +114,7 @@ def test_nothing_is_scaled():
 
 @pytest.mark.parametrize("dtype", ["float16", "fp16", "float32", "bf16"])
 def test_another_dtype_is_refused(dtype):
-    with pytest.raises(ValueError, match=rf"dtype='{dtype}'.*bfloat16.*AmpOptimWrapper"):
+    with pytest.raises(MaskSSLError, match=rf"dtype='{dtype}'.*bfloat16.*AmpOptimWrapper"):
         wrap(Net(), dtype=dtype)
 
 

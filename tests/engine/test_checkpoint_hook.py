@@ -25,6 +25,7 @@ from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
 from maskssl.engine.hooks import checkpoint as checkpoint_hook
 from maskssl.engine.runner import whole_files
+from maskssl.errors import MaskSSLError
 from tests.killing import killed_after
 
 BATCHES = 4
@@ -490,12 +491,12 @@ def test_checkpoints_of_another_run_ahead_are_told(tmp_path, warned):
 )
 def test_milestones_that_are_never_saved_are_refused(options):
     message = "must be a positive multiple of interval"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MaskSSLError, match=message):
         checkpoint_hook.SafeCheckpointHook(**dict(keep_every=2, interval=1) | options)
 
 
 def test_remote_storage_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="use mmengine's CheckpointHook there"):
+    with pytest.raises(MaskSSLError, match="use mmengine's CheckpointHook there"):
         build(tmp_path, out_dir="http://example.org/runs").train()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from maskssl.engine.hooks.collapse import CollapseHook
+from maskssl.errors import MaskSSLError
 from tests.models.test_extrema import build, images, kept
 
 
@@ -53,5 +54,5 @@ def test_it_looks_every_interval_only():
 
 
 def test_a_model_without_spread_is_refused():
-    with pytest.raises(ValueError, match="remove it from custom_hooks"):
+    with pytest.raises(MaskSSLError, match="remove it from custom_hooks"):
         look(CollapseHook(), dict(loss=torch.tensor(1.0)))

@@ -27,6 +27,7 @@ from maskssl.engine.finite_steps.record import read_record
 from maskssl.engine.finite_steps.replay import replay
 from maskssl.engine.hooks.momentum import MomentumUpdateHook
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
+from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
@@ -395,7 +396,7 @@ def test_batches_of_detection_and_odd_values_come_back(tmp_path):
 
 
 def test_a_record_cannot_make_any_class():
-    with pytest.raises(ValueError, match="subprocess.Popen, which is no data structure"):
+    with pytest.raises(MaskSSLError, match="subprocess.Popen, which is no data structure"):
         from_plain({"__kind__": "object", "module": "subprocess", "name": "Popen", "state": {}})
 
 
@@ -416,5 +417,5 @@ def test_ranks_decide_together_and_the_broken_one_writes(tmp_path, run_python):
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="max_in_a_row=0: give 1 or more"):
+    with pytest.raises(MaskSSLError, match="max_in_a_row=0: give 1 or more"):
         FiniteStepHook(max_in_a_row=0)

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from maskssl import config_file
+from maskssl.errors import MaskSSLError
 
 BASE_LR, BASE_DECAY, RATE = 2e-3, 0.05, 0.5
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
@@ -251,11 +252,11 @@ def test_options_that_it_does_not_know_are_refused(paramwise, said):
         constructor="LayerDecayOptimWrapperConstructor",
         paramwise_cfg=paramwise,
     )
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         build_optim_wrapper(classifier(), cfg)
 
 
 def test_a_model_without_depths_is_refused():
-    with pytest.raises(ValueError, match=r"layer_decay_rate=0.5 needs a backbone.*Sequential"):
+    with pytest.raises(MaskSSLError, match=r"layer_decay_rate=0.5 needs a backbone.*Sequential"):
         groups(nn.Sequential(nn.Linear(2, 2)))
     assert len(groups(nn.Sequential(nn.Linear(2, 2)), rate=1.0)) == 2

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from maskssl.engine.hooks.feature_weight import FeatureWeightHook
 from maskssl.engine.hooks.momentum import MomentumUpdateHook
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
+from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
 BATCHES = 3
@@ -201,7 +202,7 @@ def test_a_model_without_teacher_is_refused(run):
             head=dict(type="PooledLinearHead", in_channels=16, num_classes=2),
         )
     )
-    with pytest.raises(ValueError, match="ImageClassifier has none; remove the hook"):
+    with pytest.raises(MaskSSLError, match="ImageClassifier has none; remove the hook"):
         run(classifier)
 
 
@@ -219,5 +220,5 @@ def test_a_run_without_epochs_is_refused(run, tmp_path):
         experiment_name=f"{tmp_path.name}-iterations",
         log_level="ERROR",
     )
-    with pytest.raises(ValueError, match=r"IterBasedTrainLoop counts none.*by_epoch=True"):
+    with pytest.raises(MaskSSLError, match=r"IterBasedTrainLoop counts none.*by_epoch=True"):
         runner.train()

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.engine.hooks.preemption import PreemptionHook, Shielded
+from maskssl.errors import MaskSSLError
 
 SCRIPT = Path(__file__).with_name("preempted_run.py")
 ROOT = SCRIPT.parents[2]
@@ -186,5 +187,5 @@ def test_a_foreign_loader_is_told_of(handlers):
     ],
 )
 def test_bad_arguments_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MaskSSLError, match=message):
         PreemptionHook(**options)

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from maskssl.engine.hooks.progress import ProgressHook
 from maskssl.engine.hooks.throughput import ThroughputHook
+from maskssl.errors import MaskSSLError
 
 
 class Model(BaseModel):
@@ -229,5 +230,5 @@ def test_it_draws_no_more_often_than_asked(tmp_path, monkeypatch):
 
 
 def test_a_negative_pause_is_refused():
-    with pytest.raises(ValueError, match="every=-1"):
+    with pytest.raises(MaskSSLError, match="every=-1"):
         ProgressHook(every=-1)

@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.engine.launching import tested_choices
+from maskssl.cli.doctor import tested_choices
 from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
 from maskssl.engine.sharding.options import ShardingError, sharding_options

@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from maskssl.engine.hooks.throughput import ThroughputHook, images_in, resident_memory
+from maskssl.errors import MaskSSLError
 
 IMAGE, BATCH = torch.zeros(3, 8, 8), torch.zeros(5, 3, 8, 8)
 SAMPLES = [DataSample() for _ in range(5)]
@@ -196,11 +197,11 @@ def test_it_stands_between_timer_and_log_in_every_order(train):
 def test_without_the_timer_it_is_refused(train):
     early = ThroughputHook()
     early.priority = "HIGH"
-    with pytest.raises(ValueError, match=r"keep default_hooks\.timer"):
+    with pytest.raises(MaskSSLError, match=r"keep default_hooks\.timer"):
         train([early])
 
 
 @pytest.mark.parametrize("window", [0, -3])
 def test_a_window_without_iterations_is_refused(window):
-    with pytest.raises(ValueError, match=f"window={window}"):
+    with pytest.raises(MaskSSLError, match=f"window={window}"):
         ThroughputHook(window=window)

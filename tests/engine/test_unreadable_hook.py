@@ -20,6 +20,7 @@ from maskssl.datasets.draws.sampler import DrawIterator
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.draws.unreadable_list import UnreadableList
 from maskssl.engine.hooks.unreadable import UnreadableImagesHook
+from maskssl.errors import MaskSSLError
 from tests.datasets.pictures import draw_loader, pictures, write_pictures
 
 IMAGES = 20
@@ -111,7 +112,7 @@ def test_nothing_is_said_where_all_can_be_read(run, data):
 
 
 def test_above_the_share_the_run_stops_after_the_epoch_is_saved(run, data, tmp_path):
-    with pytest.raises(ValueError) as stop:
+    with pytest.raises(MaskSSLError) as stop:
         run(draw_loader(data(broken=(3, 8)), 4), max_share=0.099)
     said, _, last = str(stop.value).partition(" The last: ")
     assert "cannot be read as an image" in last
@@ -126,10 +127,10 @@ def test_above_the_share_the_run_stops_after_the_epoch_is_saved(run, data, tmp_p
 
 def test_a_hopeless_run_stops_within_the_epoch(run, data):
     broken = tuple(range(0, IMAGES, 2))
-    with pytest.raises(ValueError, match="of 12 images drawn"):
+    with pytest.raises(MaskSSLError, match="of 12 images drawn"):
         run(draw_loader(data(broken), 4), max_share=0.2, interval=1, min_draws=10)
     assert run.runners[0].iter == 2  # the third iteration
-    with pytest.raises(ValueError, match="10 of 20 images drawn"):  # too few draws to say before
+    with pytest.raises(MaskSSLError, match="10 of 20 images drawn"):  # too few draws to say before
         run(draw_loader(data(broken), 4), max_share=0.2, interval=1, min_draws=21)
 
 
@@ -155,7 +156,7 @@ def test_images_listed_before_a_resume_stop_no_epoch_that_has_just_begun(run, da
         dataset.unreadable.append([dict(epoch=0, index=index)])
     loader = draw_loader(dataset, 4)
     loader.batch_sampler.start(0, 1)
-    with pytest.raises(ValueError, match="20 of 20"):  # only the whole epoch is above
+    with pytest.raises(MaskSSLError, match="20 of 20"):  # only the whole epoch is above
         run(loader, done=(0, 1), max_share=0.3, interval=2, min_draws=1)
     assert run.runners[0].iter == 5
 
@@ -166,10 +167,10 @@ def test_a_run_without_epochs_reports_at_intervals(run, data):
     texts = said(runner)
     assert [text.split(" images")[0].split(" of ")[0] for text in texts] == ["1", "2"]
     assert "drawn until now could not" in texts[0]
-    with pytest.raises(ValueError, match="2 of 40 images"):
+    with pytest.raises(MaskSSLError, match="2 of 40 images"):
         run(endless_loader(data(broken=(3,))), max_share=0.04, interval=1, min_draws=1000)
     assert run.runners[1].iter == 10
-    with pytest.raises(ValueError, match="more than max_share=20.00%"):
+    with pytest.raises(MaskSSLError, match="more than max_share=20.00%"):
         broken = tuple(range(0, IMAGES, 2))
         run(endless_loader(data(broken)), max_share=0.2, interval=2, min_draws=10)
     assert run.runners[2].iter == 3
@@ -186,7 +187,7 @@ def test_a_resumed_run_without_epochs_counts_all_its_draws(run, data):
 def test_batches_done_before_a_resume_do_not_hide_that_it_is_hopeless(run, data):
     """Four of the last eight draws or more fail; of all forty that is below the limit."""
     loader = endless_loader(data(broken=tuple(range(15))))
-    with pytest.raises(ValueError, match="of 8 images drawn"):
+    with pytest.raises(MaskSSLError, match="of 8 images drawn"):
         run(loader, done=(0, 8), max_share=0.3, interval=1, min_draws=5)
 
 
@@ -216,7 +217,7 @@ def test_runs_that_cannot_count_say_so(run, data):
 def test_an_iteration_based_run_that_draws_by_epochs_is_refused(data):
     loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
     loop.dataloader = draw_loader(data(), 4)
-    with pytest.raises(ValueError, match="by_epoch=False"):
+    with pytest.raises(MaskSSLError, match="by_epoch=False"):
         UnreadableImagesHook().before_train(SimpleNamespace(train_loop=loop))
 
 
@@ -227,7 +228,7 @@ def test_settings_are_checked(options):
     if options == dict(max_share=1):
         assert HOOKS.build(dict(type="UnreadableImagesHook", **options)).max_share == 1
     else:
-        with pytest.raises(ValueError, match="the share must lie in 0..1"):
+        with pytest.raises(MaskSSLError, match="the share must lie in 0..1"):
             UnreadableImagesHook(**options)
 
 
@@ -260,7 +261,7 @@ def rank_that_checks(rank, folder, results):
     try:
         hook.after_train_epoch(runner)
         results.put((rank, "went on"))
-    except ValueError as error:
+    except MaskSSLError as error:
         results.put((rank, str(error)))
     distributed.barrier()
     distributed.destroy_process_group()

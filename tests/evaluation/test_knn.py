@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from maskssl.engine.runner.knn_loop import KNNTestLoop
+from maskssl.errors import MaskSSLError
 from maskssl.evaluation.knn import knn_scores
 from maskssl.models.backbones.plain_vit import PlainViT
 
@@ -79,7 +80,7 @@ def test_bf16_features_are_compared_in_fp32():
 
 @pytest.mark.parametrize("k", [6, 20, 0, -1])
 def test_more_neighbours_than_the_bank_holds_are_refused(k):
-    with pytest.raises(ValueError, match=rf"k={k} neighbours .*bank of 5 features; lower k"):
+    with pytest.raises(MaskSSLError, match=rf"k={k} neighbours .*bank of 5 features; lower k"):
         knn_scores(random(2, 4, 0), random(5, 4, 1), torch.zeros(5).long(), 1, k)
 
 
@@ -155,13 +156,13 @@ def test_the_loop_loads_the_pretrained_weights(tmp_path):
 
 
 def test_a_bank_smaller_than_k_is_refused_in_the_loop():
-    with pytest.raises(ValueError, match="k=20 neighbours cannot be taken from a bank of 9"):
+    with pytest.raises(MaskSSLError, match="k=20 neighbours cannot be taken from a bank of 9"):
         run_loop(build(k=20), loader(9, 1), loader(3, 2))
 
 
 def test_a_prediction_without_a_bank_is_refused():
     model = build().eval()
-    with pytest.raises(ValueError, match=r"the bank is empty.*KNNTestLoop"):
+    with pytest.raises(MaskSSLError, match=r"the bank is empty.*KNNTestLoop"):
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="predict")
-    with pytest.raises(ValueError, match="mode='loss': KNNClassifier knows"):
+    with pytest.raises(MaskSSLError, match="mode='loss': KNNClassifier knows"):
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="loss")

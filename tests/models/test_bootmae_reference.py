@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from maskssl.checkpoints.bootmae_release import from_released, to_released
 from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
 from maskssl.masking import split_ordering
+from maskssl.models.pretrained.bootmae_release import from_released, to_released
 
 DATA = Path(__file__).parents[1] / "data" / "bootmae_a.pt"
 CLOSE = dict(rtol=1e-4, atol=1e-6)

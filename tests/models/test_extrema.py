@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 
+from maskssl.errors import MaskSSLError
 from maskssl.masking import multi_masks
 from maskssl.models.heads.extrema_head import byol_loss, infonce_loss
 from maskssl.models.layers.feature_spread import feature_spread
@@ -99,19 +100,19 @@ def test_a_generator_replays_the_masks():
     ],
 )
 def test_masks_that_do_not_fit_are_refused(ratio, masks, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         multi_masks(2, 196, ratio, masks)
 
 
 def test_the_algorithm_refuses_them_before_any_data():
-    with pytest.raises(ValueError, match="5 disjoint masks of 4 visible patches"):
+    with pytest.raises(MaskSSLError, match="5 disjoint masks of 4 visible patches"):
         build(num_masks=5)
     assert build(num_masks=5, disjoint=False).draw_masks(2).shape == (2, 5, 4)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 3, 4), (4, 3, 17)])
 def test_handed_in_masks_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match="images, masks, patches"):
+    with pytest.raises(MaskSSLError, match="images, masks, patches"):
         build().loss(images(), ids_keep=torch.zeros(shape, dtype=torch.long))
 
 
@@ -308,7 +309,7 @@ def test_other_settings_work():
     ],
 )
 def test_impossible_settings_are_refused(changes, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         build(**changes)
 
 

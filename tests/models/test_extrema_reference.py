@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from maskssl.checkpoints.extrema_release import from_released, to_released
 from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
+from maskssl.models.pretrained.extrema_release import from_released, to_released
 
 DATA = Path(__file__).parents[1] / "data" / "extrema_a.pt"
 CLOSE = dict(rtol=1e-4, atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
 
+from maskssl.errors import MaskSSLError
 from maskssl.masking import gather_patches
 from maskssl.models.backbones.plain_vit import PlainViT
 from maskssl.models.layers.position import resize_position, sincos_position
@@ -79,7 +80,7 @@ def test_mae_layout_is_the_grid_transpose():
     [(10, "mae", "divisible by 4, got 10"), (8, "x", "'x' is unknown; use 'bootmae' or 'mae'")],
 )
 def test_impossible_tables_are_refused(dim, layout, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         sincos_position((4, 4), dim, layout)
 
 
@@ -140,9 +141,9 @@ def test_only_kept_patches_are_encoded_in_their_order():
 @pytest.mark.parametrize("size", [(32, 36), (30, 32), (4, 32)])
 def test_a_size_that_the_patch_does_not_divide_is_refused(size):
     said = f"{size[0]} x {size[1]} pixels cannot be cut into patches of 8; .*multiples of 8"
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         build()(images(*size))
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         build(img_size=size)
 
 
@@ -210,7 +211,7 @@ def test_blocks_behind_the_last_output_are_not_built():
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, said):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(MaskSSLError, match=said):
         build(**options)
 
 
@@ -363,7 +364,7 @@ def test_relative_position_bias_depends_on_the_offset_alone():
 def test_relative_positions_fix_the_input_size():
     model = build(rel_pos_bias=True)
     model(images())
-    with pytest.raises(ValueError, match=r"grid of \(4, 4\), the input has \(4, 6\)"):
+    with pytest.raises(MaskSSLError, match=r"grid of \(4, 4\), the input has \(4, 6\)"):
         model(images(32, 48))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader, Sampler
 
+from ...errors import MaskSSLError
 from .draw import Draw
 
 
@@ -31,7 +32,7 @@ class DrawBatchSampler(Sampler):
             None: False over mmengine's InfiniteSampler, True otherwise.
 
     Raises:
-        ValueError: the sampler repeats images within an epoch.
+        MaskSSLError: the sampler repeats images within an epoch.
     """
 
     def __init__(self, batch_sampler: Any, by_epoch: bool | None = None) -> None:
@@ -41,7 +42,7 @@ class DrawBatchSampler(Sampler):
         self.drop_last = batch_sampler.drop_last
         repeats = getattr(self.sampler, "num_repeats", 1)
         if repeats > 1:
-            raise ValueError(
+            raise MaskSSLError(
                 f"{type(self.sampler).__name__} draws every image {repeats} times in an epoch, and "
                 "all of them would be augmented alike; use DefaultSampler"
             )
@@ -58,11 +59,11 @@ class DrawBatchSampler(Sampler):
             first_batch: batches done: in this epoch or, if sampling never ends, in all.
 
         Raises:
-            ValueError: negative numbers, or an epoch where none is counted.
+            MaskSSLError: negative numbers, or an epoch where none is counted.
         """
         if epoch < 0 or first_batch < 0 or (epoch and not self.by_epoch):
             allowed = "0 or more" if self.by_epoch else "0, for this sampler counts batches alone"
-            raise ValueError(
+            raise MaskSSLError(
                 f"cannot start at epoch {epoch}, batch {first_batch}; the batch must be 0 or more "
                 f"and the epoch {allowed}"
             )
@@ -84,7 +85,7 @@ class DrawBatchSampler(Sampler):
             if self._counted(batch, skipped=done <= first_batch):
                 yield [Draw(epoch, index) for index in batch]
         if done < first_batch:
-            raise ValueError(
+            raise MaskSSLError(
                 f"cannot go on behind batch {first_batch} of epoch {epoch}, which has {done}; "
                 "resume with the data, batch size and number of processes the run began with"
             )
@@ -101,7 +102,7 @@ class DrawBatchSampler(Sampler):
                     yield [Draw(done, index) for index in batch]
                 done += 1
             if done == done_before:
-                raise ValueError(
+                raise MaskSSLError(
                     f"{type(self.batch_sampler).__name__} yields no batch of {self.batch_size}; "
                     "use a smaller batch, more images or drop_last=False"
                 )
@@ -131,13 +132,13 @@ class DrawIterator:
         dataloader: its batch sampler is a DrawBatchSampler with ``by_epoch=False``.
 
     Raises:
-        ValueError: it is another one.
+        MaskSSLError: it is another one.
     """
 
     def __init__(self, dataloader: DataLoader) -> None:
         batch_sampler = dataloader.batch_sampler
         if not isinstance(batch_sampler, DrawBatchSampler) or batch_sampler.by_epoch:
-            raise ValueError(
+            raise MaskSSLError(
                 "an iteration-based loop draws from DrawBatchSampler(..., by_epoch=False), not "
                 f"from {type(batch_sampler).__name__}"
                 f"(by_epoch={getattr(batch_sampler, 'by_epoch', None)})"

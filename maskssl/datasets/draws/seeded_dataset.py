@@ -8,6 +8,7 @@ import numpy as np
 from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
+from ...errors import MaskSSLError
 from ..transforms.loading import UnreadableImageError
 from .draw import Draw, seed_from, seeded_randomness
 from .unreadable_list import UnreadableList
@@ -41,7 +42,7 @@ class SeededDataset(Dataset):
         max_tries: int = 20,
     ) -> None:
         if max_tries < 1:
-            raise ValueError(f"max_tries={max_tries} would read no image; use at least 1")
+            raise MaskSSLError(f"max_tries={max_tries} would read no image; use at least 1")
         self.dataset = dataset
         self.draw_seed = seed
         self.unreadable = None if folder is None else UnreadableList(folder)
@@ -69,7 +70,7 @@ class SeededDataset(Dataset):
         """The sample of a draw; a bare index is a draw of epoch 0.
 
         Raises:
-            ValueError: ``max_tries`` images in a row could not be read.
+            MaskSSLError: ``max_tries`` images in a row could not be read.
         """
         epoch, index = draw if isinstance(draw, tuple) else (0, draw)
         with seeded_randomness(seed_from(self.draw_seed, epoch, index)):
@@ -92,7 +93,7 @@ class SeededDataset(Dataset):
                     self._record(epoch, index, failed, replaced_by=tried)
                 return sample
         self._record(epoch, index, failed, replaced_by=None)
-        raise ValueError(
+        raise MaskSSLError(
             f"image {index} in epoch {epoch} cannot be read, nor can the {len(failed) - 1} others "
             f"that were drawn in its place; check the disk and the data folder. The last one: "
             f"{failed[-1][1]}"

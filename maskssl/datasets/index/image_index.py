@@ -18,6 +18,8 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import MaskSSLError
+
 VERSION = 1
 NO_LABEL = -1  # in the labels of images that have none
 
@@ -29,7 +31,7 @@ Progress = Callable[[float, int], None]
 """Called with the share that is done, 0 to 1, and the images found so far."""
 
 
-class ImageIndexError(ValueError):
+class ImageIndexError(MaskSSLError):
     """A list of images cannot be read, or its index cannot be written or used."""
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from mmengine.fileio import BaseStorageBackend, register_backend
 
+from ...errors import MaskSSLError
+
 _OPEN_SHARDS = 128  # per process; systems allow 1024 files, and loaders need some of them
 _URI = re.compile(r"tar://([^#]*)#(\d+)\+(\d+)#(.*)", re.DOTALL)
 
 
-class TarMemberError(ValueError):
+class TarMemberError(MaskSSLError):
     """A member of a tar file cannot be read where the index has it."""
 
 

@@ -7,11 +7,16 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 
+from ...errors import MaskSSLError
+
 # cv2 fails on empty files, mmcv asserts on what cv2 cannot decode, Pillow raises the rest
-UNREADABLE = (cv2.error, AssertionError, AttributeError, OSError, ValueError, SyntaxError)
+UNREADABLE = (
+    *(cv2.error, AssertionError, AttributeError, OSError, ValueError, SyntaxError),
+    MaskSSLError,  # a member of a tar shard that is not there
+)
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(MaskSSLError):
     """A file that should be an image cannot be decoded."""
 
 
@@ -44,6 +49,6 @@ class LoadImage(LoadImageFromFile):
 def _first_bytes(path: str) -> str:
     try:
         head = fileio.get(path)[:12]  # of a member of a tar shard too
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MaskSSLError) as error:
         return getattr(error, "strerror", None) or str(error) or "unreadable"
     return f"it starts with {head!r}" if head else "it is empty"

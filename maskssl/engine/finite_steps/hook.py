@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ...checkpoints.errors import DiskFullError
+from ...errors import MaskSSLError
 from ..hooks.momentum import unwrapped
 from .guard import StepGuard, Verdict
 from .record import as_number, forward_record, step_record, write_record
@@ -21,7 +22,7 @@ COUNT = "train/skipped_steps"
 IN_A_ROW = "skipped_steps_in_a_row"
 
 
-class NonFiniteError(ValueError):
+class NonFiniteError(MaskSSLError):
     """Too many steps in a row had a loss or gradient that is not finite."""
 
 
@@ -47,7 +48,7 @@ class FiniteStepHook(Hook):
             copied in advance, in case it has to be written.
 
     Raises:
-        ValueError: max_in_a_row is less than 1.
+        MaskSSLError: max_in_a_row is less than 1.
         NonFiniteError: in training, when that many were skipped.
     """
 
@@ -56,7 +57,7 @@ class FiniteStepHook(Hook):
 
     def __init__(self, max_in_a_row: int = 10) -> None:
         if max_in_a_row < 1:
-            raise ValueError(f"max_in_a_row={max_in_a_row}: give 1 or more steps")
+            raise MaskSSLError(f"max_in_a_row={max_in_a_row}: give 1 or more steps")
         self.max_in_a_row = max_in_a_row
         self._guard: StepGuard | None = None
         self._skipped = self._in_a_row = 0

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import MaskSSLError
+
 KIND = "__kind__"  # marks a dict that stands for something else
 PACKAGES = tuple(f"{scope}.structures" for scope in ("mmengine", "mmpretrain", "mmseg", "mmdet"))
 
@@ -50,7 +52,7 @@ def from_plain(value: Any) -> Any:
     """The batch that ``to_plain`` was given.
 
     Raises:
-        ValueError: an object of a class outside the four ``structures`` packages.
+        MaskSSLError: an object of a class outside the four ``structures`` packages.
     """
     if isinstance(value, list):
         return [from_plain(item) for item in value]
@@ -94,7 +96,7 @@ def _structure(module: str, name: str) -> type:
     if any(f"{module}.".startswith(f"{package}.") for package in PACKAGES):
         found = getattr(import_module(module), name, None)
     if not isinstance(found, type) or not _is_structure(found):
-        raise ValueError(
+        raise MaskSSLError(
             f"the record refers to {module}.{name}, which is no data structure of "
             f"{', '.join(PACKAGES)}; it was not written by FiniteStepHook"
         )

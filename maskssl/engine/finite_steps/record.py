@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.writing import write_checkpoint
+from ...errors import MaskSSLError
 from ..hooks.momentum import unwrapped
 from .plain_data import from_plain, to_plain
 
@@ -152,11 +153,11 @@ def read_record(path: str | Path) -> dict[str, Any]:
     """Read a record; nothing in it can run code.
 
     Raises:
-        ValueError: no such file, or no record of this form.
+        MaskSSLError: no such file, or no record of this form.
     """
     record = read_checkpoint(path)
     if record.get("format") != FORMAT or "forwards" not in record:
-        raise ValueError(
+        raise MaskSSLError(
             f"{path} is no record of a step (format {record.get('format')!r}, expected {FORMAT}); "
             "FiniteStepHook writes them to WORK_DIR/non_finite/"
         )

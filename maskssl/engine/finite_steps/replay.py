@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS, DefaultScope, init_default_scope
 from torch import Tensor, nn
 
+from ...errors import MaskSSLError
 from .plain_data import from_plain
 from .record import (
     as_number,
@@ -67,11 +68,11 @@ def replay(
             ends there.
 
     Raises:
-        ValueError: the record has no config of a model, or its device is not here.
+        MaskSSLError: the record has no config of a model, or its device is not here.
     """
     device = device or record["device"]
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
+        raise MaskSSLError(
             "the step ran on a GPU and there is none; --device cpu, in other last bits"
         )
     if device != record["device"]:
@@ -106,7 +107,7 @@ def replay(
 
 def _build_model(cfg: Config) -> nn.Module:
     if "model" not in cfg:
-        raise ValueError(
+        raise MaskSSLError(
             "the record has no config of a model, since its run was built from objects; call "
             "maskssl.engine.finite_steps.replay.replay(record, model=...) with the model"
         )

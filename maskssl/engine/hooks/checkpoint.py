@@ -18,6 +18,7 @@ from ...checkpoints.writing import (
     sidecar_of,
     write_text,
 )
+from ...errors import MaskSSLError
 from ..runner.whole_files import is_local, whole_files, whole_reads
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
@@ -38,7 +39,7 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: of CheckpointHook.
 
     Raises:
-        ValueError: ``keep_every`` names steps at which nothing is saved, or the folder is
+        MaskSSLError: ``keep_every`` names steps at which nothing is saved, or the folder is
             on remote storage.
     """
 
@@ -50,7 +51,7 @@ class SafeCheckpointHook(CheckpointHook):
         if keep_every is not None and (
             keep_every < 1 or keep_every % step or self.save_begin % step
         ):
-            raise ValueError(
+            raise MaskSSLError(
                 f"keep_every={keep_every} must be a positive multiple of interval={self.interval}, "
                 f"and so must save_begin={self.save_begin} ; nothing is saved in between"
             )
@@ -61,7 +62,7 @@ class SafeCheckpointHook(CheckpointHook):
         """Find the folder, and finish what a killed run left undone."""
         folder = str(self.out_dir or runner.work_dir)
         if self.file_client_args is not None or not is_local(folder, self.backend_args):
-            raise ValueError(
+            raise MaskSSLError(
                 f"SafeCheckpointHook writes to local folders and {folder} is none (or "
                 "file_client_args is set); use mmengine's CheckpointHook there"
             )

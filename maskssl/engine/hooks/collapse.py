@@ -6,6 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ...errors import MaskSSLError
+
 WATCHED = ("spread_student", "spread_teacher")
 
 
@@ -39,7 +41,7 @@ class CollapseHook(Hook):
             return
         found = {name: float(value) for name, value in (outputs or {}).items() if name in WATCHED}
         if not found:
-            raise ValueError(
+            raise MaskSSLError(
                 "CollapseHook finds no spread among what the model's loss returns "
                 f"({sorted(outputs or {})}); it is for ExtreMA: remove it from custom_hooks"
             )

@@ -4,6 +4,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...errors import MaskSSLError
 from ...schedules import feature_weight_ramp
 from .momentum import unwrapped
 
@@ -15,7 +16,7 @@ class FeatureWeightHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Refuse runs that have no epochs to ramp over."""
         if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise ValueError(
+            raise MaskSSLError(
                 f"the feature weight rises by epoch, and {type(runner.train_loop).__name__} counts "
                 "none; use train_cfg=dict(by_epoch=True, max_epochs=...)"
             )

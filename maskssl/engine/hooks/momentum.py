@@ -8,6 +8,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ...errors import MaskSSLError
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model inside DistributedDataParallel, or the model itself."""
@@ -29,7 +31,7 @@ class MomentumUpdateHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Refuse a model without teacher."""
         if not hasattr(getattr(unwrapped(runner.model), "target_generator", None), "update"):
-            raise ValueError(
+            raise MaskSSLError(
                 f"MomentumUpdateHook needs a model with a MomentumEncoder as target_generator, "
                 f"{type(unwrapped(runner.model)).__name__} has none; remove the hook"
             )

@@ -14,6 +14,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ...errors import MaskSSLError
+
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
@@ -70,7 +72,7 @@ class PreemptionHook(Hook):
             the save must fit into the time that the scheduler grants (tools/launch.sh: 60 s).
 
     Raises:
-        ValueError: an unknown signal, an interval below 1, or training outside the main thread.
+        MaskSSLError: an unknown signal, an interval below 1, or training outside the main thread.
     """
 
     # the last of all: step, teacher, schedulers, logs and a due checkpoint are done
@@ -79,9 +81,9 @@ class PreemptionHook(Hook):
     def __init__(self, signals: Sequence[str] = ("SIGTERM", "SIGUSR1"), interval: int = 10) -> None:
         unknown = [name for name in signals if name not in signal.Signals.__members__]
         if unknown:
-            raise ValueError(f"signals={unknown} are unknown; use names such as 'SIGTERM'")
+            raise MaskSSLError(f"signals={unknown} are unknown; use names such as 'SIGTERM'")
         if interval < 1:
-            raise ValueError(f"interval={interval}: give 1 or more steps")
+            raise MaskSSLError(f"interval={interval}: give 1 or more steps")
         self.signals = [signal.Signals[name] for name in signals]
         self.interval = interval
         self._received = 0
@@ -91,7 +93,7 @@ class PreemptionHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Install the handlers, and shield the loader processes that will be started."""
         if threading.current_thread() is not threading.main_thread():
-            raise ValueError(
+            raise MaskSSLError(
                 "PreemptionHook needs the main thread, where Python runs signal handlers; train "
                 "there or remove the hook"
             )

@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...errors import MaskSSLError
+
 CLEAR = "\r\x1b[K"  # to the first column, erase to the end of the line
 
 
@@ -67,14 +69,14 @@ class ProgressHook(Hook):
         every: least seconds between two drawings.
 
     Raises:
-        ValueError: ``every`` is negative.
+        MaskSSLError: ``every`` is negative.
     """
 
     priority = "LOW"  # behind the timer and the log's own line
 
     def __init__(self, every: float = 0.2) -> None:
         if every < 0:
-            raise ValueError(f"every={every}: seconds between two drawings are 0 or more")
+            raise MaskSSLError(f"every={every}: seconds between two drawings are 0 or more")
         self.every = every
         self._line: LiveLine | None = None
         self._last = 0.0

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ...evaluation.reconstruction import picture_grid, reconstruct
+from ...visualization.reconstruction import picture_grid, reconstruct
 from ..sharding.fsdp2 import as_forward, is_sharded
 from .momentum import unwrapped
 

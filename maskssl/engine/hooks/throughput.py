@@ -11,6 +11,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from ...errors import MaskSSLError
+
 
 def images_in(data_batch: Any) -> int | None:
     """Images in a batch of this process, or None where the batch does not tell.
@@ -63,7 +65,7 @@ class ThroughputHook(Hook):
         window: iterations of the means; None takes the log processor's.
 
     Raises:
-        ValueError: a window below 1.
+        MaskSSLError: a window below 1.
     """
 
     # behind IterTimerHook (NORMAL, 50), whose times it reads; before LoggerHook (60)
@@ -71,7 +73,7 @@ class ThroughputHook(Hook):
 
     def __init__(self, window: int | None = None) -> None:
         if window is not None and window < 1:
-            raise ValueError(f"window={window}: take 1 or more iterations, or None")
+            raise MaskSSLError(f"window={window}: take 1 or more iterations, or None")
         self.window = window
 
     def before_train(self, runner: Runner) -> None:
@@ -90,7 +92,7 @@ class ThroughputHook(Hook):
         """Add the iteration to the window and publish the figures."""
         scalars = runner.message_hub.log_scalars
         if "train/time" not in scalars or "train/data_time" not in scalars:
-            raise ValueError(
+            raise MaskSSLError(
                 "ThroughputHook reads the times of IterTimerHook, which has not run; keep "
                 "default_hooks.timer at a priority before 55"
             )

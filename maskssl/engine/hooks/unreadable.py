@@ -10,6 +10,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from ...datasets.draws.sampler import DrawBatchSampler
 from ...datasets.draws.seeded_dataset import SeededDataset
 from ...datasets.draws.unreadable_list import UnreadableList
+from ...errors import MaskSSLError
 
 
 @HOOKS.register_module()
@@ -27,7 +28,7 @@ class UnreadableImagesHook(Hook):
         min_draws: images that must have been drawn before ``interval`` may stop the run.
 
     Raises:
-        ValueError: a setting is out of range, or the share is above the limit.
+        MaskSSLError: a setting is out of range, or the share is above the limit.
     """
 
     # behind the checkpoint hook: what was trained until the stop is saved
@@ -37,7 +38,7 @@ class UnreadableImagesHook(Hook):
         self, max_share: float = 0.01, interval: int = 1000, min_draws: int = 1000
     ) -> None:
         if not 0 <= max_share <= 1 or interval < 1 or min_draws < 1:
-            raise ValueError(
+            raise MaskSSLError(
                 f"max_share={max_share}, interval={interval}, min_draws={min_draws}: the share "
                 "must lie in 0..1, the others be at least 1"
             )
@@ -88,7 +89,7 @@ class UnreadableImagesHook(Hook):
             verdict = [self._count(runner, unreadable, at_end)]
         broadcast_object_list(verdict)
         if verdict[0] is not None:
-            raise ValueError(verdict[0])
+            raise MaskSSLError(verdict[0])
 
     def _count(self, runner: Runner, unreadable: UnreadableList, at_end: bool) -> str | None:
         """Count and log; returns what to stop with, if anything."""
@@ -135,7 +136,7 @@ def _list_of(runner: Runner) -> UnreadableList | None:
         )
         return None
     if sampler.by_epoch and isinstance(runner.train_loop, IterBasedTrainLoop):
-        raise ValueError(
+        raise MaskSSLError(
             "an iteration-based run needs DrawBatchSampler(..., by_epoch=False) for its images "
             "to be counted"
         )

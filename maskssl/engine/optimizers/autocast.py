@@ -10,6 +10,8 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from ...errors import MaskSSLError
+
 
 @OPTIM_WRAPPERS.register_module()
 class AutocastOptimWrapper(OptimWrapper):
@@ -23,12 +25,12 @@ class AutocastOptimWrapper(OptimWrapper):
         **kwargs: of mmengine's OptimWrapper.
 
     Raises:
-        ValueError: another dtype; fp16 underflows without loss scaling.
+        MaskSSLError: another dtype; fp16 underflows without loss scaling.
     """
 
     def __init__(self, dtype: str = "bfloat16", **kwargs: Any) -> None:
         if dtype != "bfloat16":
-            raise ValueError(
+            raise MaskSSLError(
                 f"dtype={dtype!r}: AutocastOptimWrapper runs bfloat16; for float16, which needs "
                 "loss scaling, use type='AmpOptimWrapper' on a GPU"
             )

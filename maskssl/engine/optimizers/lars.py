@@ -7,6 +7,8 @@ import torch
 from mmengine.registry import OPTIMIZERS
 from timm.optim.lars import Lars
 
+from ...errors import MaskSSLError
+
 
 @OPTIMIZERS.register_module()
 class MAELARS(Lars):
@@ -24,7 +26,7 @@ class MAELARS(Lars):
         trust_coefficient: step length in units of the weights' norm.
 
     Raises:
-        ValueError: weight decay, or a group that mixes matrices and vectors.
+        MaskSSLError: weight decay, or a group that mixes matrices and vectors.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class MAELARS(Lars):
         trust_coefficient: float = 0.001,
     ) -> None:
         if weight_decay:
-            raise ValueError(
+            raise MaskSSLError(
                 f"MAELARS runs without weight decay, as published, got {weight_decay}; use "
                 "mmpretrain's LARS or SGD for another recipe"
             )
@@ -44,7 +46,7 @@ class MAELARS(Lars):
         for group in self.param_groups:
             matrices = {param.ndim > 1 for param in group["params"]}
             if len(matrices) > 1:
-                raise ValueError(
+                raise MaskSSLError(
                     "a parameter group mixes matrices and vectors; use "
                     "constructor='LayerDecayOptimWrapperConstructor'"
                 )

@@ -7,6 +7,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from ...errors import MaskSSLError
+
 NEVER_DECAYED = ("pos_embed", "cls_token")
 
 
@@ -30,13 +32,13 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg = paramwise_cfg or {}
         unknown = set(paramwise_cfg) - {"layer_decay_rate"}
         if unknown:
-            raise ValueError(
+            raise MaskSSLError(
                 f"paramwise_cfg has {sorted(unknown)}, which {type(self).__name__} does not know; "
                 "it takes layer_decay_rate"
             )
         self.layer_decay_rate: float = paramwise_cfg.get("layer_decay_rate", 1.0)
         if not 0 < self.layer_decay_rate <= 1:
-            raise ValueError(
+            raise MaskSSLError(
                 f"layer_decay_rate={self.layer_decay_rate} must lie in (0, 1]; 1.0 turns it off"
             )
         # the base class takes its own per-parameter path only when there is a paramwise_cfg
@@ -48,7 +50,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Append a group for every trainable parameter of ``module``."""
         depths = dict(_backbones(module))
         if not depths and self.layer_decay_rate != 1:
-            raise ValueError(
+            raise MaskSSLError(
                 f"layer_decay_rate={self.layer_decay_rate} needs a backbone with get_layer_depth "
                 f"(e.g. PlainViT), and {type(module).__name__} has none"
             )

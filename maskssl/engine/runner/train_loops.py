@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from ...datasets.draws.draw import seed_everything_for_step
 from ...datasets.draws.sampler import DrawBatchSampler, DrawIterator
 from ...datasets.draws.seeded_dataset import SeededDataset
+from ...errors import MaskSSLError
 
 EPOCH_LENGTH = "iterations_per_epoch"  # key of the message hub
 AS_BEFORE = "resume with the data, batch size and number of processes that the run began with"
@@ -61,12 +62,12 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         """Train; a resumed run must count as many iterations per epoch as before.
 
         Raises:
-            ValueError: it does not.
+            MaskSSLError: it does not.
         """
         length, hub = len(self.dataloader), self.runner.message_hub
         before = hub.get_info(EPOCH_LENGTH, length)
         if before != length:
-            raise ValueError(
+            raise MaskSSLError(
                 f"the run had {before} iterations per epoch, and an epoch has {length} here; "
                 f"{AS_BEFORE}"
             )
@@ -77,12 +78,12 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         """Iterate an epoch from where the run stands in it.
 
         Raises:
-            ValueError: a resumed run counts other iterations per epoch than before.
+            MaskSSLError: a resumed run counts other iterations per epoch than before.
         """
         length = len(self.dataloader)
         done = self._iter - self._epoch * length
         if not 0 <= done <= length:  # all of it: left after the last step, before the hooks
-            raise ValueError(
+            raise MaskSSLError(
                 f"the checkpoint stands at iteration {self._iter} in epoch {self._epoch}, and an "
                 f"epoch has {length} here; {AS_BEFORE}"
             )
@@ -92,7 +93,7 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         for index, batch in enumerate(self.dataloader, start=done):
             self.run_iter(index, batch)
         if self._iter != (self._epoch + 1) * length:
-            raise ValueError(
+            raise MaskSSLError(
                 f"epoch {self._epoch} had {self._iter - self._epoch * length} batches, its loader "
                 f"promised {length}; set drop_last=False in the batch sampler"
             )

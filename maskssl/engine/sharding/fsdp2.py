@@ -22,7 +22,6 @@ from torch.optim import Optimizer
 
 from ...models.layers.decoder_block import DecoderBlock
 from ...models.layers.encoder_block import EncoderBlock
-from ..launching.tested_choices import warn_if_untested
 from .full_state import accept_full_optimizer_state, accept_full_state
 from .options import DeepSpeedOptions, FSDP2Options, ShardingError, sharding_options
 from .zero import zero_optim_wrapper
@@ -50,7 +49,6 @@ def shard_model(model: nn.Module, entry: Mapping[str, Any]) -> nn.Module:
             f"sharding type={options.type!r} needs processes to share the model; start them with "
             "tools/dist_train.sh CONFIG N, or remove the option"
         )
-    warn_if_untested(options.type, torch.device(get_device()).type)
     start_equal(model)
     if isinstance(options, FSDP2Options):
         _fully_shard(model, options)

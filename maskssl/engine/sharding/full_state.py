@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
+from ...errors import MaskSSLError
+
 
 def gathered(node: Any) -> Any:
     """Whole CPU copies of all tensors below a node; every process calls it.
@@ -67,7 +69,7 @@ def _shard_optimizer_state(optimizer: Optimizer, state_dict: dict[str, Any]) -> 
     indices = [index for group in state_dict["param_groups"] for index in group["params"]]
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if len(indices) != len(parameters):
-        raise ValueError(
+        raise MaskSSLError(
             f"the checkpoint's optimizer holds {len(indices)} parameters, this one "
             f"{len(parameters)}; resume with the config that wrote it, or load the weights alone"
         )
@@ -82,7 +84,7 @@ def _shard_optimizer_state(optimizer: Optimizer, state_dict: dict[str, Any]) -> 
             if value.shape == parameter.shape:
                 entries[key] = _shard_like(parameter, value)
             elif value.numel() > 1:
-                raise ValueError(
+                raise MaskSSLError(
                     f"optimizer state {key!r} of parameter {index} has shape "
                     f"{tuple(value.shape)} and the parameter {tuple(parameter.shape)}; only states "
                     "of the parameter's shape can be sharded. Use AdamW, SGD or LARS, or DDP"

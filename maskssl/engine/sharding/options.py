@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from ...errors import MaskSSLError
 
-class ShardingError(ValueError):
+
+class ShardingError(MaskSSLError):
     """The option ``sharding`` cannot be followed as it stands."""
 
 

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from ...errors import MaskSSLError
 from .options import DeepSpeedOptions, ShardingError
 
 
@@ -164,12 +165,12 @@ class ZeroOptimWrapper(OptimWrapper):
         """Take this process's share of a whole state.
 
         Raises:
-            ValueError: the state is of another number of parameters.
+            MaskSSLError: the state is of another number of parameters.
         """
         held = sum(len(group["params"]) for group in state_dict["param_groups"])
         own = sum(len(parameters) for parameters in self.layout)
         if held != own:
-            raise ValueError(
+            raise MaskSSLError(
                 f"the checkpoint's optimizer holds {held} parameters, this one {own}; resume with "
                 "the config that wrote it, or load the weights alone"
             )

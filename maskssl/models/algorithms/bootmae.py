@@ -8,6 +8,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ...masking import Split, check_ordering, order_visible_first, split_ordering
 from ..backbones.plain_vit import PlainViT
 from ..layers.feature_spread import feature_spread
@@ -31,7 +32,7 @@ class BootMAE(BaseSelfSupervisor):
         init_cfg: for the whole model.
 
     Raises:
-        ValueError: ``mask_num`` leaves no visible patch, or the backbone lacks what
+        MaskSSLError: ``mask_num`` leaves no visible patch, or the backbone lacks what
             BootMAE needs.
     """
 
@@ -77,7 +78,7 @@ class BootMAE(BaseSelfSupervisor):
         num_patches = encoder.grid_size[0] * encoder.grid_size[1]
         self.mask_num = round(147 / 196 * num_patches) if mask_num is None else mask_num
         if not 0 < self.mask_num < num_patches:
-            raise ValueError(
+            raise MaskSSLError(
                 f"mask_num={mask_num} leaves no choice among {num_patches} patches "
                 f"({encoder.grid_size[0]} x {encoder.grid_size[1]}); use 1 to {num_patches - 1}"
             )
@@ -144,7 +145,7 @@ class BootMAE(BaseSelfSupervisor):
             check_ordering(ids_shuffle)
         else:
             if not data_samples or "mask" not in data_samples[0]:
-                raise ValueError(
+                raise MaskSSLError(
                     "no block masks came with the images; put dict(type='BlockMask') before "
                     "dict(type='PackInputs', algorithm_keys=['mask']) in the pipeline, or hand in "
                     "ids_shuffle"
@@ -157,7 +158,7 @@ class BootMAE(BaseSelfSupervisor):
         num_patches = self.backbone.grid_size[0] * self.backbone.grid_size[1]
         pixels = tuple(side * self.backbone.patch_size for side in self.backbone.grid_size)
         if ids_shuffle.shape[1] != num_patches or tuple(images.shape[-2:]) != pixels:
-            raise ValueError(
+            raise MaskSSLError(
                 f"the model is built for images of {pixels} pixels and {num_patches} patches, got "
                 f"images of {tuple(images.shape[-2:])} and masks of {ids_shuffle.shape[1]} "
                 "patches; make the crop, BlockMask's grid and the backbone's img_size agree"
@@ -167,7 +168,7 @@ class BootMAE(BaseSelfSupervisor):
 
 def _check_encoder(encoder: PlainViT) -> None:
     if not encoder.with_cls_token or not encoder.with_final_norm:
-        raise ValueError(
+        raise MaskSSLError(
             "BootMAE's encoder has a cls token and a final norm; set with_cls_token=True and "
             "final_norm=True in the backbone"
         )

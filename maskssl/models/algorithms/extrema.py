@@ -8,6 +8,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ...masking import check_kept, multi_masks
 from ..backbones.plain_vit import PlainViT
 
@@ -28,7 +29,7 @@ class ExtreMA(BaseSelfSupervisor):
         init_cfg: for the whole model.
 
     Raises:
-        ValueError: the masks do not fit, or the backbone lacks what ExtreMA needs.
+        MaskSSLError: the masks do not fit, or the backbone lacks what ExtreMA needs.
     """
 
     backbone: PlainViT
@@ -132,7 +133,7 @@ class ExtreMA(BaseSelfSupervisor):
 
 def _check_encoder(encoder: PlainViT) -> None:
     if encoder.with_cls_token or encoder.class_attention is None or encoder.out_type != "cls":
-        raise ValueError(
+        raise MaskSSLError(
             "ExtreMA's patch encoder has no cls token, and class attention on top; set "
             "with_cls_token=False, class_attention=dict(num_layers=2, layer_scale_init=0.1) and "
             "out_type='cls' in the backbone"

@@ -7,6 +7,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ...evaluation.knn import knn_scores
 
 
@@ -47,15 +48,17 @@ class KNNClassifier(BaseModel):
         """Features in mode 'tensor', voted classes in mode 'predict'.
 
         Raises:
-            ValueError: another mode, or a prediction before the bank is filled.
+            MaskSSLError: another mode, or a prediction before the bank is filled.
         """
         features = self.backbone(inputs)[-1]
         if mode == "tensor":
             return features
         if mode != "predict" or data_samples is None:
-            raise ValueError(f"mode={mode!r}: KNNClassifier knows 'tensor' and 'predict'")
+            raise MaskSSLError(f"mode={mode!r}: KNNClassifier knows 'tensor' and 'predict'")
         if self.bank is None or self.bank_labels is None:
-            raise ValueError("the bank is empty; test with test_cfg=dict(type='KNNTestLoop', ...)")
+            raise MaskSSLError(
+                "the bank is empty; test with test_cfg=dict(type='KNNTestLoop', ...)"
+            )
         num_classes = int(self.bank_labels.max()) + 1
         scores = knn_scores(
             features, self.bank, self.bank_labels, num_classes, self.k, self.temperature

@@ -10,13 +10,14 @@ from timm.layers import PatchEmbed, to_2tuple
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...checkpoints.guard import LoadGuard
-from ...checkpoints.loading import initialise_backbone
+from ...errors import MaskSSLError
 from ...masking import gather_patches
 from ..layers.class_attention import ClassAttention
 from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
 from ..layers.position import Layout, resize_position, sincos_position
+from ..pretrained.guard import LoadGuard
+from ..pretrained.loading import initialise_backbone
 from .vit_settings import OUT_TYPES, arch_settings, check_cls_token, checked_indices
 
 
@@ -95,7 +96,7 @@ class PlainViT(LoadGuard, BaseModule):
         self.autocast = autocast
         self.split_qkv_init = split_qkv_init
         if out_type not in OUT_TYPES:
-            raise ValueError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
+            raise MaskSSLError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
         check_cls_token(out_type, with_cls_token, class_attention)
 
         self.patch_embed = PatchEmbed(
@@ -191,10 +192,10 @@ class PlainViT(LoadGuard, BaseModule):
         """Pool patch tokens (B, N, C) by class attention to (B, C), behind the final norm.
 
         Raises:
-            ValueError: the backbone has no class attention.
+            MaskSSLError: the backbone has no class attention.
         """
         if self.class_attention is None:
-            raise ValueError(
+            raise MaskSSLError(
                 "this backbone has no class attention; set class_attention=dict(num_layers=2, "
                 "layer_scale_init=0.1)"
             )
@@ -213,7 +214,7 @@ class PlainViT(LoadGuard, BaseModule):
             (B, [1 +] V, C) tokens, and the grid (h, w).
 
         Raises:
-            ValueError: the patch does not divide the image.
+            MaskSSLError: the patch does not divide the image.
         """
         grid = self._grid(*images.shape[-2:])
         position = self.position_table(grid)
@@ -240,7 +241,7 @@ class PlainViT(LoadGuard, BaseModule):
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The table (1, [1 +] N, C) for a grid, resized where it differs from its own."""
         if grid != self.grid_size and self.blocks[0].rel_pos is not None:
-            raise ValueError(
+            raise MaskSSLError(
                 f"the relative position bias is made for a grid of {self.grid_size}, the input has "
                 f"{grid}; crop or resize the input to img_size, or set rel_pos_bias=False"
             )
@@ -282,7 +283,7 @@ class PlainViT(LoadGuard, BaseModule):
 
     def _freeze(self) -> None:
         if not -1 <= self.frozen_stages <= self.num_layers:
-            raise ValueError(
+            raise MaskSSLError(
                 f"frozen_stages={self.frozen_stages} with {self.num_layers} blocks; use -1 (none) "
                 f"to {self.num_layers} (all)"
             )
@@ -296,7 +297,7 @@ class PlainViT(LoadGuard, BaseModule):
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         size = self.patch_size
         if height % size or width % size:
-            raise ValueError(
+            raise MaskSSLError(
                 f"an image of {height} x {width} pixels cannot be cut into patches of {size}; "
                 f"resize, crop or pad it to multiples of {size} (e.g. pad_size_divisor={size} in "
                 "the data preprocessor)"

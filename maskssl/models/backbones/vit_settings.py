@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ...errors import MaskSSLError
+
 ARCHS: dict[str, dict[str, int]] = {
     "small": dict(embed_dims=384, num_layers=12, num_heads=6),
     "base": dict(embed_dims=768, num_layers=12, num_heads=12),
@@ -15,16 +17,16 @@ def arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
     """Width, depth and heads of a named architecture, or of a dict, checked.
 
     Raises:
-        ValueError: an unknown name, or a dict with missing or unknown keys.
+        MaskSSLError: an unknown name, or a dict with missing or unknown keys.
     """
     if isinstance(arch, str):
         if arch not in ARCHS:
-            raise ValueError(f"arch={arch!r} is unknown; use one of {sorted(ARCHS)} or a dict")
+            raise MaskSSLError(f"arch={arch!r} is unknown; use one of {sorted(ARCHS)} or a dict")
         return dict(ARCHS[arch])
     missing = {"embed_dims", "num_layers", "num_heads"} - arch.keys()
     unknown = arch.keys() - {"embed_dims", "num_layers", "num_heads", "mlp_ratio"}
     if missing or unknown:
-        raise ValueError(
+        raise MaskSSLError(
             f"arch needs embed_dims, num_layers and num_heads (mlp_ratio is optional); missing "
             f"{sorted(missing)}, unknown {sorted(unknown)}"
         )
@@ -37,15 +39,15 @@ def check_cls_token(
     """Refuse two cls tokens, and an output 'cls' without any.
 
     Raises:
-        ValueError: says which setting to change.
+        MaskSSLError: says which setting to change.
     """
     if with_cls_token and class_attention:
-        raise ValueError(
+        raise MaskSSLError(
             "class attention brings a cls token on top of the blocks; set with_cls_token=False, "
             "or class_attention=None"
         )
     if out_type == "cls" and not (with_cls_token or class_attention):
-        raise ValueError(
+        raise MaskSSLError(
             "out_type='cls' needs with_cls_token=True, or class_attention; use 'avg' without one"
         )
 
@@ -54,14 +56,14 @@ def checked_indices(out_indices: Sequence[int] | None, num_layers: int) -> tuple
     """Out indices counted from 0; None is the last block.
 
     Raises:
-        ValueError: they do not increase, or lie outside the blocks.
+        MaskSSLError: they do not increase, or lie outside the blocks.
     """
     if out_indices is None:
         return (num_layers - 1,)
     indices = tuple(index + num_layers if index < 0 else index for index in out_indices)
     increasing = all(a < b for a, b in zip(indices, indices[1:], strict=False))
     if not indices or not increasing or not 0 <= indices[0] <= indices[-1] < num_layers:
-        raise ValueError(
+        raise MaskSSLError(
             f"out_indices={list(out_indices)} must increase and lie in 0..{num_layers - 1}"
         )
     return indices

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ..layers.feature_spread import feature_spread
 
 
@@ -57,9 +58,9 @@ class ExtreMAHead(BaseModule):
     ) -> None:
         super().__init__()
         if loss not in LOSSES:
-            raise ValueError(f"loss={loss!r} is unknown; use one of {LOSSES}")
+            raise MaskSSLError(f"loss={loss!r} is unknown; use one of {LOSSES}")
         if temperature <= 0:
-            raise ValueError(f"temperature={temperature} must be greater than 0; published: 1.0")
+            raise MaskSSLError(f"temperature={temperature} must be greater than 0; published: 1.0")
         self.predictor = MODELS.build(predictor)
         self.loss_name = loss
         self.temperature = temperature

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import MaskSSLError
+
 Layout = Literal["bootmae", "mae"]
 
 
@@ -31,12 +33,12 @@ def sincos_position(
         (1, num_prefix + h * w, C) float32.
 
     Raises:
-        ValueError: ``dim`` or ``layout`` cannot be used.
+        MaskSSLError: ``dim`` or ``layout`` cannot be used.
     """
     if dim % 4:
-        raise ValueError(f"sin-cos position tables need a width divisible by 4, got {dim}")
+        raise MaskSSLError(f"sin-cos position tables need a width divisible by 4, got {dim}")
     if layout not in ("bootmae", "mae"):
-        raise ValueError(f"pos_embed_layout={layout!r} is unknown; use 'bootmae' or 'mae'")
+        raise MaskSSLError(f"pos_embed_layout={layout!r} is unknown; use 'bootmae' or 'mae'")
     omega = temperature ** -(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
     rows, cols = torch.meshgrid(
         torch.arange(grid[0], dtype=torch.float32),

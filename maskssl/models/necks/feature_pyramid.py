@@ -8,6 +8,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import MaskSSLError
+
 
 @MODELS.register_module()
 class FeaturePyramid(BaseModule):
@@ -35,10 +37,10 @@ class FeaturePyramid(BaseModule):
         """(B, C, h, w) each -> (B, C, scale * h, scale * w) each.
 
         Raises:
-            ValueError: another number of maps than scales.
+            MaskSSLError: another number of maps than scales.
         """
         if len(maps) != len(self.scales):
-            raise ValueError(
+            raise MaskSSLError(
                 f"{len(self.scales)} scales need as many maps, got {len(maps)}; set out_indices of "
                 "the backbone to that many blocks and out_type='featmap'"
             )
@@ -58,4 +60,4 @@ def _rescale(channels: int, scale: float, norm_cfg: dict[str, Any]) -> nn.Module
         return nn.Identity()
     if scale == 0.5:
         return nn.MaxPool2d(kernel_size=2, stride=2)
-    raise ValueError(f"a pyramid scale of {scale} is unknown; use 4, 2, 1 or 0.5")
+    raise MaskSSLError(f"a pyramid scale of {scale} is unknown; use 4, 2, 1 or 0.5")

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ...errors import MaskSSLError
 from ...masking import Split
 from ..layers.decoder_block import DecoderBlock
 from ..layers.encoder_block import NORM_EPS
@@ -116,7 +117,7 @@ class TargetAwareDecoders(BaseModule):
         if feature is not None:
             feature = dict(dict(embed_dims=encoder_dims, num_layers=num_layers), **feature)
             if feature["embed_dims"] != encoder_dims:
-                raise ValueError(
+                raise MaskSSLError(
                     f"the feature decoder shares the encoder's position table: embed_dims must be "
                     f"{encoder_dims}, got {feature['embed_dims']}"
                 )

@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from ... import schedules
+from ...errors import MaskSSLError
 from ..backbones.plain_vit import PlainViT
 
 # how a momentum follows from the epoch, from 0, and the share of the run that is over
@@ -40,7 +41,7 @@ class MomentumEncoder(BaseModule):
         schedule = dict(schedule or dict(type="bootmae"))
         kind = schedule.pop("type", "bootmae")
         if kind not in SCHEDULES:
-            raise ValueError(
+            raise MaskSSLError(
                 f"momentum schedule type={kind!r} is unknown; use one of {sorted(SCHEDULES)}"
             )
         self._curve, self._curve_options = SCHEDULES[kind], schedule
@@ -59,7 +60,9 @@ class MomentumEncoder(BaseModule):
         try:
             return self._curve(epoch, progress, **self._curve_options)
         except TypeError as error:
-            raise ValueError(f"momentum schedule options {self._curve_options}: {error}") from error
+            raise MaskSSLError(
+                f"momentum schedule options {self._curve_options}: {error}"
+            ) from error
 
     def init_weights(self) -> None:
         """Nothing to draw: the algorithm copies the student once that is initialised."""

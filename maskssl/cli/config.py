@@ -1,0 +1,79 @@
+"""Read a config and refuse what looks like a slip."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..errors import MaskSSLError
+
+RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, "sharding"]) - {
+    "self",
+    "cfg",
+}
+
+
+class ConfigError(MaskSSLError):
+    """A config or an option on the command line cannot be meant as it stands."""
+
+
+def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config, refuse misspelt keys, and merge options into it.
+
+    Args:
+        path: a config file.
+        options: dotted keys and values, as ``--cfg-options`` gives them.
+
+    Raises:
+        ConfigError: no such file, or a key that looks like a misspelt one.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"there is no config at {path}; the shipped ones lie in configs/")
+    cfg = Config.fromfile(path)
+    for key in cfg:
+        _refuse_lookalike(key, key, RUNNER_KEYS)
+    for option in options or {}:
+        _check_option(cfg, option)
+    cfg.merge_from_dict(dict(options or {}))
+    return cfg
+
+
+def _refuse_lookalike(key: str, shown: str, known: Any) -> None:
+    if key in known:
+        return
+    close = difflib.get_close_matches(key, [str(name) for name in known], n=1, cutoff=0.8)
+    if close:
+        raise ConfigError(f"the config key {shown!r} is unknown; did you mean {close[0]!r}?")
+
+
+def _check_option(cfg: Config, option: str) -> None:
+    """Follow a dotted key: its parents must exist, its last part must not be a slip."""
+    node: Any = cfg.to_dict()
+    parts = option.split(".")
+    for index, part in enumerate(parts):
+        last = index == len(parts) - 1
+        if isinstance(node, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ConfigError(
+                    f"--cfg-options {option}: {part!r} is no index of a list of {len(node)}"
+                )
+            node = node[int(part)]
+            continue
+        if not isinstance(node, Mapping):
+            raise ConfigError(
+                f"--cfg-options {option}: {'.'.join(parts[:index])} is {node!r}, which has no "
+                f"{part!r}"
+            )
+        if part not in node:
+            _refuse_lookalike(part, option, RUNNER_KEYS | set(node) if index == 0 else set(node))
+            if not last:
+                raise ConfigError(
+                    f"--cfg-options {option}: the config has no {'.'.join(parts[: index + 1])!r}; "
+                    f"known there are {', '.join(map(str, node))}"
+                )
+            return
+        node = node[part]

@@ -1,0 +1,168 @@
+"""From a config file and the command line to a runner, on any number of CPUs or GPUs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from .. import registration  # noqa: F401  a config that replaces custom_imports runs too
+from ..checkpoints.reading import checkpoint_at, read_checkpoint
+from ..engine.runner.runner import Runner
+from ..engine.sharding.options import sharding_options
+from .config import ConfigError
+from .data_check import check_data
+
+
+def set_pretrained(cfg: Config, checkpoint: str) -> None:
+    """Start the backbone from a checkpoint, or from random weights for 'none'.
+
+    Raises:
+        ConfigError: the model has no backbone.
+    """
+    if "backbone" not in cfg.get("model", {}):
+        raise ConfigError("--pretrained needs a config with model.backbone")
+    if checkpoint == "none":
+        cfg.model.backbone.init_cfg = None
+        return
+    before = cfg.model.backbone.get("init_cfg") or {}
+    cfg.model.backbone.init_cfg = dict(
+        type="Pretrained",
+        checkpoint=checkpoint_at(checkpoint),
+        branch=before.get("branch", "student"),
+    )
+
+
+def set_tested(cfg: Config, checkpoint: str | None) -> None:
+    """Name the checkpoint to test; for kNN it is the backbone's.
+
+    Raises:
+        ConfigError: there is nothing to test, or both are given.
+    """
+    init = (cfg.model.get("backbone") or {}).get("init_cfg") or {}
+    if cfg.model.type == "KNNClassifier":
+        if checkpoint:
+            set_pretrained(cfg, checkpoint)
+        return
+    if checkpoint is None:
+        raise ConfigError(
+            "give the checkpoint of the trained model: tools/test.py CONFIG CHECKPOINT (the "
+            f"backbone's {init.get('checkpoint')!r} alone has no head)"
+        )
+    cfg.load_from = checkpoint_at(checkpoint)
+    read_checkpoint(cfg.load_from)  # a damaged file is told before the data is read
+    cfg.resume = False
+
+
+def set_show_dir(cfg: Config, folder: str) -> None:
+    """Let the scope's visualization hook save a picture of every test image.
+
+    Raises:
+        ConfigError: the config has no visualization hook.
+    """
+    hook = cfg.get("default_hooks", {}).get("visualization")
+    if hook is None:
+        raise ConfigError("--show-dir needs default_hooks.visualization in the config")
+    classification = cfg.get("default_scope") == "mmpretrain"
+    hook.update(dict(enable=True, out_dir=folder) if classification else dict(draw=True))
+    if cfg.get("default_scope") == "mmdet":
+        hook.test_out_dir = folder
+    elif not classification:
+        cfg.visualizer.save_dir = folder
+        cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+
+
+def use_amp(cfg: Config) -> None:
+    """Turn on bf16 autocast in training; a config that has AMP already stays.
+
+    Detection runs only its backbone in bf16: mmcv's RoIAlign and NMS know no such type.
+    """
+    wrapper = cfg.optim_wrapper
+    if cfg.get("default_scope") == "mmdet":
+        cfg.model.backbone.autocast = True
+        print_log("--amp: the backbone runs in bf16, the detector's heads in fp32", "current")
+        return
+    if wrapper.get("type", "OptimWrapper") == "OptimWrapper":
+        wrapper.type = "AutocastOptimWrapper"
+        wrapper.dtype = "bfloat16"
+    else:
+        print_log(f"--amp: optim_wrapper is {wrapper.type} already", logger="current")
+
+
+def use_auto_scale_lr(cfg: Config) -> None:
+    """Scale the lr by the actual over the config's base batch size.
+
+    Raises:
+        ConfigError: the config states no base batch size.
+    """
+    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        raise ConfigError(
+            "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") -> Runner:
+    """Build the runner for the hardware at hand.
+
+    Without a GPU, SyncBN becomes BN (said in the log) and several processes talk over
+    gloo.
+
+    Args:
+        cfg: complete config; ``work_dir`` is set.
+        loaders: dataloaders that will be used; their files are looked for first.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+    """
+    cfg.launcher = launcher
+    if cfg.get("sharding"):
+        sharding_options(cfg.sharding)  # an unknown option shows now
+    check_data(cfg, loaders)
+    if not torch.cuda.is_available():
+        _fit_to_cpu(cfg, distributed=launcher != "none")
+    return Runner.from_cfg(cfg)
+
+
+def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
+    changed = sum(_without_sync(cfg.model))
+    if changed:
+        print_log(
+            f"no GPU: {changed} SyncBN entries of the model become BN, which normalises each "
+            "process by its own batch",
+            logger="current",
+            level=30,  # logging.WARNING
+        )
+    if not distributed:
+        return
+    if cfg.launcher != "pytorch" or "RANK" not in os.environ:
+        raise ConfigError(
+            f"launcher={cfg.launcher!r} without GPUs: start CPU processes with "
+            "tools/dist_train.sh CONFIG N (launcher pytorch)"
+        )
+    if not torch.distributed.is_initialized():
+        # before mmengine does: its init_dist calls torch.cuda.set_device
+        seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout", 1800)
+        torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
+    if cfg.get("sharding"):
+        return
+    cfg.model_wrapper_cfg = {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        **(cfg.get("model_wrapper_cfg") or {}),
+        "device_ids": None,  # DDP takes none on a CPU
+    }
+
+
+def _without_sync(node: Any) -> Iterator[int]:
+    """Replace SyncBN by BN below a config node, yielding 1 for each."""
+    if isinstance(node, dict):
+        if node.get("type") == "SyncBN":
+            node["type"] = "BN"
+            yield 1
+        for value in node.values():
+            yield from _without_sync(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _without_sync(value)

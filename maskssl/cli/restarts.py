@@ -1,0 +1,42 @@
+"""What a process does that a launcher has started again after a fault."""
+
+import os
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from ..checkpoints.finding import training_checkpoints
+
+# set by tools/launch.sh where torchrun may restart: seconds since 1970 at the launch
+LAUNCHED = "MASKSSL_LAUNCHED"
+
+
+def resume_from(given: str | None, work_dir: str | Path) -> str | None:
+    """What ``--resume`` means now: 'auto', a path, or None.
+
+    A job that a launcher has started again goes on from the newest checkpoint that it has
+    written itself, whatever its command line says; before its first one it starts as it
+    did at first. Slurm counts its restarts. torchrun's count will not do, as on nodes
+    where no process died it stays 0, and all ranks must decide alike; so a checkpoint
+    counts that is younger than the launch. The work dir is one that all nodes share.
+
+    Args:
+        given: the command line's ``--resume``.
+        work_dir: of the run.
+    """
+    if not _has_own_checkpoint(Path(work_dir)):
+        return given
+    print_log(
+        f"started again by the launcher: the run goes on from the newest checkpoint in {work_dir}",
+        logger="current",
+        level=30,  # logging.WARNING
+    )
+    return "auto"
+
+
+def _has_own_checkpoint(work_dir: Path) -> bool:
+    written = [path.stat().st_mtime for path in training_checkpoints(work_dir)]
+    if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
+        return bool(written)
+    launched = os.environ.get(LAUNCHED)
+    return launched is not None and any(time >= float(launched) for time in written)

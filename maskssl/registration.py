@@ -1,0 +1,44 @@
+"""Register the package's parts with mmpretrain and mmengine: what configs name in custom_imports.
+
+``custom_imports = dict(imports=["maskssl.registration"])``. Importing it twice changes nothing;
+mmseg, mmdet and mmcv's compiled ops are not needed for it.
+"""
+
+from importlib import import_module
+
+MODULES = (
+    "datasets.draws.tensor_sampler",
+    "datasets.index.indexed_images",
+    "datasets.transforms.block_mask",
+    "datasets.transforms.loading",
+    "datasets.transforms.mae_crop",
+    "engine.finite_steps.hook",
+    "engine.hooks.checkpoint",
+    "engine.hooks.collapse",
+    "engine.hooks.feature_weight",
+    "engine.hooks.momentum",
+    "engine.hooks.preemption",
+    "engine.hooks.progress",
+    "engine.hooks.reconstruction",
+    "engine.hooks.throughput",
+    "engine.hooks.unreadable",
+    "engine.optimizers.autocast",
+    "engine.optimizers.lars",
+    "engine.optimizers.layer_decay",
+    "engine.runner.knn_loop",
+    "engine.runner.train_loops",
+    "models.algorithms.bootmae",
+    "models.algorithms.extrema",
+    "models.algorithms.knn_classifier",
+    "models.backbones.plain_vit",
+    "models.heads.bootmae_head",
+    "models.heads.extrema_head",
+    "models.heads.pooled_linear_head",
+    "models.necks.feature_pyramid",
+    "models.necks.projection_mlp",
+    "models.necks.target_aware_decoders",
+    "models.target_generators.momentum_encoder",
+)
+
+for _module in MODULES:
+    import_module(f"{__package__}.{_module}")

@@ -1,0 +1,310 @@
+"""Write drawn scenes as an ImageFolder, as mmseg folders and as a COCO data set.
+
+    ROOT/imagefolder/{train,val}/CLASS/000000.jpg
+    ROOT/seg/{images,annotations}/{training,validation}/000000.{jpg,png}
+    ROOT/det/{train,val}/000000.jpg, ROOT/det/instances_{train,val}.json
+    ROOT/scenes.json                  the options that made the set
+
+Segmentation and detection share their pictures. Label maps hold 0 for background and c + 1 for
+class c, which is the COCO category as well.
+"""
+
+import json
+import multiprocessing
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ...errors import MaskSSLError
+from .scene import (
+    MIN_DENSE_SIZE,
+    MIN_OBJECT_SIZE,
+    SHAPES,
+    SPLITS,
+    Bools,
+    Bytes,
+    Scene,
+    dense_scene,
+    object_scene,
+)
+
+# Raise it with every change that alters a picture or a file.
+VERSION = 1
+RECORD = "scenes.json"
+
+_SEG_SPLITS = {"train": "training", "val": "validation"}
+_JPEG_QUALITY = 95
+_TINTS = ("red", "lime", "blue", "yellow", "magenta", "cyan", "orange", "white")
+
+Progress = Callable[[int, int], None]
+
+
+class _Job(NamedTuple):
+    """One scene to draw and write below ``folder``."""
+
+    folder: Path
+    dense: bool
+    seed: int
+    split: str
+    number: int
+    size: int
+
+
+def write_scenes(
+    root: str | Path,
+    *,
+    seed: int = 0,
+    num_train: int = 4000,
+    num_val: int = 800,
+    num_dense_train: int = 800,
+    num_dense_val: int = 150,
+    image_size: int = 96,
+    dense_size: int = 128,
+    num_workers: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Write all scenes once; a second call with the same options returns at once.
+
+    The files are collected in a sibling folder that takes the place of ``root`` when all of them
+    are there, so ``root`` never holds half a set.
+
+    Args:
+        root: folder to create, e.g. data/scenes.
+        seed: seed of all scenes.
+        num_train: objects to classify for training; classes take turns, so multiples of 8 are
+            balanced exactly.
+        num_val: objects to classify for validation.
+        num_dense_train: scenes for training segmentation and detection.
+        num_dense_val: scenes for validating segmentation and detection.
+        image_size: side of the pictures to classify, in pixels.
+        dense_size: side of the dense scenes, in pixels.
+        num_workers: processes that draw; 0 draws in this one. The files do not depend on it.
+        progress: called with (pictures written, pictures in all) after each picture.
+
+    Returns:
+        ``root``, made absolute.
+
+    Raises:
+        MaskSSLError: an option is out of range, or ``root`` holds something else.
+    """
+    options = {
+        "version": VERSION,
+        "seed": seed,
+        "num_train": num_train,
+        "num_val": num_val,
+        "num_dense_train": num_dense_train,
+        "num_dense_val": num_dense_val,
+        "image_size": image_size,
+        "dense_size": dense_size,
+    }
+    _check_options(options)
+    root = Path(root).resolve()
+    if _holds_scenes(root, options):
+        return root
+    partial = root.with_name(f"{root.name}.partial-{uuid.uuid4().hex}")
+    try:
+        _write_all(partial, options, num_workers, progress)
+        try:
+            partial.rename(root)
+        except OSError:  # another process may have finished first
+            if not _holds_scenes(root, options):
+                raise
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)
+    return root
+
+
+def _check_options(options: dict[str, int]) -> None:
+    """Refuse what no scene can be drawn with, before anything is written."""
+    least = {"image_size": MIN_OBJECT_SIZE, "dense_size": MIN_DENSE_SIZE}
+    for name, value in options.items():
+        if value < least.get(name, 0):
+            raise MaskSSLError(f"{name}={value} is too small; use at least {least.get(name, 0)}")
+
+
+def _holds_scenes(root: Path, options: dict[str, int]) -> bool:
+    """Whether these very scenes lie in a folder; False if it is empty or absent.
+
+    Raises:
+        MaskSSLError: the folder holds anything else.
+    """
+    if not root.exists():
+        return False
+    remedy = "name another folder or delete this one"
+    if not root.is_dir():
+        raise MaskSSLError(f"{root} is no folder; {remedy}")
+    record = root / RECORD
+    if not record.is_file():
+        if any(root.iterdir()):
+            raise MaskSSLError(f"{root} holds files but no {RECORD}, so no scenes; {remedy}")
+        return False
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise MaskSSLError(f"{record} cannot be read ({error}); {remedy}") from error
+    differences = [
+        f"{name}={found.get(name)} (asked for: {value})"
+        for name, value in options.items()
+        if found.get(name) != value
+    ]
+    if differences:
+        raise MaskSSLError(f"{root} holds scenes with {', '.join(differences)}; {remedy}")
+    return True
+
+
+def _write_all(
+    folder: Path, options: dict[str, int], num_workers: int, progress: Progress | None
+) -> None:
+    """Write every picture and annotation below a new folder, the record last."""
+    _make_folders(folder)
+    jobs = list(_jobs(folder, options))
+    annotations: dict[str, list[list[dict[str, Any]]]] = {split: [] for split in SPLITS}
+    for done, (job, objects) in enumerate(zip(jobs, _written(jobs, num_workers), strict=True), 1):
+        if job.dense:
+            annotations[job.split].append(objects)
+        if progress is not None:
+            progress(done, len(jobs))
+    for split, per_image in annotations.items():
+        coco = coco_dataset(per_image, options["dense_size"])
+        (folder / "det" / f"instances_{split}.json").write_text(json.dumps(coco), encoding="utf-8")
+    record = json.dumps(options, indent=2) + "\n"
+    (folder / RECORD).write_text(record, encoding="utf-8")
+
+
+def _make_folders(folder: Path) -> None:
+    """Create the folders of the three layouts, those of absent classes too."""
+    for split in SPLITS:
+        names = [f"imagefolder/{split}/{shape}" for shape in SHAPES]
+        names += [f"seg/{kind}/{_SEG_SPLITS[split]}" for kind in ("images", "annotations")]
+        for name in [*names, f"det/{split}"]:
+            (folder / name).mkdir(parents=True)
+
+
+def _jobs(folder: Path, options: dict[str, int]) -> Iterator[_Job]:
+    """All scenes of a set, in order."""
+    for dense, prefix, size in ((False, "num_", "image_size"), (True, "num_dense_", "dense_size")):
+        for split in SPLITS:
+            for number in range(options[prefix + split]):
+                yield _Job(folder, dense, options["seed"], split, number, options[size])
+
+
+def _written(jobs: Sequence[_Job], num_workers: int) -> Iterable[list[dict[str, Any]]]:
+    """Do the jobs, here or in other processes; their annotations in the order of the jobs."""
+    if num_workers <= 0:
+        yield from map(_write_job, jobs)
+        return
+    with multiprocessing.Pool(num_workers) as pool:
+        yield from pool.imap(_write_job, jobs, chunksize=8)
+
+
+def _write_job(job: _Job) -> list[dict[str, Any]]:
+    """Draw and write one scene; COCO annotations without ids for a dense one, else none."""
+    address = (job.seed, job.split, job.number, job.size)
+    stem = f"{job.number:06d}"
+    if not job.dense:
+        scene = object_scene(*address)
+        shape = SHAPES[scene.labels[0]]
+        path = job.folder / "imagefolder" / job.split / shape / f"{stem}.jpg"
+        path.write_bytes(_jpeg(scene.image))
+        return []
+    scene = dense_scene(*address)
+    picture = _jpeg(scene.image)
+    seg, split = job.folder / "seg", _SEG_SPLITS[job.split]
+    (seg / "images" / split / f"{stem}.jpg").write_bytes(picture)
+    (job.folder / "det" / job.split / f"{stem}.jpg").write_bytes(picture)
+    # Mode "L", not a palette: some readers turn a palette into colours.
+    Image.fromarray(scene.label_map).save(seg / "annotations" / split / f"{stem}.png")
+    return coco_annotations(scene)
+
+
+def _jpeg(image: Bytes) -> bytes:
+    """(H, W, 3) uint8 as JPEG, colours in full resolution as the pictures are small."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
+
+
+def run_lengths(mask: Bools) -> dict[str, Any]:
+    """Uncompressed COCO run lengths of (H, W): column by column, zeros first."""
+    pixels = mask.ravel(order="F")
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    counts = np.diff([0, *changes, len(pixels)]).tolist()
+    return {"counts": [0, *counts] if pixels[0] else counts, "size": list(mask.shape)}
+
+
+def coco_annotations(scene: Scene) -> list[dict[str, Any]]:
+    """COCO annotations of a scene without ``id`` and ``image_id``; regions are the visible ones."""
+    return [
+        {
+            "category_id": int(label) + 1,
+            "bbox": box.tolist(),
+            "area": int(mask.sum()),
+            "segmentation": run_lengths(mask),
+            "iscrowd": 0,
+        }
+        for label, box, mask in zip(scene.labels, scene.boxes, scene.masks, strict=True)
+    ]
+
+
+def coco_dataset(per_image: Sequence[list[dict[str, Any]]], size: int) -> dict[str, Any]:
+    """COCO data set of the annotations of each picture in order; pictures count from 0."""
+    annotations = [
+        {"image_id": image_id, **annotation}
+        for image_id, objects in enumerate(per_image)
+        for annotation in objects
+    ]
+    return {
+        "info": {"description": "drawn scenes", "version": str(VERSION)},
+        "images": [
+            {"id": image_id, "file_name": f"{image_id:06d}.jpg", "width": size, "height": size}
+            for image_id in range(len(per_image))
+        ],
+        # From 1: pycocotools takes a match with annotation 0 for no match.
+        "annotations": [{"id": number, **entry} for number, entry in enumerate(annotations, 1)],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(SHAPES, 1)],
+    }
+
+
+def contact_sheet(scenes: Sequence[Scene], columns: int = 6, scale: int = 2) -> Image.Image:
+    """Scenes beside their truth (tinted visible regions, boxes, names), to be looked at.
+
+    Args:
+        scenes: scenes of one size, at least one.
+        columns: scenes per row.
+        scale: how much larger the scenes are shown.
+
+    Raises:
+        MaskSSLError: there is no scene.
+    """
+    if not scenes:
+        raise MaskSSLError("a contact sheet needs at least one scene, got none")
+    side = scenes[0].image.shape[0] * scale
+    rows = -(-len(scenes) // columns)
+    sheet = Image.new("RGB", (2 * side * min(columns, len(scenes)), side * rows))
+    for number, scene in enumerate(scenes):
+        left, top = 2 * side * (number % columns), side * (number // columns)
+        picture = Image.fromarray(scene.image).resize((side, side), Image.Resampling.BICUBIC)
+        sheet.paste(picture, (left, top))
+        sheet.paste(_with_truth(picture, scene, scale), (left + side, top))
+    return sheet
+
+
+def _with_truth(picture: Image.Image, scene: Scene, scale: int) -> Image.Image:
+    """An enlarged picture, darkened, with regions, boxes and names over it."""
+    shown = Image.blend(picture, Image.new("RGB", picture.size), 0.4)
+    for label, mask, box in zip(scene.labels, scene.masks, scene.boxes, strict=True):
+        tint = Image.new("RGB", picture.size, _TINTS[label])
+        region = Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST)
+        shown.paste(Image.blend(shown, tint, 0.5), mask=region)
+        draw = ImageDraw.Draw(shown)
+        x, y, width, height = (scale * box).tolist()
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_TINTS[label])
+        draw.text((x + 2, y), SHAPES[label], fill="white", stroke_width=1, stroke_fill="black")
+    return shown

@@ -1,0 +1,70 @@
+"""Pictures of what a pretrained model fills in."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ..models.algorithms.bootmae import BootMAE
+from ..models.layers.patches import paste_prediction, spread
+
+MASK_GREY = 0.5
+TITLES = ("original", "masked input", "reconstruction")
+
+
+@torch.no_grad()
+def reconstruct(
+    model: BootMAE,
+    images: Tensor,
+    ids_shuffle: Tensor | None = None,
+    data_samples: list | None = None,
+) -> list[Tensor]:
+    """Original, masked input and reconstruction, each (B, 3, H, W) in 0..1 RGB.
+
+    Args:
+        model: in any mode; it is left as it was.
+        images: (B, 3, H, W), normalised by the model's preprocessor.
+        ids_shuffle: (B, N) ordering; from the samples' block masks when None.
+        data_samples: with block masks.
+    """
+    was_training = model.training
+    model.eval()
+    split = model.draw_split(images, data_samples, ids_shuffle)
+    prediction, _ = model.predict_targets(images, split)
+    model.train(was_training)
+    mask = split.mask.unflatten(1, model.backbone.grid_size)
+    filled = paste_prediction(images, prediction, mask)
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    original, filled = (((x * std + mean) / 255).clamp(0, 1).cpu() for x in (images, filled))
+    hidden = spread(mask[:, None].float(), images.shape[-1] // mask.shape[-1]).cpu()
+    return [original, original * (1 - hidden) + MASK_GREY * hidden, filled]
+
+
+def picture_grid(
+    columns: Sequence[Tensor], titles: Sequence[str] = TITLES, side: int = 128
+) -> Image.Image:
+    """Lay columns of images side by side under their titles.
+
+    Args:
+        columns: per column (B, 3, H, W) in 0..1 RGB.
+        titles: one per column.
+        side: width of a cell in pixels; small images are enlarged without smoothing.
+    """
+    rows, gap, head = len(columns[0]), 4, 18
+    height = round(side * columns[0].shape[-2] / columns[0].shape[-1])
+    page = Image.new(
+        "RGB", (len(columns) * (side + gap) + gap, head + rows * (height + gap)), "white"
+    )
+    draw = ImageDraw.Draw(page)
+    for x, (column, title) in enumerate(zip(columns, titles, strict=True)):
+        left = gap + x * (side + gap)
+        draw.text((left + 2, 3), title, fill="black")
+        for y, image in enumerate(column):
+            array = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+            nearest = array.shape[1] < side
+            method = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
+            cell = Image.fromarray(array).resize((side, height), method)
+            page.paste(cell, (left, head + y * (height + gap)))
+    return page

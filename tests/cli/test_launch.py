@@ -1,0 +1,433 @@
+"""From config and command line to a runner: slips are named, options do what they say."""
+
+import argparse
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from maskssl.checkpoints.errors import CheckpointError
+from maskssl.cli import command_line, launch
+from maskssl.cli.config import ConfigError, load_config
+from maskssl.cli.data_check import DataError
+from maskssl.cli.doctor import tested_choices
+
+CONFIG = """
+model = dict(
+    type="ImageClassifier",
+    backbone=dict(type="PlainViT", arch="small", init_cfg=dict(type="Pretrained", checkpoint=None,
+                  branch="teacher")),
+    neck=None,
+    head=dict(type="PooledLinearHead", norms=[dict(type="SyncBN", affine=False), dict(type="LN")]),
+)
+norm_cfg = dict(type="SyncBN", requires_grad=True)
+train_pipeline = [dict(type="LoadImage"), dict(type="RandomResizedCrop", scale=64)]
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+train_cfg = dict(by_epoch=True, max_epochs=3)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
+default_scope = "mmpretrain"
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(more: str = "") -> str:
+        path = tmp_path / "some_config.py"
+        path.write_text(CONFIG + more)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def cfg(write) -> Config:
+    return load_config(write())
+
+
+@pytest.fixture
+def said(monkeypatch) -> list[tuple[str, int]]:
+    """What launch logs, with the level."""
+    lines: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        launch, "print_log", lambda text, logger=None, level=20: lines.append((text, level))
+    )
+    return lines
+
+
+@pytest.fixture(autouse=True)
+def untested(monkeypatch) -> list[str]:
+    """Ways of running that were said to be untested."""
+    lines: list[str] = []
+    monkeypatch.setattr(tested_choices, "print_log", lambda text, **_: lines.append(text))
+    return lines
+
+
+@pytest.fixture
+def built(monkeypatch) -> list[Config]:
+    """Configs that would have become runners, on a machine without GPU."""
+    configs: list[Config] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(Runner, "from_cfg", lambda cfg: configs.append(cfg) or "runner")
+    return configs
+
+
+# Configs
+
+
+def test_a_config_and_its_options(write):
+    cfg = load_config(
+        write(),
+        {
+            "train_cfg.max_epochs": 7,
+            "model.backbone.with_cp": True,  # new, and no slip of anything
+            "train_dataloader.dataset.pipeline.1.scale": 32,
+            "model.head.norms.0.type": "BN",
+            "model.neck": "something",
+            "resume": True,
+            "my_note": "new at the top",
+        },
+    )
+    assert cfg.train_cfg.max_epochs == 7
+    assert cfg.model.backbone.with_cp is True
+    assert cfg.train_dataloader.dataset.pipeline[1].scale == 32
+    assert cfg.train_dataloader.dataset.pipeline[0].type == "LoadImage"
+    assert cfg.model.head.norms[0].type == "BN"
+    assert cfg.model.neck == "something"
+    assert (cfg.resume, cfg.my_note) == (True, "new at the top")
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=f"no config at {tmp_path}/none.py"):
+        load_config(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "meant"),
+    [
+        ("optim_wraper = dict(type='OptimWrapper')", "optim_wraper", "optim_wrapper"),
+        ("train_dataloder = dict(batch_size=2)", "train_dataloder", "train_dataloader"),
+        ("custom_hook = []", "custom_hook", "custom_hooks"),
+        ("param_schedulers = []", "param_schedulers", "param_scheduler"),
+        ("val_evaluater = []", "val_evaluater", "val_evaluator"),
+    ],
+)
+def test_a_misspelt_key_of_a_config_is_named(line, key, meant, write):
+    with pytest.raises(ConfigError, match=f"{key!r} is unknown; did you mean {meant!r}"):
+        load_config(write(line + "\n"))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("train_cfg.max_epoch", "'train_cfg.max_epoch' is unknown; did you mean 'max_epochs'"),
+        ("model.backbone.archs", "did you mean 'arch'"),
+        ("optim_wrappers.type", "did you mean 'optim_wrapper'"),
+        ("modle.backbone.arch", "did you mean 'model'"),
+        ("loadfrom", "did you mean 'load_from'"),
+        (
+            "model.bakbone.arch",
+            "'model.bakbone.arch' is unknown; did you mean 'backbone'",
+        ),
+        (
+            "model.decoder.depth",
+            "the config has no 'model.decoder'; known there are type, backbone, neck, head",
+        ),
+        ("val_dataloader.batch_size", "the config has no 'val_dataloader'"),
+        ("train_cfg.max_epochs.more", "train_cfg.max_epochs is 3, which has no 'more'"),
+        ("model.neck.type", "model.neck is None, which has no 'type'"),
+        ("train_pipeline.2.scale", "'2' is no index of a list of 2"),
+        ("train_pipeline.first.scale", "'first' is no index of a list of 2"),
+        ("model.head.norms.-1.type", "'-1' is no index of a list of 2"),
+    ],
+)
+def test_a_misspelt_option_is_named(option, message, write):
+    with pytest.raises(ConfigError) as refusal:
+        load_config(write(), {option: 1})
+    assert option in str(refusal.value)
+    assert message in str(refusal.value)
+
+
+# --pretrained
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> str:
+    """The last of two epochs of a run; where it lay when it was written does not matter."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("epoch_1.pth", "epoch_2.pth"):
+        torch.save(dict(state_dict={}), run / name)
+    (run / "last_checkpoint").write_text("/elsewhere/run/epoch_2.pth\n")
+    return str(run / "epoch_2.pth")
+
+
+def test_pretrained_sets_the_checkpoint_and_keeps_the_branch(cfg, checkpoint):
+    launch.set_pretrained(cfg, checkpoint)
+    expected = dict(type="Pretrained", checkpoint=checkpoint, branch="teacher")
+    assert dict(cfg.model.backbone.init_cfg) == expected
+    cfg.model.backbone.pop("init_cfg")
+    launch.set_pretrained(cfg, checkpoint)
+    assert cfg.model.backbone.init_cfg.branch == "student"
+
+
+def test_a_work_dir_stands_for_its_last_checkpoint(cfg, checkpoint):
+    launch.set_pretrained(cfg, str(Path(checkpoint).parent))
+    assert cfg.model.backbone.init_cfg.checkpoint == checkpoint
+
+
+def test_a_missing_checkpoint_is_named(cfg, tmp_path):
+    for path in (tmp_path / "none.pth", tmp_path):  # no file; no finished run
+        with pytest.raises(CheckpointError, match=f"no checkpoint at {path}; give a .pth file"):
+            launch.set_pretrained(cfg, str(path))
+
+
+def test_pretrained_none_means_random_weights(cfg):
+    launch.set_pretrained(cfg, "none")
+    assert cfg.model.backbone.init_cfg is None
+
+
+def test_pretrained_needs_a_backbone(cfg):
+    cfg.model.pop("backbone")
+    with pytest.raises(ConfigError, match=r"needs a config with model\.backbone"):
+        launch.set_pretrained(cfg, "none")
+
+
+# --amp, --auto-scale-lr
+
+
+def test_amp_is_bf16_autocast(cfg, said):
+    launch.use_amp(cfg)
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ("AutocastOptimWrapper", "bfloat16")
+    assert not said
+    launch.use_amp(cfg)
+    assert said[0][0] == "--amp: optim_wrapper is AutocastOptimWrapper already"
+    assert cfg.optim_wrapper.optimizer.lr == 1e-3
+
+
+def test_amp_of_a_detector_is_that_of_its_backbone(cfg, said):
+    cfg.default_scope = "mmdet"
+    launch.use_amp(cfg)
+    assert cfg.model.backbone.autocast is True
+    assert cfg.optim_wrapper.type == "OptimWrapper"
+    assert "heads in fp32" in said[0][0]
+
+
+def test_auto_scale_lr_needs_a_base_batch_size(cfg):
+    for given in (None, dict(enable=False)):
+        if given is not None:
+            cfg.auto_scale_lr = given
+        with pytest.raises(ConfigError, match=r"auto_scale_lr=dict\(base_batch_size="):
+            launch.use_auto_scale_lr(cfg)
+    cfg.auto_scale_lr = dict(base_batch_size=256, enable=False)
+    launch.use_auto_scale_lr(cfg)
+    assert cfg.auto_scale_lr.enable is True
+
+
+# Testing
+
+
+def test_testing_needs_an_existing_checkpoint(cfg, tmp_path, checkpoint):
+    with pytest.raises(ConfigError, match="give the checkpoint of the trained model"):
+        launch.set_tested(cfg, None)
+    with pytest.raises(CheckpointError, match=f"no checkpoint at {tmp_path}/none.pth"):
+        launch.set_tested(cfg, str(tmp_path / "none.pth"))
+    Path(tmp_path, "cut.pth").write_bytes(Path(checkpoint).read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"cut\.pth .* is no complete checkpoint"):
+        launch.set_tested(cfg, str(tmp_path / "cut.pth"))
+    for given in (checkpoint, str(Path(checkpoint).parent)):
+        cfg.resume = True
+        launch.set_tested(cfg, given)
+        assert (cfg.load_from, cfg.resume) == (checkpoint, False)
+
+
+def test_knn_tests_its_backbone(cfg, checkpoint):
+    cfg.model.type = "KNNClassifier"
+    launch.set_tested(cfg, checkpoint)
+    assert cfg.model.backbone.init_cfg.checkpoint == checkpoint
+    assert "load_from" not in cfg
+    launch.set_tested(cfg, None)
+    assert cfg.model.backbone.init_cfg.checkpoint == checkpoint
+
+
+# Hardware
+
+
+def test_without_gpus_syncbn_becomes_bn_with_a_warning(cfg, built, said):
+    before = cfg.model.to_dict()
+    assert launch.build_runner(cfg, []) == "runner"
+    norms = built[0].model.head.norms
+    assert [norm.type for norm in norms] == ["BN", "LN"]
+    assert norms[0].affine is False
+    before["head"]["norms"][0]["type"] = "BN"
+    assert built[0].model.to_dict() == before  # nothing else changed
+    ((text, level),) = said
+    assert "no GPU: 1 SyncBN" in text and "BN" in text
+    assert level == 30
+    said.clear()
+    launch.build_runner(cfg, [])
+    assert not said
+
+
+def test_with_gpus_nothing_changes(cfg, built, said, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    launch.build_runner(cfg, [])
+    assert built[0].model.head.norms[0].type == "SyncBN"
+    assert not said and built[0].launcher == "none"
+    assert "model_wrapper_cfg" not in built[0]
+
+
+@pytest.fixture
+def groups(monkeypatch) -> list[str]:
+    """Backends that a process group would have been made with."""
+    backends: list[str] = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda name, **_: backends.append(name)
+    )
+    return backends
+
+
+def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", find_unused_parameters=True)
+    launch.build_runner(cfg, [], "pytorch")
+    assert groups == ["gloo"]
+    assert dict(built[0].model_wrapper_cfg) == dict(
+        type="MMDistributedDataParallel",
+        broadcast_buffers=False,
+        find_unused_parameters=True,
+        device_ids=None,
+    )
+    assert built[0].launcher == "pytorch"
+
+
+@pytest.mark.parametrize(("launcher", "rank"), [("slurm", "0"), ("mpi", "0"), ("pytorch", None)])
+def test_other_launchers_without_gpus_are_refused(launcher, rank, cfg, built, groups, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("RANK", rank)
+    with pytest.raises(ConfigError, match=rf"launcher='{launcher}' without GPUs.*dist_train\.sh"):
+        launch.build_runner(cfg, [], launcher)
+    assert not built and not groups
+
+
+def test_a_way_of_launching_that_was_never_tried_says_so(cfg, built, groups, untested, monkeypatch):
+    launch.build_runner(cfg, [])
+    monkeypatch.setenv("RANK", "0")
+    launch.build_runner(cfg, [], "pytorch")
+    assert not untested
+    monkeypatch.setenv("NNODES", "2")
+    launch.build_runner(cfg, [], "pytorch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    launch.build_runner(cfg, [], "slurm")
+    assert [line.split(" (tested")[0].split("project: ")[1] for line in untested] == [
+        "several nodes on cpu",
+        "launcher slurm on cuda",
+    ]
+
+
+# Data
+
+
+def dataset(root: Path, **more):
+    return dict(dataset=dict(type="RepeatDataset", dataset=dict(data_root=str(root), **more)))
+
+
+def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
+    used = ["train_dataloader", "val_dataloader"]
+
+    def refusal(folder: Path, **more) -> str:
+        cfg.train_dataloader = dataset(folder, **more)
+        with pytest.raises(DataError) as refused:
+            launch.build_runner(cfg, used)
+        assert not built
+        assert "--cfg-options train_dataloader.dataset.data_root=DIR" in str(refused.value)
+        return str(refused.value)
+
+    assert f"there is no folder {tmp_path}/none" in refusal(tmp_path / "none")
+    assert f"there is no folder {tmp_path}/val" in refusal(tmp_path, data_prefix=dict(img="val"))
+    (tmp_path / "val" / "empty").mkdir(parents=True)
+    assert f"no images in {tmp_path}/val" in refusal(tmp_path, data_prefix="val")
+    missing = refusal(tmp_path, ann_file="instances.json")
+    assert f"there is no annotation file {tmp_path}/instances.json" in missing
+
+    (tmp_path / "val" / "empty" / "one.JPG").touch()
+    cfg.train_dataloader = dataset(tmp_path, data_prefix="val")
+    launch.build_runner(cfg, used)
+    assert len(built) == 1
+    cfg.test_dataloader = dataset(tmp_path / "none")  # not used by this run
+    launch.build_runner(cfg, used)
+
+
+# The command line
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    return command_line.tool_parser("x").parse_args(arguments)
+
+
+def test_the_command_line_fills_the_config(write, checkpoint):
+    cfg = command_line.configured(parsed(write()))
+    assert cfg.work_dir == "work_dirs/some_config"
+    assert "randomness" not in cfg
+    options = ["--seed", "5", "--pretrained", checkpoint, "--work-dir", "here"]
+    options += ["--cfg-options", "train_cfg.max_epochs=2"]
+    cfg = command_line.configured(parsed(write(), *options))
+    assert cfg.work_dir == "here"
+    assert cfg.randomness.seed == 5
+    assert cfg.model.backbone.init_cfg.checkpoint == checkpoint
+    assert cfg.train_cfg.max_epochs == 2
+    own = write("work_dir = 'mine'\nrandomness = dict(seed=1, a=2)\n")
+    cfg = command_line.configured(parsed(own, "--seed", "0"))
+    assert cfg.work_dir == "mine"
+    assert dict(cfg.randomness) == dict(seed=0, a=2)
+
+
+def test_a_tool_ends_with_one_sentence(monkeypatch, capsys):
+    def main(args):
+        raise ConfigError("that cannot be")
+
+    for debug in ([], ["--debug"]):
+        monkeypatch.setattr("sys.argv", ["tool", "config.py", *debug])
+        with pytest.raises(SystemExit) as end:
+            command_line.run_tool(command_line.tool_parser("x"), main)
+        assert end.value.code == "ConfigError: that cannot be"
+        assert ("Traceback" in capsys.readouterr().err) == bool(debug)
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    def main(args):
+        raise KeyError("a defect of the program")
+
+    monkeypatch.setattr("sys.argv", ["tool", "config.py"])
+    with pytest.raises(KeyError):
+        command_line.run_tool(command_line.tool_parser("x"), main)
+
+
+@pytest.mark.parametrize("end", [None, SystemExit(75), KeyError("a defect"), ConfigError("no")])
+def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
+    """Its threads could take a finished process down with SIGABRT while Python shuts down."""
+
+    def main(args):
+        store = f"file://{tmp_path}/store"
+        torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+        if end:
+            raise end
+
+    left = []
+    monkeypatch.setattr("sys.argv", ["tool", "config.py"])
+    monkeypatch.setattr(command_line.os, "_exit", left.append)
+    monkeypatch.setattr(command_line.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
+    try:
+        with suppress(SystemExit, KeyError):
+            command_line.run_tool(command_line.tool_parser("x"), main)
+        # after an error nobody waits for ranks that will not come
+        failed = isinstance(end, (KeyError, ConfigError))
+        assert torch.distributed.is_initialized() == failed
+        assert left == ([] if failed else ["at exit", end.code if end else 0])
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()

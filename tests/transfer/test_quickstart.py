@@ -1,0 +1,143 @@
+"""The main job end to end in a few steps, by the tools that users run."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from maskssl.errors import MaskSSLError
+from maskssl.transfer.images import describe_images
+from maskssl.transfer.job_queue import Job, JobError, run_jobs
+from maskssl.transfer.scenes.writer import write_scenes
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory, run_python):
+    out = tmp_path_factory.mktemp("quickstart")
+    scenes = out / "scenes"
+    done = run_python(
+        "tools/quickstart.py", "--smoke", "--out", out / "run", "--scenes", scenes, timeout=1500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out / "run", done.stdout
+
+
+def test_every_figure_is_in_the_table_and_the_report(quickstart):
+    out, printed = quickstart
+    report = json.loads((out / "report" / "report.json").read_text())
+    names = [row["name"] for row in report["rows"]]
+    assert [name.split(",")[0] for name in names] == [
+        "kNN",
+        "linear probe",
+        "fine-tune",
+        "UperNet",
+        "Mask R-CNN",
+        "Mask R-CNN",
+    ]
+    assert all(0 <= row[kind] <= 100 for row in report["rows"] for kind in ("pretrained", "random"))
+    assert "gain" in printed and "left" in printed
+    for file in report["pictures"].values():
+        with Image.open(out / "report" / file) as picture:
+            assert picture.width > 100
+            assert len(set(picture.convert("L").resize((64, 64)).tobytes())) > 10, (
+                f"{file} is blank"
+            )
+
+
+def test_pretrained_runs_load_the_encoder_and_random_runs_do_not(quickstart):
+    out, _ = quickstart
+    for stage in ("knn", "linear", "finetune", "seg", "det"):
+        assert "tensors from" in (out / "logs" / f"{stage}-pretrained.log").read_text(), stage
+        assert "tensors from" not in (out / "logs" / f"{stage}-random.log").read_text(), stage
+
+
+def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_python, tmp_path):
+    out, _ = quickstart
+    options = [
+        f"test_dataloader.dataset.data_root={out.parent / 'scenes' / 'seg'}",
+        "test_dataloader.dataset.indices=16",
+        "test_dataloader.num_workers=0",
+        "test_dataloader.persistent_workers=False",
+    ]
+    config = "configs/seg/upernet_vit-tiny_scenes.py"
+    done = run_python(
+        "tools/test.py", config, out / "runs" / "seg-pretrained", "--work-dir", tmp_path,
+        "--cfg-options", *options,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tested = json.loads((tmp_path / "metrics.json").read_text())["mIoU"]
+    lines = next((out / "runs" / "seg-pretrained").glob("*/vis_data/scalars.json")).read_text()
+    trained = [json.loads(line)["mIoU"] for line in lines.splitlines() if "mIoU" in line]
+    assert tested == pytest.approx(trained[-1])
+
+
+def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_path):
+    out, _ = quickstart
+    done = run_python(
+        "tools/test.py",
+        "configs/finetune/finetune_vit-tiny_scenes.py",
+        out / "runs" / "pretrain",
+        "--work-dir",
+        tmp_path,
+        "--cfg-options",
+        f"test_dataloader.dataset.data_root={out.parent / 'scenes' / 'imagefolder'}",
+    )
+    assert done.returncode != 0
+    assert "head.fc.weight" in done.stderr and "never loaded" in done.stderr
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_reconstruction_tool(quickstart, run_python, tmp_path):
+    out, _ = quickstart
+    done = run_python(
+        "tools/reconstruct.py",
+        "configs/pretrain/bootmae_vit-tiny_scenes.py",
+        out / "runs" / "pretrain",
+        out.parent / "scenes" / "imagefolder" / "val",
+        "--out",
+        tmp_path / "picture.png",
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "picture.png").width > 300
+
+
+def test_own_images_in_any_layout(tmp_path):
+    root = (
+        write_scenes(tmp_path / "s", num_train=80, num_val=16, num_dense_train=1, num_dense_val=1)
+        / "imagefolder"
+    )
+    both = describe_images(root, tmp_path / "lists")
+    assert (both.num_classes, both.num_images, both.annotated) == (8, 80, False)
+    classes = describe_images(root / "train", tmp_path / "lists")
+    assert (classes.num_classes, classes.annotated) == (8, True)
+    train = Path(classes.train).read_text().splitlines()
+    val = Path(classes.val).read_text().splitlines()
+    assert len(train) == 64 and len(val) == 16 and not set(train) & set(val)
+    flat = describe_images(root / "train" / "disc", tmp_path / "lists")
+    assert (flat.num_images, flat.class_root) == (10, None)
+    with pytest.raises(MaskSSLError, match="no such folder"):
+        describe_images(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MaskSSLError, match="no image below"):
+        describe_images(tmp_path / "empty", tmp_path)
+
+
+def test_a_failing_job_stops_the_others_and_shows_its_log(tmp_path):
+    bad = Job("bad", ["sh", "-c", "echo broken pipe dream; exit 3"], tmp_path / "bad.log")
+    slow = Job("slow", ["sleep", "60"], tmp_path / "slow.log")
+    with pytest.raises(JobError, match=r"exit code 3[\s\S]*broken pipe dream"):
+        run_jobs([bad, slow], slots=2, report=lambda line: None)
+    with pytest.raises(JobError, match="waits for"):
+        run_jobs([Job("a", ["true"], tmp_path / "a.log", after=["b"])], 1, lambda line: None)
+
+
+def test_jobs_keep_to_their_needs(tmp_path):
+    mark = tmp_path / "mark"
+    jobs = [
+        Job("first", ["sh", "-c", f"sleep 0.5; touch {mark}"], tmp_path / "1.log", seconds=1),
+        Job("second", ["test", "-e", str(mark)], tmp_path / "2.log", after=["first"]),
+    ]
+    lines: list[str] = []
+    assert run_jobs(jobs, slots=2, report=lines.append).keys() == {"first", "second"}
+    assert any("left" in line for line in lines)
