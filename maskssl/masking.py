@@ -213,7 +213,7 @@ def _uniform_rows(count: int, generator: torch.Generator | None) -> Iterator[lis
 
 def order_visible_first(
     mask: Tensor,
-    rotation: int | None = None,
+    rotation: int | Tensor | None = None,
     max_rotation: int = 3,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -234,11 +234,12 @@ def order_visible_first(
     noise = torch.rand(mask.shape, generator=generator, device=mask.device)
     ids_shuffle = (mask.float() + noise * 0.999).argsort(dim=1)
     if rotation is None:
-        draw = torch.randint(
+        # it stays on the device: reading its value would make a GPU wait
+        rotation = torch.randint(
             max_rotation + 1, (1,), generator=generator, device=mask.device, dtype=torch.long
         )
-        rotation = int(draw)
-    return ids_shuffle.roll(rotation, dims=1)
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return ids_shuffle[:, (places - rotation) % mask.shape[1]]
 
 
 def multi_masks(

@@ -54,10 +54,10 @@ def groups(model: nn.Module, rate: float | None = RATE):
     found = {}
     names = {parameter: name for name, parameter in model.named_parameters()}
     for group in build_optim_wrapper(model, cfg).optimizer.param_groups:
-        (parameter,) = group["params"]
-        assert names[parameter] == group["param_name"] not in found
         assert group["lr"] == pytest.approx(BASE_LR * group["lr_scale"])
-        found[names[parameter]] = (group["lr"] / BASE_LR, group["weight_decay"], parameter)
+        for parameter, name in zip(group["params"], group["param_names"], strict=True):
+            assert names[parameter] == name not in found
+            found[name] = (group["lr"] / BASE_LR, group["weight_decay"], parameter)
     return found
 
 

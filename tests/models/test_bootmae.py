@@ -9,9 +9,15 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 
 from maskssl.errors import MaskSSLError
-from maskssl.masking import block_mask, order_visible_first, split_ordering
+from maskssl.masking import (
+    Split,
+    block_mask,
+    gather_patches,
+    order_visible_first,
+    split_ordering,
+)
 from maskssl.models.heads.bootmae_head import BootMAEHead, loss_weight
-from maskssl.models.layers.patches import normalise_patches
+from maskssl.models.layers.patches import patchify, standardise, unpatchify
 from maskssl.models.target_generators.momentum_encoder import MomentumEncoder
 
 
@@ -372,6 +378,16 @@ def test_the_teacher_is_saved_and_restored(tmp_path):
 # Losses by hand
 
 
+def masked_first_to_last(mask: torch.Tensor) -> Split:
+    """The split of a mask (B, h, w), patches in the order of the image."""
+    flat = mask.flatten(1)
+    return split_ordering(flat.int().argsort(dim=1, stable=True), int((~flat[0]).sum()))
+
+
+def standardised(pictures: torch.Tensor, side: int) -> torch.Tensor:
+    return standardise(patchify(pictures, side))
+
+
 def test_loss_weight_by_hand():
     """m * avgpool3x3(m, zero padded) + m."""
     mask = torch.tensor([[[1, 1, 0], [1, 1, 0], [0, 0, 1]]], dtype=torch.bool)
@@ -389,8 +405,9 @@ def test_losses_are_divided_by_the_share_of_masked_patches(weight_mask):
     # masked: weights 1 + 4/9, 4/9, 4/9, 5/9, 2/9; unmasked: 0
     expected = (5 + (4 + 4 + 4 + 5 + 2) / 9) / 5 if weight_mask else 1.0
     pictures = images(12, 12, count=1)
-    prediction = normalise_patches(pictures, 4) + 1
-    assert head.pixel_loss(prediction, pictures, mask).item() == pytest.approx(expected, rel=1e-5)
+    split = masked_first_to_last(mask)
+    prediction = standardised(pictures, 4)[:, split.ids_masked[0]] + 1
+    assert head.pixel_loss(prediction, pictures, split).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_pixel_loss_weighs_each_patch_by_hand():
@@ -398,10 +415,13 @@ def test_pixel_loss_weighs_each_patch_by_hand():
     mask = torch.tensor([[[1, 1, 0], [1, 1, 0], [0, 0, 1]]], dtype=torch.bool)
     pictures = images(12, 12, count=1)
     error = torch.tensor([[1.0, 2, 9], [0, 3, 9], [9, 9, 4]])  # 9: not masked, does not count
-    prediction = normalise_patches(pictures, 4) + error.kron(torch.ones(4, 4))
+    split = masked_first_to_last(mask)
+    prediction = standardised(pictures, 4) + error.reshape(1, 9, 1, 1)
+    prediction = prediction[:, split.ids_masked[0]]
     summed = 1 * 13 / 9 + 4 * 13 / 9 + 0 + 9 * 14 / 9 + 16 * 11 / 9
     # mean over 9 patches, divided by mean(m) = 5 / 9
-    assert head.pixel_loss(prediction, pictures, mask).item() == pytest.approx(summed / 5, rel=1e-5)
+    loss = head.pixel_loss(prediction, pictures, split)
+    assert loss.item() == pytest.approx(summed / 5, rel=1e-5)
 
 
 def test_feature_loss_by_hand():
@@ -409,28 +429,37 @@ def test_feature_loss_by_hand():
     head = BootMAEHead()
     mask = torch.tensor([[[True, False]]])
     target = torch.tensor([[[1.0, 3.0], [5.0, 5.5]]])  # normalised: -1, 1
-    prediction = torch.tensor([[[30.0, 10.0], [0.0, 1.0]]])  # normalised: 1, -1
+    split, grid = masked_first_to_last(mask), (1, 2)
+    prediction = torch.tensor([[[30.0, 10.0]]])  # of the masked patch; normalised: 1, -1
     # weight of the masked patch 1 + 1/9; error 4 in each of 2 channels; mean over 2 x 2
     expected = (1 + 1 / 9) * (4 + 4) / 4 / (1 / 2)
-    assert head.feature_loss(prediction, target, mask).item() == pytest.approx(expected, rel=1e-5)
-    same = head.feature_loss(7 * target + 3, target, mask)
+    loss = head.feature_loss(prediction, target, split, grid)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    same = head.feature_loss(7 * target[:, :1] + 3, target, split, grid)
     assert same.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_losses_share_one_normaliser_over_the_batch():
-    """mean(m) is over batch and patches, not per image."""
+def test_losses_are_of_each_image_s_own_masked_patches():
+    """Errors of 1 and 2 in two images whose masks differ: the mean is (1 + 4) / 2."""
     head = BootMAEHead(weight_mask=False)
-    mask = torch.tensor([[[1, 1, 1, 0]], [[1, 0, 0, 0]]], dtype=torch.bool)
+    mask = torch.tensor([[[1, 1, 0, 0]], [[0, 1, 0, 1]]], dtype=torch.bool)
     pictures = images(4, 16)
-    prediction = normalise_patches(pictures, 4)
+    split = masked_first_to_last(mask)
+    prediction = gather_patches(standardised(pictures, 4).flatten(2), split.ids_masked)
+    prediction = prediction.unflatten(2, (3, 16))
     prediction[0] += 1
-    assert head.pixel_loss(prediction, pictures, mask).item() == pytest.approx(3 / 4, rel=1e-5)
+    prediction[1] += 2
+    assert head.pixel_loss(prediction, pictures, split).item() == pytest.approx(2.5, rel=1e-5)
+    targets = torch.randn(2, 4, 6)
+    features = gather_patches(targets, split.ids_masked)
+    loss = head.feature_loss(features, targets, split, (1, 4))
+    assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
 def test_pixel_target_is_normalised_per_patch_and_channel():
     """Biased variance, eps 1e-5, every channel by its own statistics."""
     pictures = images(8, 12, count=2) * torch.tensor([1.0, 5.0, 0.01])[:, None, None] + 3
-    target = normalise_patches(pictures, 4)
+    target = unpatchify(standardised(pictures, 4), (2, 3))
     for image in range(2):
         for channel in range(3):
             for row in range(2):
@@ -444,7 +473,7 @@ def test_pixel_target_is_normalised_per_patch_and_channel():
                         target[index].double(), expected, rtol=1e-4, atol=1e-4
                     )
     flat = torch.full((1, 3, 4, 4), 0.7)
-    torch.testing.assert_close(normalise_patches(flat, 4), 0 * flat, rtol=0, atol=1e-4)
+    torch.testing.assert_close(standardised(flat, 4), torch.zeros(1, 1, 3, 16), rtol=0, atol=1e-4)
 
 
 # Refusals

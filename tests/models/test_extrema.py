@@ -135,13 +135,14 @@ def test_the_student_runs_short_sequences_only_and_one_patch_embedding():
     model = build()
     calls = []
     model.backbone.patch_embed.proj.register_forward_hook(
-        lambda _, inputs, __: calls.append(("embed", len(inputs[0])))
+        lambda _, inputs, __: calls.append(("patches", len(inputs[0])))
     )
     model.backbone.blocks[0].register_forward_hook(
         lambda _, inputs, __: calls.append(("block", tuple(inputs[0].shape)))
     )
     model.encode_masked(images(), kept(model))
-    assert calls == [("embed", 4), ("block", (12, 4, 16))]  # 4 images x 3 masks, 4 patches each
+    # 4 images x 3 masks, 4 patches each
+    assert calls == [("patches", 48), ("block", (12, 4, 16))]
 
 
 def test_the_teacher_sees_all_patches():

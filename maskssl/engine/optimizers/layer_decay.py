@@ -14,11 +14,12 @@ NEVER_DECAYED = ("pos_embed", "cls_token")
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """One group per parameter: lr falls with the distance from the head.
+    """Groups of parameters by depth and decay: lr falls with the distance from the head.
 
     The lr of depth d of D is base_lr * layer_decay_rate ** (D - 1 - d), where the
     backbone's ``get_layer_depth`` tells d: 0 for the stem, k + 1 for block k. Heads
-    and necks take the full lr. No weight decay on one-dimensional parameters, biases,
+    and necks take the full lr. What has the same lr and decay is one group, which the
+    optimizer updates in one pass; ``param_names`` lists its parameters. No weight decay on one-dimensional parameters, biases,
     position embeddings and cls tokens, wherever they are; mask tokens decay.
 
     Args (in ``paramwise_cfg``):
@@ -47,27 +48,32 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def add_params(
         self, params: list[dict[str, Any]], module: nn.Module, prefix: str = "", **kwargs: Any
     ) -> None:
-        """Append a group for every trainable parameter of ``module``."""
+        """Append the groups of the trainable parameters of ``module``."""
         depths = dict(_backbones(module))
         if not depths and self.layer_decay_rate != 1:
             raise MaskSSLError(
                 f"layer_decay_rate={self.layer_decay_rate} needs a backbone with get_layer_depth "
                 f"(e.g. PlainViT), and {type(module).__name__} has none"
             )
-        decay_rates: dict[float, int] = {}
+        groups: dict[tuple[float, bool], dict[str, Any]] = {}
         for name, param in module.named_parameters():
             if not param.requires_grad:
                 continue
             scale = self._lr_scale(name, depths)
             decays = param.ndim > 1 and name.rsplit(".", 1)[-1] not in NEVER_DECAYED
-            group: dict[str, Any] = dict(params=[param], param_name=name, lr_scale=scale)
+            new: dict[str, Any] = dict(params=[], param_names=[], lr_scale=scale)
+            group = groups.setdefault((scale, decays), new)
+            group["params"].append(param)
+            group["param_names"].append(name)
             if self.base_lr is not None:
                 group["lr"] = self.base_lr * scale
             if self.base_wd is not None:
                 group["weight_decay"] = self.base_wd if decays else 0.0
-            params.append(group)
-            decay_rates[scale] = decay_rates.get(scale, 0) + 1
-        shown = ", ".join(f"{scale:.4g} x {count}" for scale, count in sorted(decay_rates.items()))
+        params.extend(groups.values())
+        counts: dict[float, int] = {}
+        for (scale, _), group in groups.items():
+            counts[scale] = counts.get(scale, 0) + len(group["params"])
+        shown = ", ".join(f"{scale:.4g} x {count}" for scale, count in sorted(counts.items()))
         print_log(f"learning-rate scales (scale x parameters): {shown}", logger="current")
 
     def _lr_scale(self, name: str, backbones: dict[str, nn.Module]) -> float:

@@ -11,11 +11,13 @@ from torch import Tensor
 from ...errors import MaskSSLError
 from ...masking import Split, check_ordering, order_visible_first, split_ordering
 from ..backbones.plain_vit import PlainViT
+from ..compiling import Staged
 from ..layers.feature_spread import feature_spread
+from ..layers.patches import unpatchify
 
 
 @MODELS.register_module()
-class BootMAE(BaseSelfSupervisor):
+class BootMAE(Staged, BaseSelfSupervisor):
     """Bootstrapped Masked Autoencoders (arXiv 2207.07116).
 
     Args:
@@ -37,6 +39,7 @@ class BootMAE(BaseSelfSupervisor):
     """
 
     backbone: PlainViT
+    stages = ("teach", "encode", "decode", "compare")
 
     def __init__(
         self,
@@ -113,25 +116,57 @@ class BootMAE(BaseSelfSupervisor):
         images = inputs if isinstance(inputs, Tensor) else inputs[0]
         split = self.draw_split(images, data_samples, ids_shuffle)
 
-        pixels, features = self.predict_targets(images, split)
+        targets = self.stage("teach")(images) if self.with_features else None
+        encoded = self.stage("encode")(images, split)
+        predictions = self.stage("decode")(encoded, split)
+        losses = self.stage("compare")(predictions, images, targets, split)
 
-        mask = split.mask.unflatten(1, self.backbone.grid_size)
-        losses = dict(loss_pixel=self.head.pixel_loss(pixels, images, mask))
-        if features is not None:
-            targets = self.target_generator(images)  # (B, N, D)
-            error = self.head.feature_loss(features, targets, mask)
-            losses["loss_feature"] = self.head.current_feature_weight * error
-            losses["feature_error"] = error.detach()
+        if targets is not None:
+            losses["feature_error"] = losses["loss_feature"].detach()
+            losses["loss_feature"] = self.head.current_feature_weight * losses["loss_feature"]
+        return losses
+
+    def teach(self, images: Tensor) -> Tensor:
+        """The teacher's features (B, N, C) of whole images."""
+        return self.target_generator(images)
+
+    def encode(self, images: Tensor, split: Split) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode what is visible: the normed output, the shallow and the deep level.
+
+        Each is (B, 1 + V, C).
+        """
+        tokens, _ = self.backbone.embed(images, split.ids_keep)
+        last = len(self.backbone.blocks) - 1
+        levels = self.backbone.run_blocks(tokens, (self.shallow_index % (last + 1), last))
+        return self.backbone.norm(levels[-1]), levels[0], levels[-1]
+
+    def decode(
+        self, encoded: tuple[Tensor, Tensor, Tensor], split: Split, only_masked: bool = True
+    ) -> tuple[Tensor, Tensor | None]:
+        """Pixels (B, M, 3, p * p) and features (B, M, C) of the M masked patches, or of all."""
+        position = self.backbone.position_table(self.backbone.grid_size)
+        return self.neck(*encoded, split, position, only_masked)
+
+    def compare(
+        self,
+        predictions: tuple[Tensor, Tensor | None],
+        images: Tensor,
+        targets: Tensor | None,
+        split: Split,
+    ) -> dict[str, Tensor]:
+        """Both losses, before the feature loss is weighted."""
+        pixels, features = predictions
+        losses = dict(loss_pixel=self.head.pixel_loss(pixels, images, split))
+        if features is not None and targets is not None:
+            grid = self.backbone.grid_size
+            losses["loss_feature"] = self.head.feature_loss(features, targets, split, grid)
             losses["spread_teacher"] = feature_spread(targets)
         return losses
 
     def predict_targets(self, images: Tensor, split: Split) -> tuple[Tensor, Tensor | None]:
         """Pixels (B, 3, H, W) and features (B, N, C) predicted from the visible patches."""
-        tokens, grid = self.backbone.embed(images, split.ids_keep)
-        hidden = self.backbone.run_blocks(tokens)
-        latent = self.backbone.norm(hidden[-1])
-        position = self.backbone.position_table(grid)
-        return self.neck(latent, hidden[self.shallow_index], hidden[-1], split, position)
+        pixels, features = self.decode(self.encode(images, split), split, only_masked=False)
+        return unpatchify(pixels, self.backbone.grid_size), features
 
     def draw_split(
         self,

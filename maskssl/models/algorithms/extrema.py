@@ -11,10 +11,11 @@ from torch import Tensor
 from ...errors import MaskSSLError
 from ...masking import check_kept, multi_masks
 from ..backbones.plain_vit import PlainViT
+from ..compiling import Staged
 
 
 @MODELS.register_module()
-class ExtreMA(BaseSelfSupervisor):
+class ExtreMA(Staged, BaseSelfSupervisor):
     """Extreme Masking for Learning Instance and Distributed Visual Representations (2206.04667).
 
     Args:
@@ -33,6 +34,7 @@ class ExtreMA(BaseSelfSupervisor):
     """
 
     backbone: PlainViT
+    stages = ("teach", "encode")
 
     def __init__(
         self,
@@ -92,10 +94,18 @@ class ExtreMA(BaseSelfSupervisor):
         if ids_keep is None:
             ids_keep = self.draw_masks(len(student_view), device=student_view.device)
 
-        projections = self.neck(self.encode_masked(student_view, ids_keep))
-        keys = self.target_generator(teacher_view)
+        keys = self.stage("teach")(teacher_view)
+        projections = self.stage("encode")(student_view, ids_keep)
 
         return self.head.loss(projections, keys)
+
+    def teach(self, images: Tensor) -> Tensor:
+        """The teacher's projections (B, D) of whole images."""
+        return self.target_generator(images)
+
+    def encode(self, images: Tensor, ids_keep: Tensor) -> Tensor:
+        """The student's projections (B, K, D) of masked images."""
+        return self.neck(self.encode_masked(images, ids_keep))
 
     def encode_masked(self, images: Tensor, ids_keep: Tensor) -> Tensor:
         """Class tokens of K masked views, from one patch embedding and one batch of sequences.
@@ -111,7 +121,7 @@ class ExtreMA(BaseSelfSupervisor):
         tokens, _ = self.backbone.embed(images, ids_keep.flatten(1))  # (B, K * V, C)
         views = ids_keep.shape[1:]
         tokens = tokens.unflatten(1, views).flatten(0, 1)  # (B * K, V, C)
-        tokens = self.backbone.run_blocks(tokens)[-1]
+        tokens = self.backbone.run_blocks(tokens, (len(self.backbone.blocks) - 1,))[-1]
         return self.backbone.class_token(tokens).unflatten(0, (len(images), views[0]))
 
     @property

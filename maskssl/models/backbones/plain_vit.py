@@ -8,16 +8,17 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from timm.layers import PatchEmbed, to_2tuple
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...errors import MaskSSLError
 from ...masking import gather_patches
 from ..layers.class_attention import ClassAttention
 from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
+from ..layers.patches import patchify, project_patches
 from ..layers.position import Layout, resize_position, sincos_position
 from ..pretrained.guard import LoadGuard
 from ..pretrained.loading import initialise_backbone
+from ..layers.recompute import recomputed_blocks, run_block
 from .vit_settings import OUT_TYPES, arch_settings, check_cls_token, checked_indices
 
 
@@ -51,7 +52,7 @@ class PlainViT(LoadGuard, BaseModule):
         final_norm: LayerNorm on the last output, patches or class token.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and k blocks. Frozen
             parts get no gradient and stay in eval mode.
-        with_cp: gradient checkpointing of the blocks.
+        with_cp: gradient checkpointing: of all blocks, of none, or of those listed, from 0.
         autocast: run under bf16 autocast and return fp32, for heads that know no bf16
             (mmcv's RoIAlign and NMS).
         split_qkv_init: see ``init_linears``.
@@ -76,7 +77,7 @@ class PlainViT(LoadGuard, BaseModule):
         out_indices: Sequence[int] | None = None,
         final_norm: bool = True,
         frozen_stages: int = -1,
-        with_cp: bool = False,
+        with_cp: bool | Sequence[int] = False,
         autocast: bool = False,
         split_qkv_init: bool = True,
         init_cfg: dict[str, Any] | None = None,
@@ -92,7 +93,6 @@ class PlainViT(LoadGuard, BaseModule):
         self.layer_scale_init = layer_scale_init
         self.out_type = out_type
         self.out_indices = checked_indices(out_indices, self.num_layers)
-        self.with_cp = with_cp
         self.autocast = autocast
         self.split_qkv_init = split_qkv_init
         if out_type not in OUT_TYPES:
@@ -126,6 +126,7 @@ class PlainViT(LoadGuard, BaseModule):
             )
             for index in range(self.out_indices[-1] + 1)
         )
+        self.recomputed = recomputed_blocks(with_cp, len(self.blocks))
         self.class_attention = (
             ClassAttention(self.embed_dims, self.num_heads, **class_attention)
             if class_attention
@@ -181,8 +182,7 @@ class PlainViT(LoadGuard, BaseModule):
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """``forward`` without its check, for a teacher that was copied and not loaded."""
         tokens, grid = self.embed(images)
-        hidden = self.run_blocks(tokens)
-        outputs = [hidden[index] for index in self.out_indices]
+        outputs = self.run_blocks(tokens, self.out_indices)
         if self.out_type == "cls" and self.class_attention is not None:
             return (self.class_token(outputs[-1]),)
         outputs[-1] = self.norm(outputs[-1])
@@ -218,25 +218,34 @@ class PlainViT(LoadGuard, BaseModule):
         """
         grid = self._grid(*images.shape[-2:])
         position = self.position_table(grid)
-        tokens = self.patch_embed.proj(images).flatten(2).transpose(1, 2)  # (B, N, C)
-        tokens = tokens + position[:, self.num_prefix :]
+        places = position[:, self.num_prefix :]  # (1, N, C)
+        patches = patchify(images, self.patch_size).flatten(2)  # (B, N, 3 * p * p)
         if ids_keep is not None:
-            tokens = gather_patches(tokens, ids_keep)  # (B, N, C) -> (B, V, C)
+            patches = gather_patches(patches, ids_keep)  # (B, N, …) -> (B, V, …)
+            places = gather_patches(places.expand(len(images), -1, -1), ids_keep)
+        tokens = project_patches(patches, self.patch_embed.proj) + places
         if self.cls_token is not None:
             cls_token = (self.cls_token + position[:, :1]).expand(len(tokens), -1, -1)
             tokens = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
         return tokens, grid
 
-    def run_blocks(self, tokens: Tensor) -> list[Tensor]:
-        """Output of every block, before the final norm: a list of (B, T, C)."""
-        hidden = []
-        for block in self.blocks:
-            if self.with_cp and self.training and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, self.with_cls_token, use_reentrant=False)
-            else:
-                tokens = block(tokens, self.with_cls_token)
-            hidden.append(tokens)
-        return hidden
+    def run_blocks(self, tokens: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
+        """Outputs of blocks, before the final norm.
+
+        Args:
+            tokens: (B, T, C).
+            indices: ascending, blocks whose outputs are wanted, from 0; None for all. The
+                others' are not held.
+
+        Returns:
+            A list of (B, T, C).
+        """
+        outputs = []
+        for index, block in enumerate(self.blocks):
+            tokens = run_block(block, index in self.recomputed, tokens, self.with_cls_token)
+            if indices is None or index in indices:
+                outputs.append(tokens)
+        return outputs
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The table (1, [1 +] N, C) for a grid, resized where it differs from its own."""

@@ -5,7 +5,8 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
-from ..layers.patches import normalise_patches, spread
+from ...masking import Split, gather_patches
+from ..layers.patches import patchify, standardise
 
 FEATURE_NORM_EPS = 1e-6
 
@@ -50,29 +51,43 @@ class BootMAEHead(BaseModule):
         # moved each epoch by FeatureWeightHook
         self.current_feature_weight = feature_weight
 
-    def pixel_loss(self, prediction: Tensor, images: Tensor, mask: Tensor) -> Tensor:
-        """Error against the patch-normalised image.
+    def pixel_loss(self, prediction: Tensor, images: Tensor, split: Split) -> Tensor:
+        """Error against the normalised pixels of the masked patches.
 
         Args:
-            prediction: (B, 3, H, W).
+            prediction: (B, M, 3, p * p) of the M masked patches.
             images: (B, 3, H, W).
-            mask: (B, h, w) bool.
+            split: visible and masked patches.
         """
-        patch_size = images.shape[-1] // mask.shape[-1]
-        error = (prediction.float() - normalise_patches(images, patch_size)) ** 2
-        weight = spread(loss_weight(mask, self.weight_mask)[:, None], patch_size)
-        return (weight * error).mean() / mask.float().mean()
+        patch_size = round(prediction.shape[-1] ** 0.5)
+        patches = patchify(images, patch_size).flatten(2)  # (B, N, 3 * p * p)
+        target = gather_patches(patches, split.ids_masked).unflatten(2, prediction.shape[2:])
+        error = (prediction.float() - standardise(target)) ** 2
+        grid = images.shape[-2] // patch_size, images.shape[-1] // patch_size
+        return self._weighted_mean(error.flatten(2), split, grid)
 
-    def feature_loss(self, prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    def feature_loss(
+        self, prediction: Tensor, target: Tensor, split: Split, grid: tuple[int, int]
+    ) -> Tensor:
         """Error against the teacher, both sides layer-normalised without affine.
 
         Args:
-            prediction: (B, N, C).
+            prediction: (B, M, C) of the M masked patches.
             target: (B, N, C).
-            mask: (B, h, w) bool.
+            split: visible and masked patches.
+            grid: (h, w) patches.
         """
         width = prediction.shape[-1:]
+        target = gather_patches(target, split.ids_masked)
         prediction = F.layer_norm(prediction.float(), width, eps=FEATURE_NORM_EPS)
         target = F.layer_norm(target.float(), width, eps=FEATURE_NORM_EPS)
-        weight = loss_weight(mask, self.weight_mask).flatten(1).unsqueeze(-1)  # (B, N, 1)
-        return (weight * (prediction - target) ** 2).mean() / mask.float().mean()
+        return self._weighted_mean((prediction - target) ** 2, split, grid)
+
+    def _weighted_mean(self, error: Tensor, split: Split, grid: tuple[int, int]) -> Tensor:
+        """Mean over the masked patches of weight times error (B, M, …).
+
+        Visible patches have no weight, and each image has M masked ones: the mean over all
+        patches, divided by the share of masked ones, is this one.
+        """
+        weight = loss_weight(split.mask.unflatten(1, grid), self.weight_mask).flatten(1)  # (B, N)
+        return (weight.gather(1, split.ids_masked).unsqueeze(-1) * error).mean()

@@ -45,9 +45,28 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * inner, bias=qkv_bias)
         self.proj = nn.Linear(inner, dim)
 
-    def forward(self, x: Tensor, attn_bias: Tensor | None = None) -> Tensor:
-        """(B, N, C) -> (B, N, C); ``attn_bias`` (H, N, N) is added to the logits."""
-        q, k, v = (_split_heads(part, self.num_heads) for part in self.qkv(x).chunk(3, dim=-1))
+    def forward(
+        self, x: Tensor, attn_bias: Tensor | None = None, num_queries: int | None = None
+    ) -> Tensor:
+        """Attend from every token, or from the last ones alone, to all.
+
+        Args:
+            x: (B, N, C).
+            attn_bias: (H, N, N), added to the logits.
+            num_queries: Q, tokens at the end whose output is wanted; None for all N.
+
+        Returns:
+            (B, N, C), or (B, Q, C).
+        """
+        if num_queries is None:
+            parts = self.qkv(x).chunk(3, dim=-1)
+        else:
+            inner = self.proj.in_features
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q_bias, kv_bias = (None, None) if bias is None else (bias[:inner], bias[inner:])
+            query = F.linear(x[:, -num_queries:], weight[:inner], q_bias)
+            parts = (query, *F.linear(x, weight[inner:], kv_bias).chunk(2, dim=-1))
+        q, k, v = (_split_heads(part, self.num_heads) for part in parts)
         mask = None if attn_bias is None else attn_bias.to(q.dtype)[None]
         return self.proj(_merge_heads(_attend(q, k, v, mask)))
 

@@ -29,8 +29,18 @@ class DecoderBlock(nn.Module):
         self.norm4 = nn.LayerNorm(context_dim, eps=NORM_EPS)
         self.cross_attn = CrossAttention(dim, context_dim, num_heads)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """(B, 1 + N, C) and (B, 1 + V, C') -> (B, 1 + N, C)."""
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, context: Tensor, num_queries: int | None = None) -> Tensor:
+        """Decode every token, or the last ones alone.
+
+        Args:
+            x: (B, 1 + N, C).
+            context: (B, 1 + V, C').
+            num_queries: Q, tokens at the end whose output is wanted; None for all.
+
+        Returns:
+            (B, 1 + N, C), or (B, Q, C).
+        """
+        attended = self.attn(self.norm1(x), num_queries=num_queries)
+        x = (x if num_queries is None else x[:, -num_queries:]) + attended
         x = x + self.cross_attn(self.norm3(x), self.norm4(context))
         return x + self.mlp(self.norm2(x))

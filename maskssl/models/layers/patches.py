@@ -1,12 +1,49 @@
 """Images as patches and per-patch normalisation.
 
-Shapes: B images, 3 channels, h x w patches of p x p pixels.
+Shapes: B images, C (3) channels, N = h * w patches of p x p pixels.
 """
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 PIXEL_NORM_EPS = 1e-5  # run_pretraining.py of BootMAE: sqrt(var + 1e-5)
+
+
+def patchify(images: Tensor, patch_size: int) -> Tensor:
+    """Cut images into patches, row by row: (B, C, H, W) -> (B, N, C, p * p)."""
+    grid = images.unflatten(3, (-1, patch_size)).unflatten(2, (-1, patch_size))  # B C h p w p
+    return grid.permute(0, 2, 4, 1, 3, 5).flatten(4).flatten(1, 2)
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Put patches together again: (B, h * w, C, p * p) -> (B, C, h * p, w * p)."""
+    side = round(patches.shape[-1] ** 0.5)
+    pixels = patches.unflatten(3, (side, side)).unflatten(1, grid)  # B h w C p p
+    return pixels.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+
+
+def project_patches(patches: Tensor, proj: nn.Conv2d) -> Tensor:
+    """A convolution whose kernel is its stride, patch by patch: (B, V, C * p * p) -> (B, V, D).
+
+    On a GPU it is a matrix product. On a CPU it stays a convolution, which sums in the order
+    of the authors' figures.
+    """
+    if patches.device.type != "cpu":
+        return F.linear(patches, proj.weight.flatten(1), proj.bias)
+    pixels = patches.flatten(0, 1).unflatten(1, proj.weight.shape[1:])  # (B * V, C, p, p)
+    return proj(pixels).flatten(1).unflatten(0, patches.shape[:2])
+
+
+def standardise(patches: Tensor) -> Tensor:
+    """BootMAE's pixel target: each patch standardised per channel, in fp32.
+
+    Args:
+        patches: (…, C, p * p).
+    """
+    patches = patches.float()
+    variance, mean = torch.var_mean(patches, dim=-1, correction=0, keepdim=True)
+    return (patches - mean) / (variance + PIXEL_NORM_EPS).sqrt()
 
 
 def patch_statistics(images: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
@@ -25,12 +62,6 @@ def patch_statistics(images: Tensor, patch_size: int) -> tuple[Tensor, Tensor]:
     mean = spread(F.avg_pool2d(images, patch_size), patch_size)
     variance = F.avg_pool2d((images - mean) ** 2, patch_size)
     return mean, spread((variance + PIXEL_NORM_EPS).sqrt(), patch_size)
-
-
-def normalise_patches(images: Tensor, patch_size: int) -> Tensor:
-    """BootMAE's pixel target: each patch standardised per channel, (B, 3, H, W)."""
-    mean, std = patch_statistics(images, patch_size)
-    return (images.float() - mean) / std
 
 
 def spread(per_patch: Tensor, patch_size: int) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ... import schedules
 from ...errors import MaskSSLError
@@ -75,7 +77,8 @@ class MomentumEncoder(BaseModule):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, N, C): patch tokens of the last block, before its norm."""
         tokens, _ = self.encoder.embed(images)
-        return self.encoder.run_blocks(tokens)[-1][:, self.encoder.num_prefix :]
+        last = len(self.encoder.blocks) - 1
+        return self.encoder.run_blocks(tokens, (last,))[-1][:, self.encoder.num_prefix :]
 
     def pairs(self, model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
         """Each of the teacher's modules with the student's in the algorithm."""
@@ -94,11 +97,17 @@ class MomentumEncoder(BaseModule):
             model: the algorithm, whose student is followed.
             momentum: 0 to 1.
         """
+        mine: list[Tensor] = []
+        theirs: list[Tensor] = []
         for teacher, student in self.pairs(model):
-            for mine, theirs in zip(teacher.parameters(), student.parameters(), strict=True):
-                mine.lerp_(theirs.detach().to(mine.dtype), 1.0 - momentum)
-            for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-                mine.copy_(theirs)
+            both = zip(teacher.parameters(), student.parameters(), strict=True)
+            for teacher_weight, student_weight in both:
+                mine.append(_local(teacher_weight))
+                theirs.append(_local(student_weight).to(teacher_weight.dtype))
+            for buffer, source in zip(teacher.buffers(), student.buffers(), strict=True):
+                buffer.copy_(source)
+        # all weights in a few kernels, where there are kernels for lists
+        get_ema_multi_avg_fn(momentum)(mine, theirs, None)
 
 
 @MODELS.register_module()
@@ -127,6 +136,11 @@ class MomentumProjector(MomentumEncoder):
         """Encoder with class attention, and projector."""
         yield from super().pairs(model)
         yield self.projector, model.neck
+
+
+def _local(weight: Tensor) -> Tensor:
+    """This rank's part of a sharded weight, of which the teacher has the same, or the weight."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 def _frozen_copy(module: Any) -> Any:

@@ -143,7 +143,8 @@ def test_the_class_attention_learns_at_the_full_rate_and_its_token_is_not_decaye
         dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1.0, weight_decay=0.1)),
         dict(layer_decay_rate=0.5),
     )(model)
-    groups = {group["param_name"]: group for group in wrapper.optimizer.param_groups}
+    found = wrapper.optimizer.param_groups
+    groups = {name: group for group in found for name in group["param_names"]}
     token = groups["backbone.class_attention.cls_token"]
     assert (token["lr_scale"], token["weight_decay"]) == (1.0, 0.0)
     query = groups["backbone.class_attention.blocks.0.attn.q.weight"]

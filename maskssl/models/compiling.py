@@ -1,0 +1,81 @@
+"""Training steps as named stages, and compiling these.
+
+A stage is a method without side effects that sees a whole stack of blocks: the teacher, the
+encoder, the decoders, the losses. Masks are drawn and losses weighted outside, in Python.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from ..errors import MaskSSLError
+
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+class Staged(nn.Module):
+    """A model whose ``loss`` calls its stages through ``stage``.
+
+    Attributes:
+        stages: names of methods, in the order in which ``loss`` calls them.
+    """
+
+    stages: ClassVar[tuple[str, ...]] = ()
+    # functions of the model, not bound to it: a deep copy runs them on itself
+    _replaced: dict[str, Callable[..., Any]] | None = None
+
+    def stage(self, name: str) -> Callable[..., Any]:
+        """A stage as it is run now: what replaces it in training, else the method."""
+        if not self.training or self._replaced is None:
+            return getattr(self, name)
+        return partial(self._replaced[name], self)
+
+    def replace_stages(self, replace: Callable[[str, Callable[..., Any]], Any] | None) -> None:
+        """Run other functions in place of the stages, in training alone.
+
+        Args:
+            replace: (name, function now run, whose first argument is the model) -> the function
+                to run; None for the methods themselves.
+        """
+        methods = {name: getattr(type(self), name) for name in self.stages}
+        now = self._replaced or methods
+        self._replaced = replace and {name: replace(name, now[name]) for name in self.stages}
+
+
+def compile_stages(
+    model: Staged, mode: str = "default", deterministic: bool = True, backend: str = "inductor"
+) -> None:
+    """Have each stage compiled as one graph when it is first run, once per shape of batch.
+
+    The model's weights, their names and its copies stay what they are; in eval mode it runs as
+    it is written.
+
+    Args:
+        model: not sharded.
+        mode: 'default'; 'reduce-overhead' adds CUDA graphs, which take more memory; those with
+            'max-autotune' time kernels and may choose others in another process.
+        deterministic: choose no kernel by timing it where that could change results, so that a
+            resumed run computes the same. Needs a torch that knows the option (2.9).
+        backend: of ``torch.compile``.
+
+    Raises:
+        MaskSSLError: a mode that there is none of.
+    """
+    if mode not in MODES:
+        raise MaskSSLError(f"compile mode={mode!r} is unknown; use one of {', '.join(MODES)}")
+    options: dict[str, Any] | None = None
+    if backend == "inductor":
+        options = dict(torch._inductor.list_mode_options(mode))
+        if deterministic and "deterministic" in torch._inductor.list_options():
+            options["deterministic"] = True
+
+    def compiled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return torch.compile(
+            function, fullgraph=True, dynamic=False, backend=backend, options=options
+        )
+
+    model.replace_stages(None)
+    model.replace_stages(compiled)
