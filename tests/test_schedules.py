@@ -1,8 +1,10 @@
 """Momentum and feature weight at the epochs that the method names."""
 
+import math
+
 import pytest
 
-from maskssl.schedules import bootmae_momentum, feature_weight_ramp
+from maskssl.schedules import bootmae_momentum, cosine_momentum, feature_weight_ramp
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,13 @@ def test_feature_weight_options():
     assert feature_weight_ramp(9, 100, ramp_share=0.5) == pytest.approx(0.2)
     assert feature_weight_ramp(0, 100, feature_weight=0.3, ramp_share=0) == 0.3
     assert feature_weight_ramp(50, 100, feature_weight=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("progress", "risen"),  # half a cosine: (1 - cos(pi progress)) / 2
+    [(0, 0), (0.25, 0.5 - math.sqrt(2) / 4), (0.5, 0.5), (0.75, 0.5 + math.sqrt(2) / 4), (1, 1)],
+)
+def test_cosine_momentum(progress, risen):
+    assert cosine_momentum(progress) == pytest.approx(0.996 + 0.004 * risen, rel=0, abs=1e-12)
+    half = cosine_momentum(progress, start=0.2, end=0.6)
+    assert half == pytest.approx(0.2 + 0.4 * risen, rel=0, abs=1e-12)

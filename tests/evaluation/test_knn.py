@@ -11,6 +11,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
+from maskssl.engine.runner import knn_loop
 from maskssl.engine.runner.knn_loop import KNNTestLoop
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.knn import knn_scores
@@ -153,6 +154,22 @@ def test_the_loop_loads_the_pretrained_weights(tmp_path):
     run_loop(model, loader(9, 1), loader(3, 2))
     for name, value in encoder.state_dict().items():
         torch.testing.assert_close(model.backbone.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(("ranks", "size"), [(4, 9), (2, 6), (3, 4)])
+def test_the_shares_of_all_ranks_make_the_bank_in_the_order_of_the_set(ranks, size, monkeypatch):
+    """A distributed sampler deals the images out in turn and pads the end from the start."""
+    longest = math.ceil(size / ranks)
+    dealt = [[(rank + ranks * i) % size for i in range(longest)] for rank in range(ranks)]
+    shares = [
+        (torch.tensor(ids).float()[:, None] * torch.ones(16), torch.tensor(ids)) for ids in dealt
+    ]
+    monkeypatch.setattr(knn_loop, "get_world_size", lambda: ranks)
+    monkeypatch.setattr(knn_loop, "all_gather_object", lambda mine: shares)
+    model = build(k=1)
+    run_loop(model, loader(size, 1), loader(1, 2))
+    assert model.bank_labels.tolist() == list(range(size))
+    assert model.bank[:, 0].tolist() == list(range(size))
 
 
 def test_a_bank_smaller_than_k_is_refused_in_the_loop():

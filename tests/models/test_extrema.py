@@ -10,6 +10,7 @@ from mmpretrain.registry import MODELS
 
 from maskssl.errors import MaskSSLError
 from maskssl.masking import multi_masks
+from maskssl.models.heads import extrema_head
 from maskssl.models.heads.extrema_head import byol_loss, infonce_loss
 from maskssl.models.layers.feature_spread import feature_spread
 
@@ -217,14 +218,14 @@ def test_the_teacher_covers_encoder_class_attention_and_projector():
 # Losses
 
 
-def test_identical_views_may_be_swapped():
-    model, ids = build().train(), None
+def test_one_image_is_both_views():
+    model = build().train()
     ids = kept(model)
-    one, two = images(), images().clone()
-    first = model.loss([one, two], ids_keep=ids)
-    second = model.loss([two, one], ids_keep=ids)
-    alone = model.loss(one, ids_keep=ids)
-    assert first["loss_byol"].item() == second["loss_byol"].item() == alone["loss_byol"].item()
+    alone = model.loss(images(), ids_keep=ids)["loss_byol"].item()
+    assert alone == model.loss([images(), images()], ids_keep=ids)["loss_byol"].item()
+    assert alone == model.loss([images()], ids_keep=ids)["loss_byol"].item()
+    for views in ([images(), images(seed=9)], [images(seed=9), images()]):
+        assert alone != model.loss(views, ids_keep=ids)["loss_byol"].item()
 
 
 def test_different_views_go_to_student_and_teacher():
@@ -270,11 +271,41 @@ def test_infonce_is_the_cross_entropy_of_the_own_key():
     assert infonce_loss(queries, keys, 0.2).item() == pytest.approx(total / 3, rel=1e-5)
 
 
+def test_infonce_looks_among_the_keys_of_all_ranks(monkeypatch):
+    """Two ranks of four images make the task of one rank of eight."""
+    queries, keys = torch.randn(8, 3, 6), torch.randn(8, 6)
+    whole = infonce_loss(queries, keys, 0.3).item()
+    normalised = F.normalize(keys, dim=-1)
+    monkeypatch.setattr(extrema_head, "all_gather", lambda mine: list(normalised.split(4)))
+    shares = []
+    for rank, (own_queries, own_keys) in enumerate(
+        zip(queries.split(4), keys.split(4), strict=True)
+    ):
+        monkeypatch.setattr(extrema_head, "get_rank", lambda rank=rank: rank)
+        shares.append(infonce_loss(own_queries, own_keys, 0.3).item())
+    assert sum(shares) / 2 == pytest.approx(whole, rel=1e-5)
+    assert shares[0] != pytest.approx(whole, rel=1e-2)
+
+
 def test_byol_is_two_minus_twice_the_cosine():
     queries, keys = torch.randn(4, 3, 8), torch.randn(4, 8)
     cosine = F.cosine_similarity(queries, keys[:, None], dim=-1)
     assert byol_loss(queries, keys).item() == pytest.approx((2 - 2 * cosine).mean().item())
     assert byol_loss(keys[:, None], 3 * keys).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_spread_by_hand():
+    """Directions (1, 0) and (0, 1): deviation 1/2 in both channels, times sqrt(2)."""
+    two = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
+    assert feature_spread(two).item() == pytest.approx(math.sqrt(2) / 2)
+    # three images in one dimension: the mean is 1/3, the variance 8/9
+    three = torch.tensor([[2.0], [7.0], [-1.0]])
+    assert feature_spread(three).item() == pytest.approx(math.sqrt(8 / 9))
+    # over the images and not over the masks of one
+    masks = torch.stack([two, -two])  # (2 images, 2 masks, 2)
+    assert feature_spread(masks).item() == pytest.approx(1.0)
+    assert feature_spread(torch.ones(1, 4)).item() == 0  # one image has none
+    assert not feature_spread(two.requires_grad_()).requires_grad
 
 
 def test_the_spread_tells_a_collapse():

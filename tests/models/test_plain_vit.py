@@ -215,6 +215,20 @@ def test_options_that_cannot_be_meant_are_refused(options, said):
         build(**options)
 
 
+@pytest.mark.parametrize(
+    ("arch", "width", "depth", "heads"),
+    [("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],
+)
+def test_named_architectures(arch, width, depth, heads):
+    """The heads show in no shape of a weight."""
+    with torch.device("meta"):
+        model = PlainViT(arch=arch)
+    assert (model.embed_dims, model.num_layers, model.num_heads) == (width, depth, heads)
+    assert len(model.blocks) == depth
+    assert {block.attn.num_heads for block in model.blocks} == {heads}
+    assert {block.mlp.fc1.out_features for block in model.blocks} == {4 * width}
+
+
 # Freezing
 
 
@@ -269,9 +283,21 @@ def test_gradient_checkpointing_changes_nothing():
     assert expected.keys() == actual.keys() and len(actual) > 40
     for name, gradient in expected.items():
         torch.testing.assert_close(actual[name], gradient, rtol=0, atol=0)
-    calls.clear()
-    saving.eval()(images())
-    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("training", "with_grad", "expected"), [(True, True, 2), (False, True, 1), (True, False, 1)]
+)
+def test_gradient_checkpointing_is_for_training_alone(training, with_grad, expected):
+    """A backward in eval mode, e.g. for attention maps, computes no block twice."""
+    model = build(with_cp=True).train(training)
+    calls = []
+    model.blocks[1].attn.register_forward_hook(lambda *_: calls.append(1))
+    with torch.set_grad_enabled(with_grad):
+        output = model(images())[0]
+    if with_grad:
+        output.square().sum().backward()
+    assert len(calls) == expected
 
 
 def test_drop_path_rises_from_zero_at_the_first_block():

@@ -354,6 +354,21 @@ def test_another_depth_is_refused(theirs, ours, said, tmp_path):
     assert_refused(backbone, saved(other.state_dict(), tmp_path), said)
 
 
+@pytest.mark.parametrize("last", [0, 2])
+def test_a_shallower_file_does_not_fill_a_cut_backbone(last, tmp_path):
+    """Every tensor has its place, and drop path and learning rates would be of another depth."""
+    path = saved(build(seed=2).state_dict(), tmp_path)
+    backbone = build(seed=5, arch=dict(ARCH, num_layers=4), out_indices=[last])
+    assert_refused(backbone, path, "the checkpoint has 2 blocks, arch has 4; set num_layers")
+
+
+def test_a_file_that_was_cut_alike_fills_a_cut_backbone(tmp_path):
+    options = dict(arch=dict(ARCH, num_layers=4), out_indices=[1])
+    encoder, backbone = build(seed=2, **options), build(seed=5, **options)
+    load_pretrained(backbone, saved(encoder.state_dict(), tmp_path))
+    assert_same(backbone, encoder)
+
+
 @pytest.mark.parametrize(
     ("theirs", "said"),
     [

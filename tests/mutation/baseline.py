@@ -1,0 +1,100 @@
+"""What the tests are without any mistake: which of them run which lines, and how long."""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import coverage
+import pytest
+
+COMMON = ["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "-W", "ignore"]
+
+
+@dataclass
+class Baseline:
+    """The tests of all areas, run once.
+
+    Attributes:
+        seconds: test -> how long it took with its fixtures.
+        covers: file -> line -> tests that run it; lines run at import have none.
+        modules: what was imported besides this project, to be there before the first mutant.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    covers: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    modules: list[str] = field(default_factory=list)
+
+    def tests_of(self, file: str, first: int, last: int) -> list[str]:
+        """The tests that run some line from first to last, the quick ones first."""
+        found = {
+            test
+            for line, tests in self.covers.get(file, {}).items()
+            if first <= line <= last
+            for test in tests
+        }
+        return sorted(found, key=lambda test: (self.seconds[test], test))
+
+
+class _Watch:
+    """A pytest plugin: whose lines are counted now, and for how long."""
+
+    def __init__(self, counter: coverage.Coverage) -> None:
+        self.counter = counter
+        self.seconds: dict[str, float] = {}
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        self.counter.switch_context(item.nodeid)
+        start = time.perf_counter()
+        yield
+        self.seconds[item.nodeid] = time.perf_counter() - start
+        self.counter.switch_context("")
+
+
+def measure(sources: Sequence[str], tests: Sequence[str]) -> Baseline:
+    """Run the tests once, in a process of their own.
+
+    Args:
+        sources: files that will be changed.
+        tests: files of tests.
+
+    Raises:
+        SystemExit: a test fails without any mistake in the sources.
+    """
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_measure, args=(sources, tests, there))
+    child.start()
+    there.close()
+    try:
+        return Baseline(**here.recv())
+    except EOFError:
+        raise SystemExit("the tests fail without any mistake; mend them first") from None
+    finally:
+        child.join()
+
+
+def _measure(sources: Sequence[str], tests: Sequence[str], answer: Connection) -> None:
+    counter = coverage.Coverage(data_file=None, include=list(sources), config_file=False)
+    watch = _Watch(counter)
+    counter.start()
+    failed = pytest.main([*COMMON, "-x", *tests], plugins=[watch])
+    counter.stop()
+    if failed:
+        return
+    data = counter.get_data()
+    covers = {
+        str(Path(file).relative_to(Path.cwd())): {
+            line: [test for test in known if test]
+            for line, known in data.contexts_by_lineno(file).items()
+        }
+        for file in data.measured_files()
+    }
+    foreign = [
+        name for name in sys.modules if not name.startswith(("maskssl", "tests", "conftest"))
+    ]
+    answer.send(dict(seconds=watch.seconds, covers=covers, modules=foreign))
