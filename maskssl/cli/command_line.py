@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch.distributed as dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from ..errors import MaskSSLError
 from . import launch
 from .config import load_config
+from .config_options import ConfigOptions
 
 
 def tool_parser(description: str | None) -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def tool_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=ConfigOptions,
         default={},
         metavar="KEY=VALUE",
         help="override config entries",

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.folders import ENDINGS, holds_images, image_files
+from ..datasets.folders import ENDINGS, image_files, innermost, split_folders, subfolders
 from ..errors import MaskSSLError
 
-VAL_EVERY = 5  # without a val folder, each fifth image of a class validates
+VAL_EVERY = 5  # without a val folder, each fifth image of a class validates, or the last of fewer
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class ImageData:
     Attributes:
         pretrain_root: folder searched for images at any depth.
         num_images: images there.
-        class_root: folder of ``train`` and ``val`` with class subfolders, or of the
-            annotation files' images; None when nothing is labelled.
-        train: data_prefix of the training images, or an annotation file.
+        class_root: folder of the splits, or of the annotation files' images; None when nothing
+            is labelled.
+        train: data_prefix of the training images, or an annotation file; absolute.
         val: the same for validation.
         num_classes: classes.
     """
@@ -50,6 +50,9 @@ class ImageData:
 def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
     """Look at a folder: DIR/{train,val}/CLASS/*, DIR/CLASS/*, or images in any order.
 
+    Splits may have any usual name (Training, Testing, seg_train), and folders that hold one
+    folder alone are passed through. A test split validates where there is no val split.
+
     Args:
         folder: the user's images.
         scratch: takes the lists of a split made here.
@@ -60,46 +63,57 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
     folder = Path(folder).resolve()
     if not folder.is_dir():
         raise MaskSSLError(f"--images {folder}: there is no such folder")
-    train = folder / "train"
-    root = train if train.is_dir() else folder
+    splits = split_folders(folder)
+    root = splits.get("train", innermost(folder))
     count = sum(1 for _ in image_files(root))
     if not count:
         raise MaskSSLError(
             f"--images {folder}: no image below {root} (looked for {', '.join(ENDINGS)}); give a "
             "folder of images, DIR/CLASS/* or DIR/train/CLASS/* and DIR/val/CLASS/*"
         )
-    classes = _classes(root)
+    classes = subfolders(root)
     if len(classes) < 2:
         return ImageData(root, count)
-    if root == train:
-        val_classes = _classes(folder / "val") if (folder / "val").is_dir() else []
-        if val_classes != classes:
-            raise MaskSSLError(
-                f"--images {folder}: train/ has {len(classes)} classes and val/ "
-                f"{len(val_classes)}, or others ({sorted(set(classes) ^ set(val_classes))[:5]}); "
-                "both need the same class folders"
-            )
-        return ImageData(root, count, folder, "train", "val", len(classes))
-    lists = _write_split(folder, classes, Path(scratch).resolve())
-    return ImageData(root, count, folder, *lists, len(classes), annotated=True)
+    if val := splits.get("val", splits.get("test")):
+        _check_same_classes(root, val)
+        return ImageData(root, count, folder, str(root), str(val), len(classes))
+    lists = _write_split(root, classes, Path(scratch).resolve())
+    return ImageData(root, count, root, *lists, len(classes), annotated=True)
 
 
-def _classes(folder: Path) -> list[str]:
-    return sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and holds_images(sub))
+def _check_same_classes(train: Path, val: Path) -> None:
+    classes, val_classes = subfolders(train), subfolders(val)
+    if val_classes == classes:
+        return
+    if not val_classes:
+        raise MaskSSLError(
+            f"--images: {val} has no class folders, and {train} has {len(classes)}; sort its "
+            "images into folders of the same names, or remove it, and a part of train validates"
+        )
+    raise MaskSSLError(
+        f"--images: {train} has {len(classes)} classes and {val} has {len(val_classes)}, or "
+        f"others ({', '.join(sorted(set(classes) ^ set(val_classes))[:5])}); both need the same "
+        "class folders"
+    )
 
 
 def _write_split(folder: Path, classes: list[str], scratch: Path) -> tuple[str, str]:
-    scratch.mkdir(parents=True, exist_ok=True)
+    """Lists of the training and validation images of an ImageFolder without splits."""
     parts: dict[str, list[str]] = {"train": [], "val": []}
     for label, name in enumerate(classes):
-        for index, path in enumerate(image_files(folder / name)):
-            part = "val" if index % VAL_EVERY == VAL_EVERY - 1 else "train"
-            parts[part].append(f"{path.relative_to(folder).as_posix()} {label}\n")
-    for part, lines in parts.items():
-        if not lines:
+        paths = [path.relative_to(folder).as_posix() for path in image_files(folder / name)]
+        if len(paths) < 2:
             raise MaskSSLError(
-                f"--images {folder}: too few images for a {part} part; each class needs at least "
-                f"{VAL_EVERY}"
+                f"--images {folder}: the class {name!r} has {len(paths)} images; it needs 2 at "
+                "least, one to train on and one to validate, or remove its folder"
             )
-        (scratch / f"{part}.txt").write_text("".join(lines))
+        if broken := [path for path in paths if "\n" in path]:
+            raise MaskSSLError(f"--images {folder}: {broken[0]!r} has a line break; rename it")
+        for index, path in enumerate(paths):
+            last_of_few = len(paths) < VAL_EVERY and index == len(paths) - 1
+            part = "val" if index % VAL_EVERY == VAL_EVERY - 1 or last_of_few else "train"
+            parts[part].append(f"./{path} {label}\n")  # ./ as spaces may lead a name
+    scratch.mkdir(parents=True, exist_ok=True)
+    for part, lines in parts.items():
+        (scratch / f"{part}.txt").write_text("".join(lines), "utf-8", "surrogateescape")
     return str(scratch / "train.txt"), str(scratch / "val.txt")

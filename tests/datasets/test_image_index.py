@@ -22,6 +22,7 @@ from maskssl.datasets.index.image_index import ImageIndex, ImageIndexError
 from maskssl.datasets.index.indexed_images import IndexedImages
 from maskssl.datasets.index.sources import ImageFolder, ListFile, source_at
 from maskssl.datasets.index.store import index_places, open_index, progress_text
+from maskssl.errors import MaskSSLError
 
 LINES = ["a/x 1.jpg 0", "b/ä.JPEG 1", "b/n01_5.png 2", "c/y.jpg 0"]
 # names whose order tells plain sorting from sorting folder by folder
@@ -193,7 +194,10 @@ def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path):
         (dict(), "give data_root, data_prefix or ann_file"),
         (dict(ann_file="none.txt"), "list file none.txt cannot be read (No such file"),
         (dict(ann_file="empty.txt"), "empty.txt lists no image"),
-        (dict(data_prefix="empty"), "empty lists no image. 3 entries are hidden or end with none"),
+        (
+            dict(data_prefix="empty"),
+            "empty lists no image. 1 hidden entries are skipped, e.g. .hidden.jpg. 2 files end",
+        ),
         (dict(data_prefix="empty"), "Tar shards are named by a pattern"),
         (dict(data_prefix="none.tar"), "no tar shard is at none.tar"),
         (dict(ann_file="some.txt"), "2 of 3 images of some.txt have no label, the first is b.jpg"),
@@ -220,7 +224,7 @@ def test_what_cannot_be_listed_is_refused(options, message, tmp_path, monkeypatc
     for name in ("classes/a/2.jpg", "classes/top.jpg"):
         Path(name).touch()
     Path("loop/a/up").symlink_to(tmp_path / "loop/a")
-    with pytest.raises(ImageIndexError, match=re.escape(message)):
+    with pytest.raises(MaskSSLError, match=re.escape(message)):
         IndexedImages(**options)
     assert Path("some.txt").read_text().startswith("a.jpg")
 
@@ -243,7 +247,9 @@ def test_what_a_folder_skips_is_counted_and_said(folder, said):
     assert index.header["classes"] == ["a", "a-b", "ab.c", "void"]
     notes = [message for message in said if message.startswith(f"{folder}: ")]
     assert notes[0] == f"{folder}: 1 of the folders hold no image, e.g. void."
-    assert re.search(r"3 entries are hidden or end with none of .*notes\.txt", notes[1])
+    assert notes[1].endswith(": 1 hidden entries are skipped, e.g. a/.thumb.jpg.")
+    assert re.search(r"1 files end with none of .*notes\.txt", notes[2])
+    assert notes[3].endswith(": 1 links lead to no file, and are skipped, e.g. broken.jpg.")
 
 
 # an index is built once, and anew when its source changes

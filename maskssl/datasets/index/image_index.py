@@ -1,13 +1,14 @@
 """A compact list of images on disk, mapped into memory and shared by all processes of a node.
 
-One file: a preamble, all paths as one run of bytes, then their offsets (int64), labels (int32)
-and what else a source has to say per image, then a JSON header. Opening it reads the header
-alone, so 14 million images start in milliseconds; pages are read when touched, and the kernel
-keeps one copy of them for all ranks and workers.
+One file of NumPy arrays in the .npy format, one behind the other: a header in JSON's bytes, all
+paths as one run of bytes, their offsets (int64), labels (int32) and what else a source has to
+say per image. Opening it reads the heads of the arrays alone, so 14 million images start in
+milliseconds; pages are read when touched, and the kernel keeps one copy of them for all ranks
+and workers.
 """
 
 import json
-import mmap
+import math
 import os
 import uuid
 from array import array
@@ -16,16 +17,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ...errors import MaskSSLError
 
-VERSION = 1
+VERSION = 2
 NO_LABEL = -1  # in the labels of images that have none
 
-_MAGIC = b"maskssl images\n\0"
-_PREAMBLE = 64  # bytes: magic, position of the header, its length, zeros
-_ALIGNMENT = 64
+_VERSION_1 = b"maskssl images\n\0"  # how files of the first version begin
+_FORMAT = "maskssl images"  # in the header, so that no other array is taken for an index
 
 Progress = Callable[[float, int], None]
 """Called with the share that is done, 0 to 1, and the images found so far."""
@@ -88,7 +89,7 @@ class ImageIndex:
         try:
             with open(self.path, "rb") as file:
                 self.header = _read_header(file, self.path)
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                arrays = {name: _mapped(file, self.path) for name in self.header["arrays"]}
         except OSError as error:
             raise ImageIndexError(
                 f"{self.path} cannot be read ({error.strerror}); build it with "
@@ -98,12 +99,10 @@ class ImageIndex:
             raise ImageIndexError(
                 f"{self.path} was built anew while this run reads it; start the run again"
             )
-        self.columns = {
-            name: np.frombuffer(self._map, dtype, count, offset)
-            for name, (dtype, count, offset) in self.header["columns"].items()
-        }
-        self._offsets: NDArray[np.int64] = self.columns.pop("offsets")
-        self.labels: NDArray[np.int32] = self.columns.pop("labels")
+        self._paths: NDArray[np.uint8] = arrays.pop("paths")
+        self._offsets: NDArray[np.int64] = arrays.pop("offsets")
+        self.labels: NDArray[np.int32] = arrays.pop("labels")
+        self.columns = arrays
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.header["build"])
@@ -115,9 +114,9 @@ class ImageIndex:
         """Path of an entry, 0 to N - 1, as the source has it: relative to its folder."""
         if not 0 <= entry < len(self.labels):
             raise IndexError(f"entry {entry} of an index of {len(self.labels)} images")
-        start, stop = _PREAMBLE + self._offsets[entry], _PREAMBLE + self._offsets[entry + 1]
+        start, stop = self._offsets[entry], self._offsets[entry + 1]
         # names of Linux are bytes; what is no UTF-8 in them survives the way there and back
-        return self._map[start:stop].decode("utf-8", "surrogateescape")
+        return self._paths[start:stop].tobytes().decode("utf-8", "surrogateescape")
 
 
 def write_index(target: Path, source: Source, progress: Progress) -> None:
@@ -149,28 +148,21 @@ def write_index(target: Path, source: Source, progress: Progress) -> None:
 
 
 def _write_all(file: BinaryIO, source: Source, progress: Progress) -> None:
-    file.write(bytes(_PREAMBLE))
-    columns = {"offsets": array("q", [0]), "labels": array("i")}
-    columns.update((name, array(code)) for name, code in source.columns.items())
-    _, *rest = columns.values()
-    add_offset, add_rest = columns["offsets"].append, [column.append for column in rest]
-    end = 0
+    paths = bytearray()
+    codes = {"offsets": "q", "labels": "i", **source.columns}
+    columns = {name: array(code) for name, code in codes.items()}
+    columns["offsets"].append(0)
+    add_offset, *add_rest = [column.append for column in columns.values()]
     for path, *values in source.entries(progress):
-        file.write(path)
-        end += len(path)
-        add_offset(end)
+        paths += path
+        add_offset(len(paths))
         for add, value in zip(add_rest, values, strict=True):
             add(value)
-    header = _header(source, np.frombuffer(columns["labels"], np.int32))
-    for name, column in columns.items():
-        file.write(bytes(-file.tell() % _ALIGNMENT))
-        header["columns"][name] = (column.typecode, len(column), file.tell())
-        file.write(column)
-    text = json.dumps(header).encode()
-    position = file.tell()
-    file.write(text)
-    file.seek(0)
-    file.write(_MAGIC + position.to_bytes(8, "little") + len(text).to_bytes(8, "little"))
+    arrays = {"paths": np.frombuffer(paths, np.uint8)}
+    arrays.update((name, np.frombuffer(column, codes[name])) for name, column in columns.items())
+    header = dict(_header(source, arrays["labels"]), arrays=list(arrays))
+    for content in (np.frombuffer(json.dumps(header).encode(), np.uint8), *arrays.values()):
+        npy.write_array(file, content, version=(1, 0))
 
 
 def _header(source: Source, labels: NDArray[np.int32]) -> dict[str, Any]:
@@ -186,6 +178,7 @@ def _header(source: Source, labels: NDArray[np.int32]) -> dict[str, Any]:
     bare = labels == NO_LABEL
     return dict(
         facts,
+        format=_FORMAT,
         version=VERSION,
         build=uuid.uuid4().hex,
         kind=source.kind,
@@ -193,25 +186,36 @@ def _header(source: Source, labels: NDArray[np.int32]) -> dict[str, Any]:
         unlabelled=int(bare.sum()),
         first_unlabelled=int(bare.argmax()) if bare.any() else None,
         max_label=int(labels.max()),
-        columns={},
     )
 
 
 def _read_header(file: BinaryIO, path: str) -> dict[str, Any]:
-    preamble = file.read(_PREAMBLE)
-    if not preamble.startswith(_MAGIC):
+    if file.read(len(_VERSION_1)) == _VERSION_1:
+        raise UnusableIndexError(f"{path} has version 1 of the format, and this is {VERSION}")
+    file.seek(0)
+    try:
+        header = json.loads(_mapped(file, path).tobytes())
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
         raise ImageIndexError(
             f"{path} is no index of images, and is left as it is; name another index file"
         )
-    start = len(_MAGIC)
-    position, length = np.frombuffer(preamble, "<u8", 2, start).tolist()
-    file.seek(position)
-    text = file.read(length)
-    if len(text) < length:
-        raise UnusableIndexError(f"{path} is cut short")
-    header: dict[str, Any] = json.loads(text)
     if header["version"] != VERSION:
         raise UnusableIndexError(
-            f"{path} has version {header['version']} of the format, and this is version {VERSION}"
+            f"{path} has version {header['version']} of the format, and this is {VERSION}"
         )
     return header
+
+
+def _mapped(file: BinaryIO, path: str) -> NDArray[Any]:
+    """The array that begins where the file stands, mapped; the file then stands behind it."""
+    npy.read_magic(file)
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    start, size = file.tell(), dtype.itemsize * math.prod(shape)
+    if start + size > os.fstat(file.fileno()).st_size:
+        raise UnusableIndexError(f"{path} is cut short")
+    array = np.memmap(file, dtype, "r", start, shape)
+    file.seek(start + size)
+    # a plain view: np.memmap's own __getitem__ costs ten times the reading
+    return array.view(np.ndarray)

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ..folders import ENDINGS
+from ..folders import ENDINGS, ImageWalk, is_url
 from .image_index import NO_LABEL, ImageIndexError, Progress, Source
 from .tar_shards import TarShards
 
@@ -15,7 +14,16 @@ _CHUNK = 1 << 20  # bytes of lines read at once
 
 
 def source_at(path: str, endings: Sequence[str] = ENDINGS) -> Source:
-    """The source that a path names: ``*.tar`` shards, a folder, or else a list file."""
+    """The source that a path names: ``*.tar`` shards, a folder, or else a list file.
+
+    Raises:
+        ImageIndexError: a URL, which cannot be listed.
+    """
+    if is_url(path):
+        raise ImageIndexError(
+            f"{path} is no local path, and what lies behind it cannot be listed; give ann_file, a "
+            "local list of its images (lines of path or path label), beside this data_prefix"
+        )
     if path.endswith(".tar"):
         return TarShards(path, endings)
     return ImageFolder(path, endings) if os.path.isdir(path) else ListFile(path, endings)
@@ -112,11 +120,10 @@ class ListFile:
 
 
 class ImageFolder:
-    """The images below a folder at any depth, in the order of their relative paths.
+    """The images below a folder, as :class:`ImageWalk` finds them.
 
     The folders directly below it are the classes, sorted by name; images that lie in none have
-    no label. Links to folders are followed. Hidden entries are skipped, as in mmpretrain, and
-    counted with the files that are no images.
+    no label.
 
     Args:
         path: the folder.
@@ -132,10 +139,8 @@ class ImageFolder:
 
     def entries(self, progress: Progress) -> Iterator[tuple[bytes, int]]:
         """Relative path and class of each image; progress goes by the folders on top."""
-        self._times: dict[str, int] = {}
-        self._skipped: list[str] = []
-        self._num_skipped = 0
-        top = self._listing("")
+        self._walk = ImageWalk(self.location, self.endings)
+        top = self._walk.listing()
         self._classes = sorted(name[:-1] for name in top if name.endswith("/"))
         self._empty: list[str] = []
         labels = {name: label for label, name in enumerate(self._classes)}
@@ -144,7 +149,7 @@ class ImageFolder:
             progress(done / len(top), found)
             before = found
             label = labels.get(name[:-1], NO_LABEL) if name.endswith("/") else NO_LABEL
-            for path in self._below(name, ()):
+            for path in self._walk.images(name):
                 yield path.encode("utf-8", "surrogateescape"), label
                 found += 1
                 if found % _REPORT_EVERY == 0:
@@ -152,51 +157,9 @@ class ImageFolder:
             if found == before:
                 self._empty.append(name[:-1])
 
-    def _below(self, path: str, inside: tuple[tuple[int, int], ...]) -> Iterator[str]:
-        """Images at or below a relative path, which ends with '/' if it is a folder's."""
-        if not path.endswith("/"):
-            yield path
-            return
-        stat = os.stat(os.path.join(self.location, path))
-        if (stat.st_dev, stat.st_ino) in inside:
-            raise ImageIndexError(
-                f"{self.location}/{path} links to a folder above it; remove the link"
-            )
-        for name in self._listing(path):
-            yield from self._below(path + name, (*inside, (stat.st_dev, stat.st_ino)))
-
-    def _listing(self, folder: str) -> list[str]:
-        """Images and folders, these with '/' behind, so that names sort as whole paths do."""
-        path = os.path.join(self.location, folder)
-        names = []
-        try:
-            self._times[folder] = os.stat(path).st_mtime_ns
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    hidden = entry.name.startswith(".")
-                    if not hidden and entry.is_dir():
-                        names.append(entry.name + "/")
-                    elif (
-                        not hidden and entry.name.lower().endswith(self.endings) and entry.is_file()
-                    ):
-                        names.append(entry.name)
-                    else:
-                        self._skip(folder + entry.name)
-        except OSError as error:
-            raise ImageIndexError(
-                f"the folder {path} cannot be read ({error.strerror}); give the path of a local "
-                "folder that you may read"
-            ) from error
-        return sorted(names)
-
-    def _skip(self, path: str) -> None:
-        self._num_skipped += 1
-        if len(self._skipped) < 3:
-            self._skipped.append(path)
-
     def fingerprint(self) -> dict[str, Any]:
         """When entries were last added to or removed from each folder, and the endings."""
-        return dict(times=self._times, endings=list(self.endings))
+        return dict(times=self._walk.times, endings=list(self.endings))
 
     def change_since(self, fingerprint: Mapping[str, Any]) -> str | None:
         """Whether entries came or went in any folder, or other endings are asked for."""
@@ -214,17 +177,8 @@ class ImageFolder:
 
     def facts(self) -> dict[str, Any]:
         """Class names, and what was skipped."""
-        notes = []
+        notes = self._walk.notes()
         if self._empty:
             shown = ", ".join(self._empty[:5])
-            notes.append(f"{len(self._empty):,} of the folders hold no image, e.g. {shown}.")
-        if self._num_skipped:
-            shown = ", ".join(self._skipped)
-            notes.append(
-                f"{self._num_skipped:,} entries are hidden or end with none of "
-                f"{', '.join(self.endings)}, and are skipped, e.g. {shown}."
-            )
-        if any(name.endswith(".tar") for name in self._skipped):
-            shards = Path(self.location) / "*.tar"
-            notes.append(f"Tar shards are named by a pattern that ends with .tar, e.g. {shards}.")
+            notes.insert(0, f"{len(self._empty):,} of the folders hold no image, e.g. {shown}.")
         return dict(classes=self._classes or None, notes=notes)

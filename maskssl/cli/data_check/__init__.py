@@ -1,0 +1,116 @@
+"""Look at the data of a config before anything is built."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ...datasets.checks.errors import DataError
+from ...datasets.folders import FolderError, holds_images, is_url
+from ...datasets.index.image_index import ImageIndexError
+from ...datasets.index.tar_shards import TarShards
+from .dense import look_at_coco, look_at_segmentation
+from .images import look_at_images
+from .labels import check_evaluators, check_label_spaces, needs_masks
+from .looked_at import Found
+from .nodes import Node, nodes_of, used_loaders
+from .run_length import RunLength, run_length, world_size
+
+OWN_DATA = (
+    "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
+    "drawn scenes with tools/make_scenes.py"
+)
+
+__all__ = ["DataError", "check_data", "length_of", "look_at_data"]
+
+
+def check_data(cfg: Config, loaders: Sequence[str]) -> None:
+    """Look at the data that a run will use, quickly, and log what it makes of it.
+
+    Args:
+        cfg: the run's config.
+        loaders: its dataloaders that will be used.
+
+    Raises:
+        DataError: names the file or value, the loader and the remedy.
+    """
+    found = look_at_data(cfg, loaders)
+    for one in found:
+        for note in one.notes:
+            print_log(f"{one.loader}: {note}", logger="current", level=logging.WARNING)
+    length = length_of(cfg, found)
+    if length:
+        print_log(str(length), logger="current")
+
+
+def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) -> list[Found]:
+    """Look into every data set of some loaders, and compare them with each other and the model.
+
+    Args:
+        cfg: the run's config.
+        loaders: dotted names; the bank of a kNN test comes with its test.
+        thorough: open every file, not a sample.
+
+    Raises:
+        DataError: see :func:`check_data`.
+    """
+    nodes = [node for loader in used_loaders(cfg, loaders) for node in nodes_of(cfg, loader)]
+    check_evaluators(cfg, nodes)
+    found = [_looked_at(cfg, node, thorough) for node in nodes]
+    check_label_spaces(cfg, found)
+    return found
+
+
+def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
+    """The arithmetic of a training run; None for a test, or where no count is known.
+
+    Raises:
+        DataError: fewer images than a batch.
+    """
+    trained = [one.used for one in found if one.loader == "train_dataloader"]
+    if not trained or None in trained:
+        return None
+    return run_length(cfg, sum(filter(None, trained)), world_size(cfg.get("launcher") or "none"))
+
+
+def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
+    remedy = OWN_DATA.format(loader=node.loader)
+    _check_there(node, remedy)
+    try:
+        if node.kind == "images":
+            unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
+            allowed = unreadable.get("max_share", 0.0) if node.loader == "train_dataloader" else 0.0
+            return look_at_images(node, allowed, thorough)
+        if node.kind == "segmentation":
+            return look_at_segmentation(node, thorough)
+        if node.kind == "coco":
+            return look_at_coco(node, needs_masks(cfg, node.loader, node), thorough)
+    except FolderError as error:
+        raise DataError(f"{node.loader}: {error}") from error
+    note = f"data sets of type {node.cls.__name__} are not looked into."
+    return Found(
+        node.loader, "other", node.ann_file or str(node.setting("data_root")), notes=[note]
+    )
+
+
+def _check_there(node: Node, remedy: str) -> None:
+    """Refuse paths that do not exist; those of object stores are not looked for."""
+    if node.ann_file and not is_url(node.ann_file) and not Path(node.ann_file).is_file():
+        raise DataError(f"{node.loader}: there is no annotation file {node.ann_file}; {remedy}")
+    prefix = node.setting("data_prefix", "") or ""
+    keys = prefix if isinstance(prefix, dict) else ["img_path"]
+    for key in keys:
+        folder = node.prefix(key) or ""
+        if is_url(folder) or (node.ann_file and not folder):
+            continue
+        if folder.endswith(".tar"):
+            try:
+                TarShards(folder)
+            except ImageIndexError as error:
+                raise DataError(f"{node.loader}: {error}; {remedy}") from error
+        elif not Path(folder).is_dir():
+            raise DataError(f"{node.loader}: there is no folder {folder}; {remedy}")
+        elif node.kind == "other" and not node.ann_file and not holds_images(Path(folder)):
+            raise DataError(f"{node.loader}: no images in {folder}, at any depth; {remedy}")

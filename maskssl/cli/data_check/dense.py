@@ -1,0 +1,217 @@
+"""Look at what dense tasks train on: mmseg's folders, and COCO files."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import list_dir_or_file
+
+from ...datasets.checks import coco, masks
+from ...datasets.checks.errors import DataError
+from ...datasets.checks.label_codes import LabelCodes
+from ...datasets.checks.pictures import QUICK, check_depth, orientation_notes
+from ...datasets.folders import ImageWalk, is_url
+from .looked_at import Found
+from .nodes import Node
+
+CLASSES_REMEDY = "name them with --classes, in the order of their labels"
+
+
+def look_at_segmentation(node: Node, thorough: bool) -> Found:
+    """Pair images and masks as mmseg does, and open some.
+
+    Raises:
+        DataError: images without masks, masks that do not fit, images that would be left out.
+    """
+    images, annotations = node.prefix("img_path"), node.prefix("seg_map_path")
+    if images is None:
+        raise DataError(f"{node.loader}: data_prefix has no img_path; name the folder of images")
+    if node.classes is None:
+        raise DataError(f"{node.loader}: metainfo names no classes; {CLASSES_REMEDY}")
+    for folder in (images, annotations):
+        if folder is not None and not is_url(folder) and not os.path.isdir(folder):
+            raise DataError(f"{node.loader}: there is no folder {folder}")
+    if is_url(images):
+        return _elsewhere(node, images)
+    names = _image_names(node, images)
+    used = node.used(len(names))
+    if annotations is None:
+        return Found(node.loader, "segmentation", images, len(names), used)
+    ending = len(node.setting("img_suffix"))
+    pairs = [
+        (
+            os.path.join(images, name),
+            os.path.join(annotations, name[:-ending] + node.setting("seg_map_suffix")),
+        )
+        for name in names
+    ]
+    code = _mask_code(node, node.classes)
+    try:
+        masks.check_pairs(pairs)
+        limit = None if thorough else QUICK
+        facts = masks.check_masks(pairs, code, node.applies_orientation, limit)
+        check_depth(facts.pictures)
+    except DataError as error:
+        raise DataError(f"{node.loader}: {error}") from error
+    notes = orientation_notes(facts.pictures)
+    extra = sum(1 for _ in ImageWalk(annotations).images()) - len(pairs)
+    if extra > 0:
+        notes.append(f"{extra:,} masks in {annotations} have no image, and are left out.")
+    unseen = [name for name, count in zip(node.classes, facts.pixels, strict=True) if not count]
+    if unseen:
+        notes.append(
+            f"{len(unseen)} classes are in none of the {len(facts.pictures)} masks looked at, e.g. "
+            f"{', '.join(unseen[:3])}."
+        )
+    return Found(
+        node.loader,
+        "segmentation",
+        images,
+        images=len(names),
+        used=used,
+        classes=node.classes,
+        counts=facts.pixels,
+        unit="pixels",
+        pictures=facts.pictures,
+        notes=notes,
+    )
+
+
+def _image_names(node: Node, folder: str) -> list[str]:
+    """Relative paths of the images that mmseg will use; others are refused, not left out."""
+    suffix = node.setting("img_suffix")
+    if node.ann_file:
+        lines = Path(node.ann_file).read_text(encoding="utf-8").splitlines()
+        names = [line.strip() + suffix for line in lines]
+        lost = [name for name in names if not os.path.isfile(os.path.join(folder, name))]
+        if lost:
+            raise DataError(
+                f"{node.loader}: {len(lost)} of {len(names)} images of {node.ann_file} are not "
+                f"there, e.g. {os.path.join(folder, lost[0])}; lines are names without {suffix!r}"
+            )
+        return names
+    theirs = set(list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True))
+    ours = set(ImageWalk(folder).images())
+    if not theirs:
+        raise DataError(
+            f"{node.loader}: no image in {folder} ends with {suffix!r}"
+            + (f", e.g. {min(ours)}; set dataset.img_suffix" if ours else "; bring them there")
+        )
+    if ours - theirs:
+        raise DataError(
+            f"{node.loader}: {len(ours - theirs)} images in {folder} do not end with {suffix!r} "
+            f"and would be left out, e.g. {min(ours - theirs)}; give all one ending (img_suffix), "
+            "or list the names to use in ann_file"
+        )
+    if theirs - ours:
+        raise DataError(
+            f"{node.loader}: {len(theirs - ours)} files in {folder} are hidden or no images, and "
+            f"would be used, e.g. {min(theirs - ours)}; remove them"
+        )
+    return sorted(theirs)
+
+
+def _mask_code(node: Node, classes: tuple[str, ...]) -> masks.MaskCode:
+    own = node.own_classes
+    label_map: dict[int, int] = {}
+    if own and tuple(own) != classes:
+        if strange := [name for name in classes if name not in own]:
+            raise DataError(
+                f"{node.loader}: metainfo names the class {strange[0]!r}, and "
+                f"{node.cls.__name__} knows {', '.join(own[:5])} ...; use type='BaseSegDataset' "
+                "for classes of your own"
+            )
+        label_map = {old: classes.index(n) if n in classes else 255 for old, n in enumerate(own)}
+    codes = node.transform_setting("MapLabels", "codes")
+    reduced = bool(node.setting("reduce_zero_label", False))
+    if codes and (reduced or label_map):
+        raise DataError(
+            f"{node.loader}: masks are mapped by MapLabels, and before it by reduce_zero_label or "
+            "classes of metainfo; use one of them"
+        )
+    return masks.MaskCode(
+        num_labels=len(classes),
+        ignore_index=node.setting("ignore_index", 255),
+        reduce_zero_label=reduced,
+        label_map=label_map,
+        codes=LabelCodes(dict(codes)) if codes else None,
+    )
+
+
+def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
+    """Read a COCO file whole and open some pictures.
+
+    Args:
+        node: of a CocoDataset.
+        with_masks: whether the run trains or scores masks.
+        thorough: open all pictures.
+
+    Raises:
+        DataError: the file, its classes, boxes or pictures do not fit.
+    """
+    folder, path = node.prefix("img") or node.prefix("img_path"), node.ann_file
+    if not path or is_url(path):
+        return _elsewhere(node, path or "(no ann_file)")
+    if not os.path.isfile(path):
+        raise DataError(f"{node.loader}: there is no annotation file {path}")
+    if folder is None or not (is_url(folder) or os.path.isdir(folder)):
+        raise DataError(f"{node.loader}: there is no folder {folder}; set data_prefix.img")
+    classes = node.classes
+    if not classes:
+        raise DataError(f"{node.loader}: metainfo names no classes; {CLASSES_REMEDY}")
+    try:
+        content = coco.read_coco(path, with_masks)
+        notes = coco.check_classes(content, classes) + coco.check_boxes(content)
+        pictures = []
+        if not is_url(folder):
+            limit = None if thorough else QUICK
+            pictures = coco.check_pictures(content, folder, node.applies_orientation, limit)
+            check_depth(pictures)
+    except DataError as error:
+        raise DataError(f"{node.loader}: {error}") from error
+    used = _kept(node, content, classes)
+    if used < len(content.images):
+        notes.append(
+            f"{len(content.images) - used:,} of {len(content.images):,} pictures are without "
+            "objects or too small, and are left out (filter_cfg)."
+        )
+    if not used:
+        raise DataError(f"{node.loader}: no picture of {path} has an object of {classes}")
+    counts = coco.objects_per_class(content, classes)
+    absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if absent:
+        notes.append(f"{len(absent)} classes have no object, e.g. {', '.join(absent[:3])}.")
+    return Found(
+        node.loader,
+        "coco",
+        path,
+        images=len(content.images),
+        used=node.used(used),
+        classes=classes,
+        counts=counts,
+        unit="objects",
+        pictures=pictures,
+        notes=notes + orientation_notes(pictures),
+    )
+
+
+def _kept(node: Node, content: coco.CocoFile, classes: tuple[str, ...]) -> int:
+    """Images that mmdet's filter_data leaves."""
+    filters: dict[str, Any] = node.setting("filter_cfg") or {}
+    if node.setting("test_mode", False) or not filters:
+        return len(content.images)
+    with_objects = {
+        annotation["image_id"]
+        for annotation in content.annotations
+        if content.categories[annotation["category_id"]] in classes
+    }
+    return sum(
+        min(image["width"], image["height"]) >= filters.get("min_size", 0)
+        and (key in with_objects or not filters.get("filter_empty_gt", False))
+        for key, image in content.images.items()
+    )
+
+
+def _elsewhere(node: Node, where: str) -> Found:
+    note = f"{where} is no local path, and is not looked at."
+    return Found(node.loader, "other", where, notes=[note])

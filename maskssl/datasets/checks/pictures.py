@@ -1,0 +1,203 @@
+"""What an image file says of itself: size, channels, bits, orientation, and whether it is whole."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from .errors import DataError
+
+QUICK = 64  # files of a loader that are opened where not all are
+
+_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_PNG_DEPTH = 24  # position of the bit depth in a PNG
+_BITS_PER_SAMPLE = 258  # TIFF tag
+
+
+class UnreadablePictureError(DataError):
+    """A file that should be an image is missing, cut short, or none."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The head of an image file.
+
+    Attributes:
+        path: of the file.
+        width: columns of the file's own raster.
+        height: its rows.
+        mode: Pillow's, e.g. 'RGB', 'L', 'P', 'RGBA', 'I;16'.
+        bits: of a channel.
+        orientation: EXIF's, 1 to 8; 1 is upright.
+    """
+
+    path: str
+    width: int
+    height: int
+    mode: str
+    bits: int = 8
+    orientation: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as stored."""
+        return self.width, self.height
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once EXIF's orientation is applied."""
+        sideways = self.orientation in _SIDEWAYS
+        return (self.height, self.width) if sideways else (self.width, self.height)
+
+    def loaded(self, applies_orientation: bool) -> tuple[int, int]:
+        """Width and height as a loading transform gives them."""
+        return self.upright if applies_orientation else self.size
+
+
+def sample(count: int, limit: int | None = QUICK) -> list[int]:
+    """Numbers from 0 to count - 1, evenly spread, ``limit`` of them or all."""
+    if limit is None or count <= limit:
+        return list(range(count))
+    return [number * count // limit for number in range(limit)]
+
+
+def look_at(path: str | Path) -> Picture:
+    """Open an image and decode all of it.
+
+    Raises:
+        UnreadablePictureError: names the file and what is wrong with it.
+    """
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            picture = Picture(
+                str(path),
+                *image.size,
+                image.mode,
+                _bits(image, path),
+                orientation if orientation in range(1, 9) else 1,
+            )
+            image.load()
+    except FileNotFoundError as error:
+        raise UnreadablePictureError(f"there is no file {path}") from error
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise UnreadablePictureError(
+            f"{path} cannot be read as an image ({_reason(error, Path(path))})"
+        ) from error
+    return picture
+
+
+def _bits(image: Image.Image, path: str | Path) -> int:
+    if image.format == "PNG":
+        with open(path, "rb") as file:
+            return file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
+    if image.format == "TIFF":
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, 8)  # type: ignore[attr-defined]
+        return max(bits) if isinstance(bits, tuple) else int(bits)
+    return 32 if image.mode in ("I", "F") else 16 if image.mode.startswith("I;16") else 8
+
+
+def _reason(error: Exception, path: Path) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "it is empty"
+    if isinstance(error, UnidentifiedImageError):
+        with open(path, "rb") as file:
+            return f"it starts with {file.read(12)!r}"
+    return str(error)
+
+
+def look_at_all(
+    paths: Iterable[str], allowed: float, consequence: Callable[[str, int, int], str]
+) -> tuple[list[Picture], list[str]]:
+    """Look at images, of which a share may be unreadable.
+
+    Args:
+        paths: files.
+        allowed: share of them that may be unreadable.
+        consequence: of (first message, unreadable, looked at), what to say if they are more.
+
+    Returns:
+        Those that can be read, and the messages of the others.
+
+    Raises:
+        DataError: more than allowed are unreadable.
+    """
+    pictures, unreadable = [], []
+    for path in paths:
+        try:
+            pictures.append(look_at(path))
+        except UnreadablePictureError as error:
+            unreadable.append(str(error))
+    total = len(pictures) + len(unreadable)
+    if len(unreadable) > allowed * total:
+        raise DataError(consequence(unreadable[0], len(unreadable), total))
+    return pictures, unreadable
+
+
+def check_depth(pictures: Sequence[Picture]) -> None:
+    """Refuse what an 8-bit pipeline would load as something else.
+
+    Raises:
+        DataError: more than 8 bits, whose upper 8 alone would be kept.
+    """
+    for picture in pictures:
+        if picture.bits > 8 or picture.mode in ("I", "F"):
+            raise DataError(
+                f"{picture.path} has {picture.bits} bits a channel, of which loading keeps the "
+                "upper 8, so that a 12-bit picture becomes nearly black; scale such files to 8 "
+                "bits and write them anew"
+            )
+
+
+def check_raster(
+    picture: Picture, annotated: tuple[int, int], where: str, applies_orientation: bool
+) -> None:
+    """Refuse annotations of another raster than the one that is loaded.
+
+    Args:
+        picture: the image.
+        annotated: width and height that the annotations speak of.
+        where: the file that says so.
+        applies_orientation: whether loading turns pictures upright by EXIF.
+
+    Raises:
+        DataError: names both files and sizes, and the remedy.
+    """
+    loaded = picture.loaded(applies_orientation)
+    if annotated == loaded:
+        return
+    other = picture.loaded(not applies_orientation)
+    if annotated == other:
+        drawn, wanted = (
+            ("the file's own raster", "color_ignore_orientation")
+            if applies_orientation
+            else ("the upright picture", "color")
+        )
+        raise DataError(
+            f"{picture.path} is turned by EXIF (orientation {picture.orientation}), and its "
+            f"annotations in {where} are drawn on {drawn}: set color_type={wanted!r} for LoadImage "
+            "in the train and test pipelines, or write the pictures anew, upright"
+        )
+    raise DataError(
+        f"{where} speaks of {annotated[0]} x {annotated[1]} pixels, and {picture.path} has "
+        f"{loaded[0]} x {loaded[1]}; bring the picture that was annotated, or correct the "
+        "annotations"
+    )
+
+
+def orientation_notes(pictures: Sequence[Picture]) -> list[str]:
+    """What EXIF leaves open: turns that sizes do not show."""
+    open_ones = [
+        picture
+        for picture in pictures
+        if picture.orientation != 1 and picture.size == picture.upright
+    ]
+    if not open_ones:
+        return []
+    first = open_ones[0]
+    return [
+        f"{len(open_ones)} of {len(pictures)} pictures looked at are turned or mirrored by EXIF "
+        f"in a way that their size does not show, e.g. {first.path} (orientation "
+        f"{first.orientation}): see with --show that annotations lie where they should."
+    ]
