@@ -1,5 +1,6 @@
 """The main job: pretrain, run every stage from its and from random weights, write the report."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -61,7 +62,8 @@ def experiment_facts(plan: Plan) -> dict[str, str]:
         files = {path.relative_to(root).as_posix(): path for path in image_files(root)}
         images = f"{root} ({len(files)} images, {digest_of_listing(root, files)})"
     configs = [config_file(name) for name in plan.row.configs.values()]
-    resolved = "\n".join(Config.fromfile(path).pretty_text for path in configs)
+    read = [Config.fromfile(path, import_custom_modules=False) for path in configs]
+    resolved = json.dumps([cfg.to_dict() for cfg in read], sort_keys=True, default=str)
     code = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
     return {
         "method": plan.method,
