@@ -13,29 +13,9 @@ import time
 
 from maskssl.datasets.folders import ENDINGS
 from maskssl.datasets.index.sources import source_at
-from maskssl.datasets.index.store import open_index, progress_text
+from maskssl.datasets.index.store import open_index
 from maskssl.errors import MaskSSLError
-
-
-class ProgressLine:
-    """A line on the terminal; in a file or pipe, a line every ten seconds."""
-
-    def __init__(self) -> None:
-        self.start = self.shown = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-
-    def __call__(self, share: float, images: int) -> None:
-        now = time.monotonic()
-        if now - self.shown < (0.5 if self.terminal else 10.0):
-            return
-        self.shown = now
-        text = progress_text(share, images, now - self.start)
-        print(
-            f"\r{text}   " if self.terminal else text,
-            end="" if self.terminal else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+from maskssl.progress import ProgressLine
 
 
 def parse_args() -> argparse.Namespace:

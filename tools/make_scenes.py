@@ -8,10 +8,10 @@ Examples:
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from maskssl.errors import MaskSSLError
+from maskssl.progress import ProgressLine
 from maskssl.transfer.scenes.scene import dense_scene, object_scene
 from maskssl.transfer.scenes.writer import contact_sheet, write_scenes
 
@@ -35,22 +35,6 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class ProgressLine:
-    """A line on the terminal that says how much is written and how long the rest takes."""
-
-    def __init__(self) -> None:
-        self.start = self.shown = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done < total and now - self.shown < 0.5:
-            return
-        self.shown = now
-        left = (now - self.start) / done * (total - done)
-        end = "\n" if done == total else ""
-        print(f"\r{done}/{total} pictures, {left:.0f} s left   ", end=end, flush=True)
-
-
 def save_sheet(args: argparse.Namespace) -> None:
     numbers = range(SHEET_SCENES)
     objects = [object_scene(args.seed, "train", number, args.image_size) for number in numbers]
@@ -71,7 +55,8 @@ def main() -> int:
         options = {
             name: value for name, value in vars(args).items() if name not in ("root", "sheet")
         }
-        print(write_scenes(args.root, progress=ProgressLine(), **options))
+        line = ProgressLine(unit="pictures")
+        print(write_scenes(args.root, progress=lambda n, all_: line(n / all_, n), **options))
     except MaskSSLError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

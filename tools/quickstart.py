@@ -11,31 +11,30 @@ import sys
 from pathlib import Path
 
 from maskssl.errors import MaskSSLError
+from maskssl.methods import METHODS
+from maskssl.progress import ProgressLine
 from maskssl.transfer.images import describe_images
-from maskssl.transfer.plan import PRETRAIN_CONFIGS, Plan, run_transfer
+from maskssl.transfer.plan import Plan
+from maskssl.transfer.quickstart import run_transfer
 from maskssl.transfer.report import print_table
 from maskssl.transfer.scenes.writer import write_scenes
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
 def main(args: argparse.Namespace) -> None:
-    out = Path(args.out).resolve()
+    out, line = Path(args.out).resolve(), ProgressLine(sys.stdout, unit="pictures")
     images = describe_images(args.images, out / "images") if args.images else None
-    say(f"scenes: {args.scenes}")
-    scenes = write_scenes(args.scenes, num_workers=2)
-    plan = Plan(args.method, out, Path(scenes).resolve(), images, args.seed, args.smoke)
-    print_table(run_transfer(plan, say))
-    say(f"report: {out / 'report' / 'index.html'}")
+    line.say(f"scenes: {args.scenes}")
+    scenes = write_scenes(args.scenes, num_workers=2, progress=lambda n, all_: line(n / all_, n))
+    plan = Plan(args.method, out, scenes, images, args.seed, args.smoke)
+    print_table(run_transfer(plan, line))
+    line.say(f"report: {out / 'report' / 'index.html'}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--method", choices=sorted(PRETRAIN_CONFIGS), default="bootmae")
+    parser.add_argument("--method", choices=sorted(METHODS), default="bootmae")
     parser.add_argument("--images", metavar="DIR", help="folder of your own images")
     parser.add_argument("--out", default="work_dirs/quickstart", help="what is written goes here")
     parser.add_argument("--scenes", default="data/scenes", help="folder of the drawn scenes")

@@ -10,17 +10,8 @@ from rich.console import Console
 from maskssl.evaluation.run_figures import figures_of, pace_of, shown_keys
 from maskssl.evaluation.run_logs import LogError, read_run
 from maskssl.transfer.compare_runs import write_comparison
-
-
-def training(iteration, **values):
-    return dict(iter=iteration, step=iteration, time=0.5, data_time=0.1, **values)
-
-
-def write_log(work_dir, stamp, lines, end="\n"):
-    file = work_dir / stamp / "vis_data" / "scalars.json"
-    file.parent.mkdir(parents=True)
-    file.write_text("\n".join(json.dumps(line) for line in lines) + end)
-    return work_dir
+from maskssl.visualization import curves
+from tests.transfer.logs import training, write_log
 
 
 @pytest.fixture
@@ -134,16 +125,62 @@ def test_what_is_written(two, tmp_path):
     assert content["pace"][1] == dict(run="the other", iterations=20, seconds=10.0, img_per_s=None)
 
 
-def test_curves_are_those_of_the_logs(two, tmp_path, monkeypatch):
-    from maskssl.evaluation import compare_runs
-
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """Panels by title of what plot_runs draws."""
     figures = []
-    monkeypatch.setattr(compare_runs.plt, "close", figures.append)
-    compare_runs.plot_runs(two, ["loss", "accuracy/top1", "lr", "img_per_s"], tmp_path / "p.png")
-    panels = {axes.get_title(): axes for axes in figures[0].axes}
-    curves = {line.get_label(): line.get_xydata().tolist() for line in panels["loss"].lines}
-    assert curves == {"a": [[10, 3], [20, 1], [40, 2]], "the other": [[10, 2.5], [20, 2.4]]}
-    assert [line.get_label() for line in panels["accuracy/top1"].lines] == ["a"]
+    monkeypatch.setattr(curves.plt, "close", figures.append)
+
+    def draw(runs, keys, titles=None):
+        curves.plot_runs(runs, keys, tmp_path / "p.png", titles)
+        assert (tmp_path / "p.png").is_file()
+        return {axes.get_title(): axes for axes in figures[-1].axes if axes.get_title()}
+
+    return draw
+
+
+def points(axes):
+    return {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+
+
+def test_curves_are_those_of_the_logs(two, drawn):
+    panels = drawn(two, ["loss", "accuracy/top1", "lr", "img_per_s"])
+    assert list(panels) == ["loss", "accuracy/top1", "lr", "img_per_s"]
+    assert points(panels["loss"]) == {
+        "a": [[10, 3], [20, 1], [40, 2]],
+        "the other": [[10, 2.5], [20, 2.4]],
+    }
+    assert points(panels["accuracy/top1"]) == {"a": [[20, 40], [40, 60], [40, 55]]}
+
+
+def test_the_curves_of_one_run_tell_where_they_start_and_end(two, drawn):
+    panels = drawn(two[:1], ["loss", "lr"], dict(loss="pixel loss"))
+    assert list(panels) == ["pixel loss: 3 → 2", "lr: 0.1 → 0.1"]
+
+
+@pytest.mark.parametrize(
+    ("key", "best"),
+    [
+        ("loss_pixel", 1.0),
+        ("feature_error", 1.0),
+        ("data_wait_pct", 1.0),
+        ("steps_skipped", 1.0),
+        ("accuracy/top1", 3.0),
+        ("mIoU", 3.0),
+        ("coco/segm_mAP", 3.0),
+        ("img_per_s", 3.0),
+        ("lr", None),
+        ("momentum", None),
+        ("grad_norm", None),
+        ("spread_student", None),
+        ("host_memory_mb", None),
+    ],
+)
+def test_which_of_two_values_is_better(tmp_path, key, best):
+    lines = [training(step, **{key: value}) for step, value in ((1, 2.0), (2, 3.0), (3, 1.0))]
+    found = figures_of(read_run(write_log(tmp_path / "r", "1", lines)), key)
+    assert (found.first, found.last, found.best) == (2.0, 1.0, best)
+    assert found.best_at == {1.0: 3, 3.0: 2, None: None}[best]
 
 
 def test_equal_labels_are_refused(two, tmp_path):
