@@ -37,7 +37,7 @@ def classifier(**backbone):
 def dense(name: str, **backbone):
     """A shipped model of six blocks."""
     cfg = Config.fromfile(config_file(name))
-    cfg.model.backbone.arch.num_layers = 6
+    cfg.model.backbone.arch = dict(embed_dims=96, num_layers=6, num_heads=3)
     cfg.model.backbone.update(init_cfg=None, out_indices=[1, 2, 4, 5], **backbone)
     return build(cfg.default_scope, cfg.model)
 
