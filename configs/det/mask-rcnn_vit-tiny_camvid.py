@@ -1,0 +1,7 @@
+"""Renamed; this name goes with the next release."""
+
+_base_ = ["./bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-12e_camvid.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-12e_camvid.py",
+    reference="configs/README.md",
+)

@@ -1,0 +1,7 @@
+"""Renamed; this name goes with the next release."""
+
+_base_ = ["./bootmae_vit-large-p16_linear_8xb1024-amp-coslr-50e_in1k.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-large-p16_linear_8xb1024-amp-coslr-50e_in1k.py",
+    reference="configs/README.md",
+)

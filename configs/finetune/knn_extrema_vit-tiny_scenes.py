@@ -1,0 +1,7 @@
+"""Renamed; this name goes with the next release."""
+
+_base_ = ["./extrema_vit-mini-p8_knn_1xb128_scenes.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p8_knn_1xb128_scenes.py",
+    reference="configs/README.md",
+)

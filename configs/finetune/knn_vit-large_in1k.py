@@ -1,0 +1,7 @@
+"""Renamed; this name goes with the next release."""
+
+_base_ = ["./bootmae_vit-large-p16_knn_8xb256_in1k.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-large-p16_knn_8xb256_in1k.py",
+    reference="configs/README.md",
+)

@@ -1,0 +1,7 @@
+"""Renamed; this name goes with the next release."""
+
+_base_ = ["./extrema_vit-mini-p4_1xb64-amp-coslr-8e_cifar10.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p4_1xb64-amp-coslr-8e_cifar10.py",
+    reference="configs/README.md",
+)
