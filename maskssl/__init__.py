@@ -16,7 +16,7 @@ def config_file(name: str) -> str:
     Example: ``_base_ = [__import__('maskssl').config_file('pretrain/x.py')]``.
 
     Args:
-        name: relative to configs/, e.g. 'pretrain/bootmae_vit-tiny_scenes.py'.
+        name: relative to configs/, e.g. 'det/bootmae_vit-base-p16_mask-rcnn_16xb2-1x_coco.py'.
 
     Raises:
         MaskSSLError: there is no such config.
@@ -27,6 +27,9 @@ def config_file(name: str) -> str:
         if (root / name).is_file():
             return str(root / name)
     known = sorted(
-        path.relative_to(root).as_posix() for root in roots for path in root.glob("*/*.py")
+        path.relative_to(root).as_posix()
+        for root in roots
+        for path in root.glob("*/*.py")
+        if path.parent.name != "_base_" and "_deprecation_" not in path.read_text()
     )
     raise MaskSSLError(f"there is no config {name!r}; the shipped ones are {', '.join(known)}")

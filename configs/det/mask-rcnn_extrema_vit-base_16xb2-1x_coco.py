@@ -1,19 +1,7 @@
-"""Mask R-CNN on ExtreMA's ViT-B/16, COCO, 12 epochs, by CAE's recipe.
+"""Renamed; this name goes with the next release."""
 
-Paper: arXiv 2206.04667.
-Expected: no figure is published; CAE-B 300 has 48.3 box and 42.7 mask AP by this recipe.
-Run, on each of two nodes with 8 GPUs (NNODES, NODE_RANK, MASTER_ADDR set):
-    bash tools/dist_train.sh configs/det/mask-rcnn_extrema_vit-base_16xb2-1x_coco.py 8 \
-        --pretrained CHECKPOINT
-Reproduced: no.
-"""
-
-_base_ = [
-    "../_base_/models/mask_rcnn_vit.py",
-    "../_base_/models/extrema_encoder.py",
-    "../_base_/datasets/coco_multiscale.py",
-    "../_base_/schedules/mask_rcnn_adamw_1x.py",
-    "../_base_/runtime_mmdet.py",
-]
-
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.patch_encoder}})
+_base_ = ["./extrema_vit-base-p16_mask-rcnn_16xb2-1x_coco.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-base-p16_mask-rcnn_16xb2-1x_coco.py",
+    reference="configs/README.md",
+)

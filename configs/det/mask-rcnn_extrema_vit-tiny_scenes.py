@@ -1,10 +1,7 @@
-"""Mask R-CNN on ExtreMA's small ViT, drawn scenes.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py configs/det/mask-rcnn_extrema_vit-tiny_scenes.py --pretrained CHECKPOINT
-"""
-
-_base_ = ["./mask-rcnn_vit-tiny_scenes.py", "../_base_/models/extrema_encoder.py"]
-
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.patch_encoder}})
+_base_ = ["./extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+    reference="configs/README.md",
+)

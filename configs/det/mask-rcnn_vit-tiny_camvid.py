@@ -1,29 +1,7 @@
-"""Mask R-CNN on the small ViT, CamVid's signs, cars, pedestrians and bicyclists.
+"""Renamed; this name goes with the next release."""
 
-For trying things out on real images. Not from the paper.
-Run, with the data in data/camvid:
-    python tools/train.py configs/det/mask-rcnn_vit-tiny_camvid.py --pretrained CHECKPOINT
-"""
-
-_base_ = [
-    "../_base_/models/mask_rcnn_vit_tiny.py",
-    "../_base_/datasets/camvid_detection.py",
-    "../_base_/schedules/mask_rcnn_tiny.py",
-    "../_base_/runtime_mmdet.py",
-]
-
-model = dict(
-    backbone=dict(img_size=(192, 256)),
-    roi_head=dict(bbox_head=dict(num_classes=4), mask_head=dict(num_classes=4)),
-    # street scenes hold more objects than drawn ones
-    train_cfg=dict(
-        rpn=dict(sampler=dict(num=128)),
-        rpn_proposal=dict(nms_pre=1000, max_per_img=400),
-        rcnn=dict(sampler=dict(num=128)),
-    ),
-    test_cfg=dict(rpn=dict(nms_pre=1000, max_per_img=300), rcnn=dict(max_per_img=100)),
+_base_ = ["./bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-12e_camvid.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-12e_camvid.py",
+    reference="configs/README.md",
 )
-
-train_cfg = dict(max_epochs=12)
-
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

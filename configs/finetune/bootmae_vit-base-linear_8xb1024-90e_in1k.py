@@ -1,21 +1,7 @@
-"""Linear probe of BootMAE's ViT-B/16 on ImageNet-1K, cut after 10 of 12 blocks.
+"""Renamed; this name goes with the next release."""
 
-Paper: arXiv 2207.07116. Expected (published): 66.1 top-1 after 800 epochs of pretraining.
-Run:
-    bash tools/dist_train.sh configs/finetune/bootmae_vit-base-linear_8xb1024-90e_in1k.py 8 \
-        --pretrained CHECKPOINT
-Cost: unpublished.
-Reproduced: no.
-
-The authors' README cuts after 9 blocks, their script after 10, which stands here; for 9:
---cfg-options model.backbone.out_indices=[8]. Scores the last epoch, the authors the best.
-"""
-
-_base_ = [
-    "../_base_/models/vit_linear_probe.py",
-    "../_base_/datasets/imagenet_bs1024_linear.py",
-    "../_base_/schedules/linear_lars_90e.py",
-    "../_base_/runtime_mmpretrain.py",
-]
-
-default_hooks = dict(checkpoint=dict(interval=10))
+_base_ = ["./bootmae_vit-base-p16_linear_8xb1024-amp-coslr-90e_in1k.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-base-p16_linear_8xb1024-amp-coslr-90e_in1k.py",
+    reference="configs/README.md",
+)

@@ -1,30 +1,7 @@
-"""Linear probe of ExtreMA's ViT-B/16 on ImageNet-1K: the momentum encoder's class token.
+"""Renamed; this name goes with the next release."""
 
-Paper: arXiv 2206.04667. Expected (published): 73.3 top-1 after 300 epochs with colours, 67.1
-    without, 68.4 with 90 % x 8, 74.5 after 30 epochs on ImageNet-22K.
-Run:
-    bash tools/dist_train.sh configs/finetune/extrema_vit-base-linear_8xb512-90e_in1k.py 8 \
-        --pretrained CHECKPOINT
-Cost: unpublished.
-Reproduced: no.
-
-Other features, by --cfg-options: the student's with model.backbone.init_cfg.branch=student, the
-normed token with model.backbone.final_norm=True, the mean of the patch tokens with
-model.backbone.out_type=avg model.backbone.class_attention=None.
-Scores the last epoch; the authors the best.
-"""
-
-_base_ = [
-    "../_base_/models/vit_linear_probe.py",
-    "../_base_/models/extrema_encoder.py",
-    "../_base_/datasets/imagenet_bs512_linear_bilinear.py",
-    "../_base_/schedules/linear_sgd_90e.py",
-    "../_base_/runtime_mmpretrain.py",
-]
-
-model = dict(
-    data_preprocessor={{_base_.pixel_norm}},
-    backbone={{_base_.pooled_encoder}},
-    head=dict(norms=[dict(type="SyncBN", eps=1e-5, affine=False)]),
+_base_ = ["./extrema_vit-base-p16_linear_8xb512-amp-coslr-90e_in1k.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-base-p16_linear_8xb512-amp-coslr-90e_in1k.py",
+    reference="configs/README.md",
 )
-default_hooks = dict(checkpoint=dict(interval=10))

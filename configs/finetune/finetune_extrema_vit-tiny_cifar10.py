@@ -1,11 +1,7 @@
-r"""Fine-tuning of ExtreMA's small ViT on CIFAR-10.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py \
-        configs/finetune/finetune_extrema_vit-tiny_cifar10.py --pretrained CHECKPOINT
-"""
-
-_base_ = ["./finetune_vit-tiny_cifar10.py", "../_base_/models/extrema_encoder.py"]
-
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.finetuned_encoder}})
+_base_ = ["./extrema_vit-mini-p4_finetune_1xb128-amp-coslr-20e_cifar10.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p4_finetune_1xb128-amp-coslr-20e_cifar10.py",
+    reference="configs/README.md",
+)

@@ -1,11 +1,7 @@
-r"""Fine-tuning of ExtreMA's small ViT on drawn scenes.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py \
-        configs/finetune/finetune_extrema_vit-tiny_scenes.py --pretrained CHECKPOINT
-"""
-
-_base_ = ["./finetune_vit-tiny_scenes.py", "../_base_/models/extrema_encoder.py"]
-
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.finetuned_encoder}})
+_base_ = ["./extrema_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
+    reference="configs/README.md",
+)

@@ -1,22 +1,7 @@
-"""Fine-tuning of the small ViT on drawn scenes, eight classes.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py configs/finetune/finetune_vit-tiny_scenes.py --pretrained CHECKPOINT
-From random weights: --pretrained none. Scores the averaged weights of the last epoch.
-"""
-
-_base_ = [
-    "../_base_/models/vit_classifier_tiny.py",
-    "../_base_/datasets/scenes_bs64_classification.py",
-    "../_base_/schedules/finetune_tiny.py",
-    "../_base_/runtime_mmpretrain.py",
-]
-
-model = dict(
-    data_preprocessor=dict(num_classes=8),
-    backbone=dict(img_size=48, patch_size=8),
-    head=dict(num_classes=8),
+_base_ = ["./bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
+    reference="configs/README.md",
 )
-
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

@@ -1,14 +1,7 @@
-"""kNN on ImageNet-1K with BootMAE's ViT-B/16: 20 neighbours, temperature 0.07.
+"""Renamed; this name goes with the next release."""
 
-Expected: the paper has no figure.
-Run:
-    bash tools/dist_test.sh configs/finetune/knn_vit-base_in1k.py CHECKPOINT 8
-Cost: one forward of the training and validation images.
-Reproduced: no.
-"""
-
-_base_ = [
-    "../_base_/models/vit_knn.py",
-    "../_base_/datasets/imagenet_knn.py",
-    "../_base_/runtime_mmpretrain.py",
-]
+_base_ = ["./bootmae_vit-base-p16_knn_8xb256_in1k.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-base-p16_knn_8xb256_in1k.py",
+    reference="configs/README.md",
+)

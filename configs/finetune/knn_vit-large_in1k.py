@@ -1,11 +1,7 @@
-"""kNN on ImageNet-1K with BootMAE's ViT-L/16.
+"""Renamed; this name goes with the next release."""
 
-Expected: the paper has no figure.
-Run:
-    bash tools/dist_test.sh configs/finetune/knn_vit-large_in1k.py CHECKPOINT 8
-Reproduced: no.
-"""
-
-_base_ = ["./knn_vit-base_in1k.py"]
-
-model = dict(backbone=dict(arch="large"))
+_base_ = ["./bootmae_vit-large-p16_knn_8xb256_in1k.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-large-p16_knn_8xb256_in1k.py",
+    reference="configs/README.md",
+)

@@ -1,13 +1,7 @@
-"""kNN with the small ViT on CIFAR-10, 10,000 training pictures.
+"""Renamed; this name goes with the next release."""
 
-Run:
-    python tools/test.py configs/finetune/knn_vit-tiny_cifar10.py --pretrained CHECKPOINT
-"""
-
-_base_ = [
-    "../_base_/models/vit_knn_tiny.py",
-    "../_base_/datasets/cifar10_knn.py",
-    "../_base_/runtime_mmpretrain.py",
-]
-
-model = dict(backbone=dict(img_size=32, patch_size=4))
+_base_ = ["./bootmae_vit-mini-p4_knn_1xb256_cifar10.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-mini-p4_knn_1xb256_cifar10.py",
+    reference="configs/README.md",
+)

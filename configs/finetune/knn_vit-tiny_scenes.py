@@ -1,13 +1,7 @@
-"""kNN with the small ViT on drawn scenes, eight classes.
+"""Renamed; this name goes with the next release."""
 
-Run:
-    python tools/test.py configs/finetune/knn_vit-tiny_scenes.py --pretrained CHECKPOINT
-"""
-
-_base_ = [
-    "../_base_/models/vit_knn_tiny.py",
-    "../_base_/datasets/scenes_knn.py",
-    "../_base_/runtime_mmpretrain.py",
-]
-
-model = dict(backbone=dict(img_size=48, patch_size=8))
+_base_ = ["./bootmae_vit-mini-p8_knn_1xb128_scenes.py"]
+_deprecation_ = dict(
+    expected="bootmae_vit-mini-p8_knn_1xb128_scenes.py",
+    reference="configs/README.md",
+)

@@ -1,10 +1,7 @@
-"""UperNet on ExtreMA's small ViT, drawn scenes.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py configs/seg/upernet_extrema_vit-tiny_scenes.py --pretrained CHECKPOINT
-"""
-
-_base_ = ["./upernet_vit-tiny_scenes.py", "../_base_/models/extrema_encoder.py"]
-
-model = dict(data_preprocessor={{_base_.pixel_norm}}, backbone={{_base_.patch_encoder}})
+_base_ = ["./extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
+    reference="configs/README.md",
+)

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     """
     if not Path(path).is_file():
         raise ConfigError(f"there is no config at {path}; the shipped ones lie in configs/")
-    cfg = Config.fromfile(path)
+    with warnings.catch_warnings():
+        # Python hides these: a config of a former name says the new one
+        warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
+        cfg = Config.fromfile(path)
     for key in cfg:
         _refuse_lookalike(key, key, RUNNER_KEYS)
     for option in options or {}:

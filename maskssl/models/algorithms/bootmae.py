@@ -26,16 +26,19 @@ class BootMAE(Staged, BaseSelfSupervisor):
         head: BootMAEHead.
         target_generator: MomentumEncoder; it copies the backbone.
         mask_num: masked patches per image; None scales the authors' 147 of 196.
-        shallow_index: block whose output the pixel decoder attends to. The feature
-            decoder attends to the last one.
+        shallow_index: block whose output the pixel decoder attends to, negative from
+            the end.
+        deep_index: block whose output the feature decoder attends to, likewise; both
+            are the authors' ``fea_list``. The teacher's target is its last block in any
+            case.
         max_rotation: block-masked patches that may become visible, see
             ``order_visible_first``.
         data_preprocessor: mmpretrain's SelfSupDataPreprocessor.
         init_cfg: for the whole model.
 
     Raises:
-        MaskSSLError: ``mask_num`` leaves no visible patch, or the backbone lacks what
-            BootMAE needs.
+        MaskSSLError: ``mask_num`` leaves no visible patch, there is no such block, or the
+            backbone lacks what BootMAE needs.
     """
 
     backbone: PlainViT
@@ -49,6 +52,7 @@ class BootMAE(Staged, BaseSelfSupervisor):
         target_generator: dict[str, Any],
         mask_num: int | None = None,
         shallow_index: int = 0,
+        deep_index: int = -1,
         max_rotation: int = 3,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
@@ -85,7 +89,8 @@ class BootMAE(Staged, BaseSelfSupervisor):
                 f"mask_num={mask_num} leaves no choice among {num_patches} patches "
                 f"({encoder.grid_size[0]} x {encoder.grid_size[1]}); use 1 to {num_patches - 1}"
             )
-        self.shallow_index = shallow_index
+        self.shallow_index = _block_index("shallow_index", shallow_index, len(encoder.blocks))
+        self.deep_index = _block_index("deep_index", deep_index, len(encoder.blocks))
         self.max_rotation = max_rotation
 
     def init_weights(self) -> None:
@@ -137,8 +142,9 @@ class BootMAE(Staged, BaseSelfSupervisor):
         """
         tokens, _ = self.backbone.embed(images, split.ids_keep)
         last = len(self.backbone.blocks) - 1
-        levels = self.backbone.run_blocks(tokens, (self.shallow_index % (last + 1), last))
-        return self.backbone.norm(levels[-1]), levels[0], levels[-1]
+        wanted = sorted({self.shallow_index, self.deep_index, last})
+        levels = dict(zip(wanted, self.backbone.run_blocks(tokens, wanted), strict=True))
+        return self.backbone.norm(levels[last]), levels[self.shallow_index], levels[self.deep_index]
 
     def decode(
         self, encoded: tuple[Tensor, Tensor, Tensor], split: Split, only_masked: bool = True
@@ -207,3 +213,12 @@ def _check_encoder(encoder: PlainViT) -> None:
             "BootMAE's encoder has a cls token and a final norm; set with_cls_token=True and "
             "final_norm=True in the backbone"
         )
+
+
+def _block_index(name: str, index: int, num_blocks: int) -> int:
+    if not -num_blocks <= index < num_blocks:
+        raise MaskSSLError(
+            f"{name}={index} is none of the {num_blocks} blocks; use 0 to {num_blocks - 1}, or -1 "
+            f"to {-num_blocks} from the end"
+        )
+    return index % num_blocks
