@@ -27,6 +27,7 @@ MODULES = (
     "engine.optimizers.lars",
     "engine.optimizers.layer_decay",
     "engine.runner.knn_loop",
+    "engine.runner.runner",
     "engine.runner.train_loops",
     "models.algorithms.bootmae",
     "models.algorithms.extrema",

@@ -1,5 +1,6 @@
 """Find the checkpoint to go on from: the newest that is whole."""
 
+import logging
 import re
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ from ..errors import MaskSSLError
 from .errors import CheckpointError
 from .reading import read_file
 from .shards import KEY, check_shards, sha256_of
-from .writing import WARNING, read_sidecar, sidecar_of
+from .writing import read_sidecar, sidecar_of
 
 # what training goes on from; best_*.pth and published files lack the optimizer
 _NAME = re.compile(r"(?P<unit>epoch|iter)_(?P<number>\d+)\.pth")
@@ -141,4 +142,4 @@ def _reading_fails(path: Path) -> str | None:
 
 
 def _pass_over(path: Path, reason: str) -> None:
-    print_log(f"checkpoint {path} is passed over: {reason}", "current", WARNING)
+    print_log(f"checkpoint {path} is passed over: {reason}", "current", logging.WARNING)

@@ -1,11 +1,18 @@
-"""Files that take their name once they are complete, and the remains of those that never did."""
+"""Files that take their name once they are complete, and the remains of those that never did.
+
+While a file is written it has a hidden name of its own and is locked (flock) by the process that
+writes it. A lock ends with its process, however that ends. So what is not locked, and was begun
+under this kernel, nobody writes any more, whatever host names and process numbers containers
+have. Of files begun elsewhere the lock may be unknown here; they go when nothing was written
+to them for an hour.
+"""
 
 import errno
+import fcntl
 import os
 import re
+import secrets
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +22,16 @@ from mmengine.logging import print_log
 from .errors import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# .NAME.HOST.PID.maskssl-part
-_LEFTOVER = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<pid>\d+)\.maskssl-part")
-_STALE_SECONDS = 3600  # without a byte written on another host, whose processes are unknown here
+# .NAME.KERNEL.TOKEN.maskssl-part; of old, .NAME.HOST.PID.maskssl-part
+_PART = re.compile(r"\..+\.(?P<kernel>[^.]+)\.[^.]+\.maskssl-part")
+_STALE_SECONDS = 3600
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def sync_file(path: Path) -> None:
+    """Bring the content of a file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -33,12 +47,19 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def nothing_left(path: Path, needed: Callable[[], int], *hidden: Path) -> Iterator[None]:
-    """Remove hidden files and folders whatever happens, and name a full disk what it is."""
+def full_disk_told(path: Path, needed: Callable[[], int]) -> Iterator[None]:
+    """Name a full disk what it is.
+
+    Args:
+        path: what is being saved.
+        needed: its size in bytes, asked for when the disk is full.
+
+    Raises:
+        DiskFullError: in place of the OSError that says so.
+    """
     try:
         yield
     except OSError as error:
-        _discard_all(hidden)
         if error.errno not in _FULL:
             raise
         folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -49,13 +70,24 @@ def nothing_left(path: Path, needed: Callable[[], int], *hidden: Path) -> Iterat
             "files there, keep fewer checkpoints (max_keep_ckpts of the checkpoint hook), or save "
             "on another disk (out_dir)"
         ) from error
+
+
+@contextmanager
+def hidden(path: Path, is_folder: bool = False) -> Iterator[Path]:
+    """An empty file or folder under a hidden name beside ``path``, locked meanwhile.
+
+    Who has completed it renames it; what still has its hidden name in the end is removed.
+    Remains of processes that were killed are removed first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part, descriptor = _begun(path, is_folder)
+    try:
+        # by the clock that sets the times of files here, which may be another machine's
+        remove_leftovers(path.parent, now=part.stat().st_mtime)
+        yield part
     finally:
-        _discard_all(hidden)
-
-
-def _discard_all(hidden: tuple[Path, ...]) -> None:
-    for path in hidden:
-        discard(path)
+        discard(part)
+        os.close(descriptor)
 
 
 def discard(path: Path) -> None:
@@ -66,39 +98,74 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def hidden_name(path: Path) -> Path:
-    """What a file or folder is called until it is complete."""
-    return path.with_name(f".{path.name}.{_host()}.{os.getpid()}.maskssl-part")
+def remove_leftovers(folder: Path, now: float) -> None:
+    """Remove what processes that were killed while saving have left in a folder.
 
-
-def _host() -> str:
-    return socket.gethostname().replace(".", "-")
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed while saving have left in a folder."""
+    Args:
+        folder: where checkpoints are written.
+        now: seconds since 1970 by the clock of its file system.
+    """
     for path in folder.glob(".*.maskssl-part"):
-        found = _LEFTOVER.fullmatch(path.name)
-        if found and not _in_use(path, found["host"], int(found["pid"])):
-            discard(path)
+        found = _PART.fullmatch(path.name)
+        if found and _removed(path, found["kernel"], now):
             print_log(f"removed {path}, left behind by a save that was cut off", "current")
 
 
-def _in_use(path: Path, host: str, pid: int) -> bool:
-    if host != _host():
+def _begun(path: Path, is_folder: bool) -> tuple[Path, int]:
+    while True:
+        name = f".{path.name}.{_kernel() or 'unknown'}.{secrets.token_hex(4)}.maskssl-part"
+        part = path.with_name(name)
+        if is_folder:
+            part.mkdir()
+        flags = os.O_RDONLY if is_folder else os.O_RDWR | os.O_CREAT | os.O_EXCL
         try:
-            return time.time() - path.stat().st_mtime < _STALE_SECONDS
+            descriptor = os.open(part, flags, 0o666)
         except FileNotFoundError:
-            return True  # its owner has just renamed it
-    # A file with this process's own id is of an earlier one: a container counts from 1 again.
-    return pid != os.getpid() and _alive(pid)
+            continue
+        _locked(descriptor, wait=True)
+        if part.exists():
+            return part, descriptor
+        os.close(descriptor)  # before it was locked, it was taken for a leftover
 
 
-def _alive(pid: int) -> bool:
+def _removed(path: Path, kernel: str, now: float) -> bool:
+    """Remove a hidden file if no process can be writing it."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except (FileNotFoundError, PermissionError):
+        return False  # it was just renamed; or it is another user's
+    try:
+        free = _locked(descriptor, wait=False)
+        if free is False:
+            return False
+        if not (free and kernel == _kernel()) and now - _last_written(path) < _STALE_SECONDS:
+            return False
+        discard(path)  # under the lock, so that one who has just begun it notices
         return True
+    except FileNotFoundError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _last_written(path: Path) -> float:
+    return max(part.stat().st_mtime for part in [path, *path.glob("*")])
+
+
+def _locked(descriptor: int, wait: bool) -> bool | None:
+    """Lock a file: whether that was done; None where the file system knows no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
     return True
+
+
+def _kernel() -> str | None:
+    """What tells this boot of this machine from all others; containers share it."""
+    try:
+        return _BOOT_ID.read_text().strip().replace("-", "")[:12]
+    except OSError:
+        return None

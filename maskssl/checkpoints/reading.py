@@ -4,6 +4,7 @@ import argparse
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
 from .errors import CheckpointError
-from .shards import KEY, Allocate, fill
+from .shards import KEY, StoredTensor, stored_tensors
+from .tree import map_leaves
+
+# (path, tensor of a checkpoint) -> this process's share of it, wherever that belongs
+Place = Callable[[str, Tensor | StoredTensor], Tensor]
 
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
@@ -35,21 +40,30 @@ def checkpoint_at(path: str) -> str:
     )
 
 
-def read_checkpoint(path: str | Path, allocate: Allocate | None = None) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, place: Place | None = None) -> dict[str, Any]:
     """Load a checkpoint on the CPU; nothing in it can run code.
 
     Args:
         path: a file written by torch.save; if it names a folder of shards, they are read too.
-        allocate: for those; see ``shards.fill``.
+        place: called with each tensor's path (see ``tree.map_leaves``); of a tensor in shards
+            what it does not ask for is not read. None takes everything whole.
 
     Raises:
         CheckpointError: missing, truncated, or holding objects other than tensors,
             plain values and the few classes that mmengine and the authors save.
     """
     content = read_file(path)
-    if KEY in content:
-        fill(content, path, allocate)
-    return content
+    stored = stored_tensors(content.pop(KEY), path) if KEY in content else {}
+    if not stored and place is None:
+        return content
+
+    def placed(name: str, leaf: Any) -> Any:
+        found = stored.get(name, leaf)
+        if not isinstance(found, (Tensor, StoredTensor)):
+            return found
+        return found[:] if place is None else place(name, found)
+
+    return map_leaves(content, placed)
 
 
 def read_file(path: str | Path) -> dict[str, Any]:

@@ -1,99 +1,70 @@
 """Checkpoints in shares: tensors in a folder that all processes write, the rest in the file.
 
 ``epoch_3.pth`` then holds everything but tensors, and under 'shards' the name of the folder
-beside it with size and SHA-256 of every file there. The folder is complete on the disk
-before the file is, and has a name of its own at each save, so the file never speaks of
-anything but what it was written with. Tensors are torch.distributed.checkpoint's: any
-number of processes reads what another number has written, one process alone included.
+beside it, size and SHA-256 of every file there, and which file holds which rows of which
+tensor. The folder is complete on the disk before the file is, and has a name of its own at each
+save, so the file never speaks of anything but what it was written with. Every process writes
+one safetensors file. Any number of processes reads what another number has written, one process
+alone included.
 """
 
-import copy
-import errno
 import hashlib
-import pickle
+import re
 import secrets
-import shutil
-import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
-from mmengine.dist import (
-    all_gather_object,
-    barrier,
-    broadcast_object_list,
-    get_rank,
-    is_main_process,
-)
+from mmengine.dist import all_gather_object, barrier, broadcast_object_list, get_rank
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.filesystem import FileSystemReader
-from torch.distributed.checkpoint.metadata import Metadata, StorageMeta, TensorStorageMetadata
+from torch.distributed.tensor import DTensor, Shard
 
 from .errors import CheckpointError
-from .hidden_files import hidden_name, nothing_left, sync_folder
+from .hidden_files import full_disk_told, hidden, sync_file, sync_folder
 
 KEY = "shards"  # of the checkpoint's content
 SUFFIX = ".shards"  # of the folder
-INDEX = ".metadata"  # which file holds which part of which tensor; torch's name
 _CHUNK = 1 << 22  # bytes
-# what a folder's index is made of; anything else in it could run code
-_INDEX_CLASSES = {
-    "pathlib": {"PosixPath"},
-    "torch": {"Size", "float32", "float64", "float16", "bfloat16", "int64", "int32", "bool"},
-    "torch.serialization": {"_get_layout"},
-    "torch.distributed.checkpoint.filesystem": {"_StorageInfo"},
-    "torch.distributed.checkpoint.metadata": {
-        *("ChunkStorageMetadata", "Metadata", "_MEM_FORMAT_ENCODING"),
-        *("MetadataIndex", "StorageMeta", "TensorProperties", "TensorStorageMetadata"),
-    },
-}
-
-# (path, size, dtype) -> the tensor to read into
-Allocate = Callable[[str, torch.Size, torch.dtype], Tensor]
 
 
-def take_out(node: Any, found: dict[str, Tensor], path: str = "") -> Any:
-    """A copy of nested dicts and lists with None for tensors, which ``found`` collects.
+class StoredTensor:
+    """A tensor that lies in shards; ``stored[2:5]`` reads these rows and no others.
 
-    Args:
-        node: e.g. ``dict(state_dict=..., optimizer=...)``.
-        found: gets 'state_dict/backbone.cls_token', 'optimizer/state/0/exp_avg' and so on.
-        path: of the node.
+    Attributes:
+        shape: of the whole tensor.
     """
-    if isinstance(node, Tensor):
-        found[path] = node
-        return None
-    if isinstance(node, dict):
-        rest = copy.copy(node)  # a state_dict's _metadata too
-        for key, value in node.items():
-            rest[key] = take_out(value, found, _join(path, key))
-        return rest
-    if isinstance(node, (list, tuple)):
-        return type(node)(take_out(value, found, _join(path, i)) for i, value in enumerate(node))
-    return node
 
+    def __init__(self, path: str, shape: list[int], parts: list[tuple[Any, int, int]]) -> None:
+        self.shape = torch.Size(shape)
+        self._path, self._parts = path, parts  # (open file, first row, last row + 1)
 
-def put_back(node: Any, tensors: Mapping[str, Tensor], path: str = "") -> Any:
-    """The inverse of ``take_out``; dicts are filled in place."""
-    if node is None:
-        return tensors.get(path)
-    if isinstance(node, dict):
-        for key, value in node.items():
-            node[key] = put_back(value, tensors, _join(path, key))
-    elif isinstance(node, (list, tuple)):
-        return type(node)(put_back(value, tensors, _join(path, i)) for i, value in enumerate(node))
-    return node
+    def __getitem__(self, rows: slice) -> Tensor:
+        """These rows, with positive bounds; ``[:]`` reads all, of a number too."""
+        if not self.shape:
+            return self._parts[0][0].get_tensor(self._path).clone()
+        start = rows.start or 0
+        stop = self.shape[0] if rows.stop is None else rows.stop
+        found = [
+            file.get_slice(self._path)[max(start, first) - first : min(stop, last) - first]
+            for file, first, last in self._parts
+            if max(start, first) < min(stop, last)
+        ]
+        if not found:
+            file = self._parts[0][0]
+            return file.get_slice(self._path)[0:0].clone()
+        return torch.cat(found)
 
 
 def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[str, Any]:
     """Write the shares of all processes; every process calls it.
 
     Args:
-        tensors: by path; DTensors are written by those that hold them, others by the first.
+        tensors: by path; of DTensors that are split by rows each process writes its own, other
+            tensors are written by the first process.
         checkpoint: the file that will name the folder, on a file system that all share.
 
     Returns:
@@ -103,55 +74,57 @@ def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[
         DiskFullError: on every process, if one had no space; nothing is left.
     """
     checkpoint = Path(checkpoint)
+    own = _own_rows(tensors)
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in own.values())
     final = checkpoint.with_name(f"{checkpoint.stem}.{secrets.token_hex(4)}{SUFFIX}")
-    agreed = [final, hidden_name(final)]
-    broadcast_object_list(agreed)
-    final, hidden = agreed
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    own_to_remove = [hidden] if is_main_process() else []
-    with nothing_left(checkpoint, lambda: needed, *own_to_remove):
-        try:
-            # what all have (BN's statistics, counters) is the first one's, as in whole files
-            planner = DefaultSavePlanner(dedup_save_to_lowest_rank=True)
-            dcp.save(dict(tensors), checkpoint_id=hidden, planner=planner)  # the index last
-        except CheckpointException as error:  # the same on every process
-            raise _cause(error, checkpoint.parent) from error
-        files = _facts_of_all(hidden)
-        if is_main_process():
-            sync_folder(hidden)
-            hidden.rename(final)
+    first = get_rank() == 0
+    with (
+        full_disk_told(checkpoint, lambda: needed),
+        hidden(final, is_folder=True) if first else nullcontext(final) as part,
+    ):
+        agreed = [final, part]
+        broadcast_object_list(agreed)
+        final, part = agreed
+        told = all_gather_object(_written(own, part / f"{get_rank():05d}.safetensors"))
+        for found in told:
+            if isinstance(found, OSError):  # the same on every process
+                raise found
+        if first:
+            sync_folder(part)
+            part.rename(final)
             sync_folder(checkpoint.parent)
     barrier()  # it is there when any process goes on
-    return dict(folder=final.name, files=files)
+    files = {name: known for name, known, _ in told}
+    return dict(folder=final.name, files=files, tensors=_index(tensors, told))
 
 
-def fill(content: dict[str, Any], checkpoint: str | Path, allocate: Allocate | None = None) -> None:
-    """Read the tensors into the content of a checkpoint; each process reads for itself.
+def stored_tensors(facts: dict[str, Any], checkpoint: str | Path) -> dict[str, StoredTensor]:
+    """What a checkpoint keeps in its folder, by path; each process reads for itself.
 
     Args:
-        content: of the file.
+        facts: what stands under KEY in the content of the file.
         checkpoint: the file.
-        allocate: gives the tensor to read into; a DTensor gets this process's share.
-            None reads everything.
 
     Raises:
-        CheckpointError: the folder is missing, incomplete, or its index holds other things.
+        CheckpointError: the folder is missing, incomplete, or of a former format.
     """
-    facts = content.pop(KEY)
     folder = shards_folder(checkpoint, facts["folder"])
     if reason := _incomplete(folder, facts):
         raise CheckpointError(f"{checkpoint} keeps its tensors in a folder, and {reason}")
-    reader = _Reader(folder)
-    allocate = allocate or (lambda path, size, dtype: torch.empty(size, dtype=dtype))
-    tensors = {
-        path: allocate(path, entry.size, entry.properties.dtype)
-        for path, entry in reader.read_metadata().state_dict_metadata.items()
-        if isinstance(entry, TensorStorageMetadata)
+    try:
+        files = {
+            name: safe_open(folder / Path(name).name, framework="pt") for name in facts["files"]
+        }
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder} holds a file that is not safetensors: {error}") from error
+    return {
+        path: StoredTensor(
+            path,
+            known["shape"],
+            [(files[name], first, last) for name, first, last in known["parts"]],
+        )
+        for path, known in facts["tensors"].items()
     }
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")  # as asked for
-        dcp.load(tensors, storage_reader=reader, no_dist=True)
-    put_back(content, tensors)
 
 
 def check_shards(checkpoint: str | Path, facts: dict[str, Any]) -> str | None:
@@ -195,33 +168,65 @@ def sha256_of(path: Path) -> str:
     return found.hexdigest()
 
 
-class _Reader(FileSystemReader):
-    """torch's, but an index that holds anything else than a description of tensors is refused."""
+def _own_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What this process writes, as CPU copies."""
+    own = {}
+    for path, tensor in tensors.items():
+        if isinstance(tensor, DTensor):
+            if tensor.placements != (Shard(0),):
+                raise NotImplementedError(f"{path} is placed {tensor.placements}, not by rows")
+            tensor = tensor.to_local()
+            if not len(tensor):
+                continue
+        elif get_rank() != 0:  # what all have is the first one's, as in whole files
+            continue
+        own[path] = tensor.detach().to("cpu", copy=True).contiguous()
+    return own
 
-    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
-        path = Path(self.path, INDEX)
+
+_Told = tuple[str, dict[str, Any], dict[str, int]]  # of one file: name, facts, path -> rows
+
+
+def _written(own: dict[str, Tensor], file: Path) -> _Told | OSError:
+    try:
         try:
-            with path.open("rb") as file:
-                found = _IndexUnpickler(file).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, ValueError) as error:
-            raise CheckpointError(f"{path} is no index of shards: {error}") from error
-        found.storage_meta = found.storage_meta or StorageMeta()
-        found.storage_meta.load_id = self.load_id
-        return found
+            save_file(own, file)
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+        file.chmod(file.parent.stat().st_mode & 0o666)  # it is made for its owner alone
+        sync_file(file)
+        facts = dict(bytes=file.stat().st_size, sha256=sha256_of(file))
+    except OSError as error:
+        return error  # raised by all processes together
+    return file.name, facts, {path: len(t) if t.ndim else 1 for path, t in own.items()}
 
 
-class _IndexUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if name not in _INDEX_CLASSES.get(module, ()):
-            raise pickle.UnpicklingError(f"it refers to {module}.{name}, which could run code")
-        return super().find_class(module, name)
+def _as_os_error(error: SafetensorError) -> Exception:
+    """Safetensors tells the system's error in words alone."""
+    code = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(code[1]), str(error)) if code else error
 
 
-def _join(path: str, key: Any) -> str:
-    return f"{path}/{key}" if path else str(key)
+def _index(tensors: Mapping[str, Tensor], told: list[_Told]) -> dict[str, dict[str, Any]]:
+    """Path -> shape, and (file, first row, last row + 1) of each part in the order of rows."""
+    found: dict[str, dict[str, Any]] = {}
+    for path, tensor in tensors.items():
+        parts, row = [], 0
+        for name, _, rows in told:  # processes hold consecutive rows
+            if path in rows:
+                parts.append((name, row, row + rows[path]))
+                row += rows[path]
+        found[path] = dict(shape=list(tensor.shape), parts=parts)
+    return found
 
 
 def _incomplete(folder: Path, facts: dict[str, Any]) -> str | None:
+    if "tensors" not in facts:
+        return (
+            f"{folder.name} is of a former release, whose pickled index is not read here; write "
+            "the checkpoint as one file with that release: torch.save("
+            "maskssl.checkpoints.reading.read_checkpoint(PATH), NEW_PATH)"
+        )
     for name, known in facts["files"].items():
         file = folder / Path(name).name
         if not file.is_file():
@@ -229,23 +234,3 @@ def _incomplete(folder: Path, facts: dict[str, Any]) -> str | None:
         if file.stat().st_size != known["bytes"]:
             return f"{file} has {file.stat().st_size} bytes and not {known['bytes']}"
     return None
-
-
-def _facts_of_all(folder: Path) -> dict[str, dict[str, Any]]:
-    """Size and checksum of every file; each process reads those that it has written."""
-    mine = [*folder.glob(f"__{get_rank()}_*"), *([folder / INDEX] if is_main_process() else [])]
-    facts = {
-        path.name: dict(bytes=path.stat().st_size, sha256=sha256_of(path)) for path in sorted(mine)
-    }
-    return {name: known for part in all_gather_object(facts) for name, known in part.items()}
-
-
-def _cause(error: CheckpointException, folder: Path) -> BaseException:
-    """The first failure of any process; torch's writer may tell a full disk as a RuntimeError."""
-    causes = [wrapped[0] for wrapped in error.failures.values()]
-    for cause in causes:
-        if isinstance(cause, OSError):
-            return cause
-    if shutil.disk_usage(folder).free < _CHUNK:
-        return OSError(errno.ENOSPC, "No space left on device")
-    return causes[0]

@@ -7,20 +7,21 @@ far training had come. A checkpoint without such a file is still good: see ``fin
 
 import hashlib
 import json
+import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.logging import print_log
 
 from .errors import DiskFullError
-from .hidden_files import discard, hidden_name, nothing_left, remove_leftovers, sync_folder
+from .hidden_files import discard, full_disk_told, hidden, sync_folder
 from .shards import KEY, orphans, shards_folder
-
-WARNING = 30  # logging.WARNING
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Sidecar:
     shards: str | None = None
 
 
+def is_local(path: str, backend_args: dict[str, Any] | None = None) -> bool:
+    """Whether mmengine would write a path to this machine's file system."""
+    return isinstance(get_file_backend(path, backend_args=backend_args), LocalBackend)
+
+
 def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
     """Save a checkpoint so that a kill at any moment leaves the old file or the new one.
 
@@ -60,7 +66,7 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
     path = Path(path)
     former, shards = read_sidecar(path), content.get(KEY, {}).get("folder")
     try:
-        _write_pair(content, path, sidecar_of(path))
+        _write_pair(content, path, lambda facts: path)
     except (OSError, DiskFullError):
         if shards is not None:  # of no use without the file
             discard(shards_folder(path, shards))
@@ -68,20 +74,44 @@ def write_checkpoint(content: dict[str, Any], path: str | Path) -> None:
     _remove_shards(path, former, unless=shards)
 
 
-def _write_pair(content: dict[str, Any], path: Path, sidecar: Path) -> None:
-    hidden, hidden_sidecar = hidden_name(path), hidden_name(sidecar)
-    with nothing_left(path, lambda: _size(content), hidden, hidden_sidecar):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent)
+def publish_checkpoint(content: dict[str, Any], path: str | Path) -> Path:
+    """Save a checkpoint as ``epoch_3-0123abcd.pth``, by the first digits of its SHA-256.
+
+    torch.hub compares them when it downloads such a file (check_hash).
+
+    Args:
+        content: as for ``write_checkpoint``, without shards.
+        path: e.g. ``epoch_3.pth``.
+
+    Returns:
+        Where it is.
+    """
+    path = Path(path)
+    return _write_pair(
+        content,
+        path.with_stem(f"{path.stem}-published"),
+        lambda facts: path.with_stem(f"{path.stem}-{facts.sha256[:8]}"),
+    )
+
+
+def _write_pair(content: dict[str, Any], path: Path, named: Callable[[Sidecar], Path]) -> Path:
+    with (
+        full_disk_told(path, lambda: _size(content)),
+        hidden(path) as part,
+        hidden(sidecar_of(path)) as sidecar_part,
+    ):
         # Both are on the disk before any final name is touched: no space, no harm.
-        facts = _write_content(content, hidden)
-        _write_synced(_sidecar_text(facts, path.name), hidden_sidecar)
+        facts = _write_content(content, part)
+        path = named(facts)
+        sidecar = sidecar_of(path)
+        _write_synced(_sidecar_text(facts, path.name), sidecar_part)
         if sidecar.exists():  # it would speak against the new file
             sidecar.unlink()
             sync_folder(path.parent)
-        os.replace(hidden, path)
-        os.replace(hidden_sidecar, sidecar)
+        os.replace(part, path)
+        os.replace(sidecar_part, sidecar)
         sync_folder(path.parent)
+    return path
 
 
 def write_text(text: str, path: str | Path) -> None:
@@ -91,11 +121,9 @@ def write_text(text: str, path: str | Path) -> None:
         DiskFullError: no space; the file that was there before stays as it was.
     """
     path = Path(path)
-    hidden = hidden_name(path)
-    with nothing_left(path, lambda: len(text.encode()), hidden):
-        remove_leftovers(path.parent)
-        _write_synced(text, hidden)
-        os.replace(hidden, path)
+    with full_disk_told(path, lambda: len(text.encode())), hidden(path) as part:
+        _write_synced(text, part)
+        os.replace(part, path)
         sync_folder(path.parent)
 
 
@@ -147,7 +175,7 @@ def read_sidecar(path: str | Path) -> Sidecar | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, IndexError) as error:
-        print_log(f"{sidecar} cannot be read ({error}) and is not used", "current", WARNING)
+        print_log(f"{sidecar} cannot be read ({error}) and is not used", "current", logging.WARNING)
         return None
 
 

@@ -9,9 +9,8 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from .. import registration  # noqa: F401  a config that replaces custom_imports runs too
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
-from ..engine.runner.runner import Runner
+from ..engine.runner.runner import MaskSSLRunner
 from ..engine.sharding.options import sharding_options
 from .config import ConfigError
 from .data_check import check_data
@@ -105,7 +104,7 @@ def use_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
-def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") -> Runner:
+def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") -> MaskSSLRunner:
     """Build the runner for the hardware at hand.
 
     Without a GPU, SyncBN becomes BN (said in the log) and several processes talk over
@@ -122,7 +121,7 @@ def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") ->
     check_data(cfg, loaders)
     if not torch.cuda.is_available():
         _fit_to_cpu(cfg, distributed=launcher != "none")
-    return Runner.from_cfg(cfg)
+    return MaskSSLRunner.from_cfg(cfg)
 
 
 def _fit_to_cpu(cfg: Config, distributed: bool) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 from pathlib import Path
 
-import mmengine.runner.runner
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -24,7 +23,8 @@ from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
 from maskssl.engine.hooks import checkpoint as checkpoint_hook
-from maskssl.engine.runner import whole_files
+from maskssl.engine.runner import runner as runner_module
+from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
 from tests.killing import killed_after
 
@@ -93,7 +93,9 @@ def scopes():
     DefaultScope._instance_dict.update(before)
 
 
-def build(folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None, **options):
+def build(
+    folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None, runner=None, **options
+):
     batches = iterations or BATCHES
     data = TensorDataset(torch.linspace(-1, 1, 4 * batches).reshape(-1, 2))
     model = Line()
@@ -105,7 +107,7 @@ def build(folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None,
         val_evaluator=Evaluator(Scores(*scores or ())),
     )
     saving = dict(type="SafeCheckpointHook", interval=1) | options
-    return Runner(
+    return (runner or MaskSSLRunner)(
         model,
         work_dir=str(folder),
         train_dataloader=DataLoader(data, batch_size=2),
@@ -230,7 +232,7 @@ def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
         remove_checkpoint(path)
         events.append(f"removed {Path(path).name}")
 
-    monkeypatch.setattr(whole_files, "write_checkpoint", write)
+    monkeypatch.setattr(runner_module, "write_checkpoint", write)
     monkeypatch.setattr(checkpoint_hook, "write_text", point)
     monkeypatch.setattr(checkpoint_hook, "remove_checkpoint", remove)
     scores = [dict(acc=1.0), dict(acc=2.0)]
@@ -242,7 +244,6 @@ def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
         *["wrote best_acc_epoch_2.pth", "wrote epoch_2.pth", "points to epoch_2.pth"],
         "removed best_acc_epoch_1.pth",
     ]
-    assert mmengine.runner.runner.save_checkpoint.__module__ == "mmengine.runner.checkpoint"
 
 
 @pytest.fixture(scope="module")
@@ -500,9 +501,24 @@ def test_remote_storage_is_refused(tmp_path):
         build(tmp_path, out_dir="http://example.org/runs").train()
 
 
-def test_a_writer_of_its_own_is_told(tmp_path, monkeypatch, warned):
-    runner = build(tmp_path, epochs=1)
-    monkeypatch.setattr(runner, "save_checkpoint", lambda *args, **kwargs: None)
+def test_a_writer_of_its_own_is_told(tmp_path, warned):
+    """mmengine's runner: it saves and resumes all the same."""
+    runner = build(tmp_path, epochs=1, runner=Runner)
     runner.train()
     [text] = warned(runner)
     assert "epoch_1.pth was written by Runner in its own way, without checksum" in text
+    assert checkpoints(tmp_path) == ["epoch_1.pth"]
+    assert build(tmp_path, epochs=2, resume=newest_valid(tmp_path)).train() is not None
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth"]
+
+
+def test_what_is_not_written_replaces_nothing(tmp_path):
+    class Idle(MaskSSLRunner):
+        def save_checkpoint(self, out_dir, filename, *args, **kwargs) -> None:
+            if filename != "epoch_2.pth":
+                super().save_checkpoint(out_dir, filename, *args, **kwargs)
+
+    with pytest.raises(RuntimeError, match=r"Idle\.save_checkpoint did not write .*epoch_2\.pth"):
+        build(tmp_path, epochs=3, runner=Idle, max_keep_ckpts=1).train()
+    assert checkpoints(tmp_path) == ["epoch_1.pth"]
+    assert_tidy(tmp_path)

@@ -12,14 +12,16 @@ from mmengine.runner import Runner
 
 from ...checkpoints.errors import DiskFullError
 from ...checkpoints.finding import checkpoints_ahead
+from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.writing import (
+    is_local,
+    publish_checkpoint,
     remove_checkpoint,
     remove_orphans,
     sidecar_of,
     write_text,
 )
 from ...errors import MaskSSLError
-from ..runner.whole_files import is_local, whole_files, whole_reads
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
 
@@ -30,7 +32,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     The newest ``max_keep_ckpts`` are kept, and older ones go only when the new one is safely
     on the disk; the same holds for the best. When the disk is full the save is given up with
-    a warning, training goes on, and no older checkpoint is lost. All processes call the hook.
+    a warning, training goes on, and no older checkpoint is lost. All processes call the hook;
+    the runner is a MaskSSLRunner, or files are as whole as its own way of saving leaves them.
 
     Args:
         *args: of CheckpointHook.
@@ -44,6 +47,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     max_keep_ckpts: int
+    out_dir: str
 
     def __init__(self, *args: Any, keep_every: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +60,7 @@ class SafeCheckpointHook(CheckpointHook):
                 f"and so must save_begin={self.save_begin} ; nothing is saved in between"
             )
         self.keep_every = keep_every
+        self.keep_ckpt_ids: deque[int] = deque()
         self._behind = False  # the last save was given up
 
     def before_train(self, runner: Runner) -> None:
@@ -66,13 +71,12 @@ class SafeCheckpointHook(CheckpointHook):
                 f"SafeCheckpointHook writes to local folders and {folder} is none (or "
                 "file_client_args is set); use mmengine's CheckpointHook there"
             )
-        # kept from mmengine, which knows no milestones and would remove them here
-        limit: int = self.max_keep_ckpts
-        self.max_keep_ckpts = -1
-        super().before_train(runner)
-        self.max_keep_ckpts = limit
+        if folder != runner.work_dir:  # one for several runs, as mmengine has it
+            folder = str(Path(folder, Path(runner.work_dir).name))
+        self.out_dir = folder
+        runner.logger.info(f"Checkpoints will be saved to {folder}.")
         self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", []))
-        ahead = checkpoints_ahead(self.out_dir, runner.epoch, runner.iter)
+        ahead = checkpoints_ahead(folder, runner.epoch, runner.iter)
         if ahead:
             runner.logger.warning(
                 f"this run starts at epoch {runner.epoch}, iteration {runner.iter}, and "
@@ -81,8 +85,60 @@ class SafeCheckpointHook(CheckpointHook):
                 "it is of another run"
             )
         if is_main_process():
-            remove_orphans(self.out_dir)
+            remove_orphans(folder)
         self._remove_beyond_count(runner)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Save if it is this iteration's turn."""
+        if not self.by_epoch and (
+            self.every_n_train_iters(runner, self.interval, self.save_begin)
+            or (self.save_last and self.is_last_train_iter(runner))
+        ):
+            done = runner.iter + 1
+            self._save_step(runner, done, dict(epoch=runner.epoch, iter=done))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save if it is this epoch's turn."""
+        if self.by_epoch and (
+            self.every_n_epochs(runner, self.interval, self.save_begin)
+            or (self.save_last and self.is_last_train_epoch(runner))
+        ):
+            done = runner.epoch + 1
+            self._save_step(runner, done, dict(epoch=done, iter=runner.iter))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Save what is the best so far by a metric; the former best goes last."""
+        if not self.save_best or not metrics:
+            return
+        if self.save_best == ["auto"]:  # the first metric, by mmengine's rules
+            options = dict(greater_keys=self.greater_keys, less_keys=self.less_keys)
+            ranks = CheckpointHook(save_best=next(iter(metrics)), rule=self.rules[0], **options)
+        else:
+            ranks = self
+        step = runner.epoch if self.by_epoch else runner.iter
+        meta = dict(epoch=runner.epoch, iter=runner.iter)
+        hub = runner.message_hub
+        superseded: list[tuple[str | None, str]] = []
+        for key, rule in zip(ranks.key_indicators, ranks.rules, strict=True):
+            suffix = "" if len(ranks.key_indicators) == 1 else f"_{key}"
+            score = metrics[key]
+            best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
+            if score is None or not ranks.is_better_than[key](score, best):
+                continue
+            name = f"best_{key}_{self.filename_tmpl.format(step)}".replace("/", "_")
+            path = str(Path(self.out_dir, name))
+            former = hub.get_info(f"best_ckpt{suffix}")
+            facts = {f"best_score{suffix}": score, f"best_ckpt{suffix}": path}
+            if self._write(runner, path, dict(meta), facts, only_weights=True):
+                superseded.append((former, path))
+                runner.logger.info(f"best {key} so far, {score:.4f}: saved to {name}")
+        # again, because the one saved before validation does not know of the new best
+        if superseded and self.last_ckpt is not None:
+            self._save_step(runner, step, meta)
+        for former, path in superseded:
+            self._remove(runner, former, unless=path)
 
     def after_train(self, runner: Runner) -> None:
         """Publish, and say so if the end of training could not be saved."""
@@ -91,7 +147,13 @@ class SafeCheckpointHook(CheckpointHook):
                 "training has ended and its last state is not saved, for want of disk space. Free "
                 f"some and resume from {self.last_ckpt or 'the checkpoint it started from'}"
             )
-        super().after_train(runner)
+        if self.published_keys is None:
+            return
+        hub = runner.message_hub.runtime_info
+        best = [path for key, path in hub.items() if key.startswith("best_ckpt")]
+        for path in [self.last_ckpt if self.save_last else None, *best]:
+            if path is not None:
+                self._agreed(runner, lambda path=path: self._publish(runner, path))  # type: ignore[misc]
 
     def save_now(self, runner: Runner, stepped: bool = True) -> str | None:
         """Save the current step as iter_N.pth, in the middle of an epoch too.
@@ -108,8 +170,7 @@ class SafeCheckpointHook(CheckpointHook):
             The path of this step's checkpoint, or None when the disk is full.
         """
         done = runner.iter + int(stepped)
-        name = f"iter_{done}.pth"
-        path = self.file_backend.join_path(self.out_dir, name)
+        path = str(Path(self.out_dir, f"iter_{done}.pth"))
         if runner.message_hub.get_info("last_ckpt") == path:
             return path  # it was this step's turn anyway, or the run resumed from here
         superseded = runner.message_hub.get_info(_PREEMPTED)
@@ -120,13 +181,15 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove(runner, superseded, unless=path)
         return path
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+    def _save_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        """Save one of those that are counted; what it replaces goes when it is there."""
+        path = self._path_of(step)
         facts: dict[str, Any] = {"last_ckpt": path}
         if self.max_keep_ckpts > 0:
             # Too long by the ones to be removed: a run that is killed before it removes them
             # does so when it resumes from this file.
             facts["keep_ckpt_ids"] = [*(s for s in self.keep_ckpt_ids if s != step), step]
+        runner.logger.info(f"Saving {path}")
         self._behind = not self._write(runner, path, meta, facts)
         if self._behind:
             return
@@ -135,49 +198,17 @@ class SafeCheckpointHook(CheckpointHook):
             self._remove_beyond_count(runner)
             self._remove(runner, runner.message_hub.pop_info(_PREEMPTED), unless=path)
 
-    def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        """As mmengine's, but the former best goes last instead of first."""
-        if not self.save_best:
+    def _path_of(self, step: int) -> str:
+        return str(Path(self.out_dir, self.filename_tmpl.format(step)))
+
+    def _publish(self, runner: Runner, path: str) -> None:
+        if not is_main_process():
             return
-        if "auto" in self.key_indicators:
-            self._init_rule(self.rules, [next(iter(metrics))])
-        step = runner.epoch if self.by_epoch else runner.iter
-        meta = dict(epoch=runner.epoch, iter=runner.iter)
-        superseded: list[tuple[str | None, str]] = []
-        for key, rule in zip(self.key_indicators, self.rules, strict=True):
-            suffix = "" if len(self.key_indicators) == 1 else f"_{key}"
-            score, hub = metrics[key], runner.message_hub
-            best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
-            if score is None or not self.is_better_than[key](score, best):
-                continue
-            name = f"best_{key}_{self.filename_tmpl.format(step)}".replace("/", "_")
-            path = self.file_backend.join_path(self.out_dir, name)
-            former = hub.get_info(f"best_ckpt{suffix}")
-            facts = {f"best_score{suffix}": score, f"best_ckpt{suffix}": path}
-            if self._write(runner, path, dict(meta), facts, only_weights=True):
-                self._remember_best(key, path)
-                superseded.append((former, path))
-                runner.logger.info(f"best {key} so far, {score:.4f}: saved to {name}")
-        # again, because the one saved before validation does not know of the new best
-        if superseded and self.last_ckpt is not None:
-            self._save_checkpoint_with_step(runner, step, meta)
-        for former, path in superseded:
-            self._remove(runner, former, unless=path)
-
-    def _publish_model(self, runner: Runner, ckpt_path: str) -> None:
-        publish = super()._publish_model
-
-        def save() -> None:
-            with whole_files(), whole_reads():
-                publish(runner, ckpt_path)
-
-        self._agreed(runner, save)
-
-    def _remember_best(self, key: str, path: str) -> None:
-        if len(self.key_indicators) == 1:
-            self.best_ckpt_path = path
-        else:
-            self.best_ckpt_path_dict[key] = path
+        content = read_checkpoint(path)
+        kept = {key: content[key] for key in content if key in self.published_keys}
+        published = publish_checkpoint(kept, path)
+        left_out = ", ".join(sorted(content.keys() - kept.keys()))
+        runner.logger.info(f"{path} is published as {published}, without {left_out}")
 
     def _write(
         self,
@@ -191,26 +222,22 @@ class SafeCheckpointHook(CheckpointHook):
         hub = runner.message_hub
         before = {key: hub.get_info(key) for key in facts if key in hub.runtime_info}
         hub.update_info_dict(facts)
-        options = dict(self.args)
-        options["save_optimizer"] = self.save_optimizer and not only_weights
-        options["save_param_scheduler"] = self.save_param_scheduler and not only_weights
-
-        def save() -> None:
-            with whole_files():
-                runner.save_checkpoint(
-                    self.out_dir,
-                    Path(path).name,
-                    meta=meta,
-                    by_epoch=self.by_epoch,
-                    backend_args=self.backend_args,
-                    **options,
-                )
-
-        if not self._agreed(runner, save):
+        options = dict(
+            self.args,
+            save_optimizer=self.save_optimizer and not only_weights,
+            save_param_scheduler=self.save_param_scheduler and not only_weights,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+        )
+        folder, name = self.out_dir, Path(path).name
+        if not self._agreed(runner, lambda: runner.save_checkpoint(folder, name, **options)):
             for key in facts.keys() - before.keys():
                 hub.pop_info(key)
             hub.update_info_dict(before)
             return False
+        if is_main_process() and not Path(path).is_file():  # older ones would be removed for it
+            raise RuntimeError(f"{type(runner).__name__}.save_checkpoint did not write {path}")
         if is_main_process() and not sidecar_of(path).is_file():
             runner.logger.warning(
                 f"{path} was written by {type(runner).__name__} in its own way, without checksum; "
@@ -222,12 +249,9 @@ class SafeCheckpointHook(CheckpointHook):
         """Name the newest checkpoint in ``last_checkpoint``; it exists whenever it is named."""
         self.last_ckpt = path
         pointer = Path(runner.work_dir, "last_checkpoint")
-
-        def save() -> None:
-            if is_main_process():
-                write_text(path, pointer)
-
-        return self._agreed(runner, save)
+        return self._agreed(
+            runner, lambda: write_text(path, pointer) if is_main_process() else None
+        )
 
     def _agreed(self, runner: Runner, write: Callable[[], None]) -> bool:
         """Whether the main process had space to write; all processes get the same answer."""
@@ -249,8 +273,7 @@ class SafeCheckpointHook(CheckpointHook):
         while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
             step = self.keep_ckpt_ids.popleft()
             if not self.keep_every or step % self.keep_every:
-                name = self.filename_tmpl.format(step)
-                self._remove(runner, self.file_backend.join_path(self.out_dir, name))
+                self._remove(runner, self._path_of(step))
         runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
 
     def _remove(self, runner: Runner, path: str | None, unless: str | None = None) -> None:

@@ -6,7 +6,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...errors import MaskSSLError
 from ...schedules import feature_weight_ramp
-from .momentum import unwrapped
+from ..unwrapping import unwrapped
 
 
 @HOOKS.register_module()

@@ -3,17 +3,11 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
 
 from ...errors import MaskSSLError
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The model inside DistributedDataParallel, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
+from ..unwrapping import unwrapped
 
 
 @HOOKS.register_module()

@@ -14,8 +14,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ...visualization.reconstruction import picture_grid, reconstruct
-from ..sharding.fsdp2 import as_forward, is_sharded
-from .momentum import unwrapped
+from ..sharding.fsdp2 import is_sharded, whole_weights
+from ..unwrapping import unwrapped
 
 
 @contextmanager
@@ -64,13 +64,13 @@ class ReconstructionHook(Hook):
         # a sharded model runs on all ranks or not at all
         if not due or not (is_main_process() or is_sharded(model)):
             return
-        with untouched_randomness():
+        with untouched_randomness(), whole_weights(model):
             torch.manual_seed(0)  # the same visible patches in every picture
             batch = model.data_preprocessor(self._batch, training=True)
             inputs = batch["inputs"]
             images = inputs if torch.is_tensor(inputs) else inputs[0]
             samples = batch["data_samples"]
-            columns = as_forward(model, lambda: reconstruct(model, images, data_samples=samples))
+            columns = reconstruct(model, images, data_samples=samples)
         if not is_main_process():
             return
         path = Path(runner.work_dir, "reconstructions", f"epoch_{runner.epoch + 1}.png")

@@ -10,7 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop
 from torch import Tensor
 
-from ..hooks.momentum import unwrapped
+from ..unwrapping import unwrapped
 
 
 @LOOPS.register_module()

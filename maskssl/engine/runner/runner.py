@@ -1,31 +1,85 @@
 """mmengine's runner, made to lose nothing: exact resume and checked checkpoints."""
 
+import re
 from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmengine.fileio import join_path
+from mmengine.model import BaseAveragedModel
+from mmengine.optim import OptimWrapper
+from mmengine.registry import RUNNERS
+from mmengine.runner import BaseLoop, Runner, load_state_dict, save_checkpoint
+from torch import Tensor, nn
 
 from ...checkpoints.errors import CheckpointError
 from ...checkpoints.finding import newest_valid
 from ...checkpoints.reading import read_checkpoint
-from ..sharding.run import ShardedRun
+from ...checkpoints.shards import KEY, write_shards
+from ...checkpoints.tree import map_leaves
+from ...checkpoints.writing import is_local, write_checkpoint
+from ...errors import MaskSSLError
+from ..optimizers.autocast import without_loss_scaling
+from ..sharding.fsdp2 import share_out
+from ..sharding.options import (
+    DeepSpeedOptions,
+    FSDP2Options,
+    ShardingError,
+    refuse_one_process,
+    sharding_options,
+)
+from ..sharding.placing import placed_like, whole
+from ..sharding.zero import ZeroOptimWrapper
+from ..unwrapping import unwrapped
+from .content import training_content
 from .train_loops import RESUMABLE
-from .whole_files import whole_files
+
+# entries of a checkpoint that hold no weights
+_PLAIN = ("meta", "message_hub", "param_schedulers")
 
 
-class Runner(ShardedRun):
+@RUNNERS.register_module()
+class MaskSSLRunner(Runner):
     """A run that can be killed at any iteration and resumed bit for bit.
 
     Loops are those of ``train_loops``; checkpoints are read without running code in them;
     ``resume`` without a path takes the newest whole one in the work dir.
+
+    With ``sharding=dict(type="fsdp2", ...)`` in the config, or "deepspeed", the model is shared
+    out among all processes when training starts. Its checkpoints are gathered into the same whole
+    files that every other run writes, or written in shares; every run reads both.
+
+    Args:
+        *args: of mmengine's Runner.
+        load_from: a checkpoint.
+        resume: go on from it, or from the newest in the work dir.
+        **kwargs: of mmengine's Runner.
     """
 
-    _resume: bool
-    _load_from: str | None
-    _resuming = False
+    def __init__(
+        self, *args: Any, load_from: str | None = None, resume: bool = False, **kwargs: Any
+    ) -> None:
+        import_module("maskssl.registration")  # a config without custom_imports runs too
+        self.checkpoint, self.goes_on = load_from, resume
+        self.loaded = self.shared_out = self.strict = False
+        self._zero: ZeroOptimWrapper | None = None
+        super().__init__(*args, load_from=load_from, resume=resume, **kwargs)
+
+    @cached_property
+    def sharding(self) -> FSDP2Options | DeepSpeedOptions | None:
+        """How the config shares the model out."""
+        entry = self.cfg.get("sharding")
+        return sharding_options(entry) if entry else None
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """As mmengine does; a model that will be shared out stays as it is."""
+        if self.sharding is None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        return model.to(get_device())
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
         """Build the loop that the config names, in its resumable form."""
@@ -43,25 +97,105 @@ class Runner(ShardedRun):
             )
             return super().build_train_loop(loop)
         options.pop("fast_forward_on_resume", None)  # nothing is replayed
-        return RESUMABLE[kind](self, self._train_dataloader, **options)
+        return super().build_train_loop({**options, "type": RESUMABLE[kind]})
+
+    def build_optim_wrapper(self, optim_wrapper: Any) -> OptimWrapper:
+        """Build it, with bf16 in place of needless loss scaling, and for DeepSpeed."""
+        if isinstance(optim_wrapper, dict):
+            optim_wrapper = without_loss_scaling(optim_wrapper)
+        built = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(self.sharding, DeepSpeedOptions) and self._zero is None:
+            self._zero = built = ZeroOptimWrapper(built, self.sharding)
+        return built
 
     def load_or_resume(self) -> None:
-        """Load, or resume from the path given or the newest whole checkpoint."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            found = [newest_valid(self.work_dir) if is_main_process() else None]
-            broadcast_object_list(found)
-            if found[0] is None:
-                self.logger.info(f"nothing to resume in {self.work_dir}: the run starts anew")
-                self._resume = False
-            else:
-                self.logger.info(f"resuming from {found[0]}, the newest whole checkpoint")
-                self._load_from = str(found[0])
-        super().load_or_resume()
+        """Share the initialised model out, then load, or resume from the newest checkpoint."""
+        if self.sharding is not None and isinstance(self.optim_wrapper, OptimWrapper):
+            self._share_out()
+        if self.loaded:  # by hand
+            return
+        path = self._newest() if self.goes_on and self.checkpoint is None else self.checkpoint
+        if path is None:
+            return
+        if self.goes_on:
+            self.resume(path)
+        else:
+            self.load_checkpoint(path)
 
-    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save whole or not at all. All ranks call it; the main process writes."""
-        with whole_files(self.joined):
-            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+    def _newest(self) -> str | None:
+        found = [newest_valid(self.work_dir) if is_main_process() else None]
+        broadcast_object_list(found)
+        if found[0] is None:
+            self.logger.info(f"nothing to resume in {self.work_dir}: the run starts anew")
+            return None
+        self.logger.info(f"resuming from {found[0]}, the newest whole checkpoint")
+        return str(found[0])
+
+    def _share_out(self) -> None:
+        """Between the weights' initialisation, which needs them whole, and a checkpoint's."""
+        if self.shared_out or self.sharding is None:
+            return
+        refuse_one_process(self.sharding)
+        if self._zero is not None:
+            self._zero.start(self.model)
+        elif isinstance(self.sharding, FSDP2Options):
+            averages = [getattr(hook, "ema_model", None) for hook in self.hooks]
+            share_out(
+                self.model,
+                self.sharding,
+                self.optim_wrapper.optimizer,
+                [average for average in averages if isinstance(average, BaseAveragedModel)],
+            )
+        self.shared_out = True
+
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict[str, Any] | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Save whole or not at all. All processes call it; the first one writes.
+
+        Args:
+            out_dir: a folder; on other storage than this machine's mmengine writes.
+            filename: in it.
+            file_client_args: not taken any more.
+            save_optimizer: with the optimizer's state.
+            save_param_scheduler: with the schedules'.
+            meta: facts to save; 'epoch' and 'iter' are those after the running step unless given.
+            by_epoch: the running step ends its epoch.
+            backend_args: of mmengine's file backends.
+
+        Raises:
+            DiskFullError: no space; the file that was there before stays as it was.
+        """
+        if file_client_args is not None:
+            raise MaskSSLError(
+                f"file_client_args={file_client_args} is not taken any more; use backend_args"
+            )
+        if not (self.shared_out or is_main_process()):
+            return
+        done = dict(epoch=self.epoch + int(by_epoch), iter=self.iter + int(not by_epoch))
+        content = training_content(
+            self, {**done, **(meta or {})}, save_optimizer, save_param_scheduler
+        )
+        self.call_hook("before_save_checkpoint", checkpoint=content)
+        path = join_path(out_dir, filename, backend_args=backend_args)
+        local = is_local(path, backend_args)
+        if getattr(self.sharding, "checkpoint", "whole") == "sharded" and self.shared_out:
+            content = _in_shards(content, path, local)
+        content = map_leaves(content, whole)
+        if not is_main_process():
+            return
+        if local:
+            write_checkpoint(content, path)
+        else:
+            save_checkpoint(content, path, backend_args=backend_args)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a training checkpoint.
@@ -69,11 +203,11 @@ class Runner(ShardedRun):
         Raises:
             CheckpointError: it was not saved by training, or by that of another model.
         """
-        self._resuming = True
+        self.strict = True
         try:
             super().resume(filename, *args, **kwargs)
         finally:
-            self._resuming = False
+            self.strict = False
 
     def load_checkpoint(
         self,
@@ -87,23 +221,53 @@ class Runner(ShardedRun):
         Raises:
             CheckpointError: unreadable, or, when resuming, not of this very model.
         """
-        checkpoint = read_checkpoint(filename, self.own_share)
-        if self._resuming:
+        model = unwrapped(self.model)
+        place = None
+        if self.shared_out and self._zero is None:
+            place = placed_like(model, self.optim_wrapper.optimizer)
+        checkpoint = read_checkpoint(filename, place)
+        if self.strict:
             _check_resumable(checkpoint, filename)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
+        weights = checkpoint.get("state_dict", checkpoint)
         try:
-            checkpoint = _load_checkpoint_to_model(
-                model, checkpoint, strict or self._resuming, revise_keys=revise_keys
-            )
+            load_state_dict(model, _renamed(weights, revise_keys), strict or self.strict)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{filename} cannot be resumed with this config, whose model differs: {error}. "
                 "Resume with the config that the run began with"
             ) from error
-        self._has_loaded = True
+        self.loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
+
+
+def _in_shards(content: dict[str, Any], path: str, local: bool) -> dict[str, Any]:
+    """The content with its tensors in a folder that all processes write; all call it."""
+    if not local:
+        raise ShardingError(
+            f"sharding checkpoint='sharded' writes to a file system that all processes share, "
+            f"and {path} is none; use checkpoint='whole'"
+        )
+    tensors: dict[str, Tensor] = {}
+
+    def taken_out(name: str, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        tensors[name] = leaf
+        return None
+
+    states = {key: value for key, value in content.items() if key not in _PLAIN}
+    rest = map_leaves(states, taken_out)
+    return {**content, **rest, KEY: write_shards(tensors, Path(path))}
+
+
+def _renamed(weights: dict[str, Any], revise_keys: list[tuple[str, str]]) -> dict[str, Any]:
+    """A state_dict under the names that the model knows."""
+    for pattern, replacement in revise_keys:
+        if any(re.search(pattern, name) for name in weights):
+            weights = {re.sub(pattern, replacement, name): weights[name] for name in weights}
+    return weights
 
 
 def _check_resumable(checkpoint: dict[str, Any], filename: str) -> None:

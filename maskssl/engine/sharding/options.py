@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import torch.distributed as dist
+
 from ...errors import MaskSSLError
 
 
@@ -76,3 +78,16 @@ def sharding_options(entry: Mapping[str, Any]) -> FSDP2Options | DeepSpeedOption
             "'sharded' a folder that all processes write"
         )
     return options
+
+
+def refuse_one_process(options: FSDP2Options | DeepSpeedOptions) -> None:
+    """A model is shared out among several processes.
+
+    Raises:
+        ShardingError: there is one alone.
+    """
+    if not dist.is_initialized():
+        raise ShardingError(
+            f"sharding type={options.type!r} needs processes to share the model; start them with "
+            "tools/dist_train.sh CONFIG N, or remove the option"
+        )

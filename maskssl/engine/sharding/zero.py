@@ -18,78 +18,79 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...errors import MaskSSLError
+from ...private_names import accumulative_counts
 from .options import DeepSpeedOptions, ShardingError
-
-
-def zero_optim_wrapper(
-    model: nn.Module, wrapper: OptimWrapper, options: DeepSpeedOptions
-) -> "ZeroOptimWrapper":
-    """Hand an optimizer over to DeepSpeed; every process calls it.
-
-    Args:
-        model: the bare algorithm, the same on all processes.
-        wrapper: as the config builds it; its optimizer, clipping and autocast are kept.
-        options: the stage.
-
-    Raises:
-        ShardingError: DeepSpeed is not installed, or the wrapper asks for what this way
-            of running it does not do.
-    """
-    try:
-        import deepspeed
-    except ImportError as error:
-        raise ShardingError(
-            "sharding type='deepspeed' needs DeepSpeed, which is not installed; run pip install "
-            "'.[deepspeed]', or use type='fsdp2', which needs nothing"
-        ) from error
-    if wrapper._accumulative_counts != 1:
-        raise ShardingError(
-            f"accumulative_counts={wrapper._accumulative_counts} with DeepSpeed: its accumulation "
-            "leaves out what remains at the end of a run; use 1, or sharding type='fsdp2'"
-        )
-    clipping = dict(wrapper.clip_grad_kwargs or {})
-    max_norm = clipping.pop("max_norm", 0.0)
-    if clipping not in ({}, dict(norm_type=2)):
-        raise ShardingError(
-            f"clip_grad has {clipping}; DeepSpeed clips by the 2-norm and takes max_norm alone"
-        )
-    layout = [list(group["params"]) for group in wrapper.optimizer.param_groups]
-    engine, *_ = deepspeed.initialize(
-        model=model,
-        optimizer=wrapper.optimizer,
-        config=dict(
-            train_micro_batch_size_per_gpu=1,  # asked for, and used for its own reports alone
-            gradient_clipping=max_norm,
-            zero_optimization=dict(stage=options.stage),
-            zero_allow_untested_optimizer=True,
-            steps_per_print=10**9,
-        ),
-    )
-    # mmengine loads weights into the model; ZeRO steps on flat copies of them
-    refresh = engine.optimizer.refresh_fp32_params
-    model.register_load_state_dict_post_hook(lambda module, keys: refresh())
-    print_log(
-        f"deepspeed {deepspeed.__version__}: ZeRO stage {options.stage} over "
-        f"{dist.get_world_size()} processes",
-        logger="current",
-    )
-    return ZeroOptimWrapper(wrapper, engine, layout)
 
 
 class ZeroOptimWrapper(OptimWrapper):
     """Backward and step by a DeepSpeed engine; states in the format of an unsharded run.
 
+    It takes the place of the wrapper that the config builds and keeps its optimizer, clipping and
+    autocast; ``start`` hands the optimizer over to DeepSpeed once the model has its weights.
+
     Args:
-        inner: the wrapper it replaces; its forward context (autocast) is kept.
-        engine: DeepSpeed's.
-        layout: the model's parameters in each group, before DeepSpeed flattened them.
+        inner: the wrapper it replaces.
+        options: the stage.
+
+    Raises:
+        ShardingError: the wrapper asks for what this way of running DeepSpeed does not do.
     """
 
-    def __init__(self, inner: OptimWrapper, engine: Any, layout: list[list[nn.Parameter]]) -> None:
+    def __init__(self, inner: OptimWrapper, options: DeepSpeedOptions) -> None:
         super().__init__(inner.optimizer)
-        self.inner, self.engine, self.layout = inner, engine, layout
+        self.inner, self.options = inner, options
         self.base_param_settings = inner.base_param_settings
-        self._gathered: dict[str, Any] | None = None
+        self.engine: Any = None
+        # the model's parameters in each group, before DeepSpeed flattens them
+        self.layout = [list(group["params"]) for group in inner.optimizer.param_groups]
+        counts = accumulative_counts(inner)
+        if counts != 1:
+            raise ShardingError(
+                f"accumulative_counts={counts} with DeepSpeed: its accumulation leaves out what "
+                "remains at the end of a run; use 1, or sharding type='fsdp2'"
+            )
+        clipping = dict(inner.clip_grad_kwargs or {})
+        self.max_norm = clipping.pop("max_norm", 0.0)
+        if clipping not in ({}, dict(norm_type=2)):
+            raise ShardingError(
+                f"clip_grad has {clipping}; DeepSpeed clips by the 2-norm and takes max_norm alone"
+            )
+
+    def start(self, model: nn.Module) -> None:
+        """Hand the optimizer over to DeepSpeed; every process calls it.
+
+        Args:
+            model: the bare algorithm, the same on all processes.
+
+        Raises:
+            ShardingError: DeepSpeed is not installed.
+        """
+        try:
+            import deepspeed
+        except ImportError as error:
+            raise ShardingError(
+                "sharding type='deepspeed' needs DeepSpeed, which is not installed; run pip "
+                "install '.[deepspeed]', or use type='fsdp2', which needs nothing"
+            ) from error
+        self.engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=self.optimizer,
+            config=dict(
+                train_micro_batch_size_per_gpu=1,  # asked for, used for its own reports alone
+                gradient_clipping=self.max_norm,
+                zero_optimization=dict(stage=self.options.stage),
+                zero_allow_untested_optimizer=True,
+                steps_per_print=10**9,
+            ),
+        )
+        # mmengine loads weights into the model; ZeRO steps on flat copies of them
+        refresh = self.engine.optimizer.refresh_fp32_params
+        model.register_load_state_dict_post_hook(lambda module, keys: refresh())
+        print_log(
+            f"deepspeed {deepspeed.__version__}: ZeRO stage {self.options.stage} over "
+            f"{dist.get_world_size()} processes",
+            logger="current",
+        )
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -100,11 +101,9 @@ class ZeroOptimWrapper(OptimWrapper):
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Gradients, reduced over the processes."""
         self.engine.backward(loss, **kwargs)
-        self._inner_count += 1
 
     def step(self, **kwargs: Any) -> None:
         """Clip and step; the norm before clipping is logged as mmengine logs it."""
-        self._gathered = None
         self.engine.step()
         if not self.engine.was_step_applied():
             print_log(
@@ -125,19 +124,6 @@ class ZeroOptimWrapper(OptimWrapper):
         self.engine.optimizer.zero_grad(**kwargs)
 
     def state_dict(self) -> dict[str, Any]:
-        """What ``full_state`` gathered after the last step; one process may call it.
-
-        Raises:
-            ShardingError: nothing was gathered.
-        """
-        if self._gathered is None:
-            raise ShardingError(
-                "the optimizer's state lies on all processes; let each of them call "
-                "full_state() before one saves it"
-            )
-        return self._gathered
-
-    def full_state(self) -> dict[str, Any]:
         """What an unsharded run's state_dict holds, on the CPU; every process calls it.
 
         Returns:
@@ -158,8 +144,7 @@ class ZeroOptimWrapper(OptimWrapper):
         state: dict[str, Any] = dict(state=states, param_groups=groups)
         if self.base_param_settings is not None:
             state["base_param_settings"] = self.base_param_settings
-        self._gathered = state if dist.get_rank() == 0 else {}
-        return self._gathered
+        return state if dist.get_rank() == 0 else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take this process's share of a whole state.
