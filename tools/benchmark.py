@@ -46,7 +46,9 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default cuda where there is one")
-    parser.add_argument("--mode", nargs="+", choices=MODES, default=["default"], help="of compiling")
+    parser.add_argument(
+        "--mode", nargs="+", choices=MODES, default=["default"], help="of compiling"
+    )
     parser.add_argument("--plain", action="store_true", help="do not compile")
     parser.add_argument("--against", metavar="MODULE:FUNCTION", help="a step of other code")
     parser.add_argument("--steps", type=int, default=10, help="per run")

@@ -100,7 +100,6 @@ def _coco_names(dataset: Any, num_classes: int) -> list[str]:
         ) from error
     if len(names) != num_classes:
         raise ConfigError(
-            f"num_classes={num_classes}, but {path} has {len(names)} categories: "
-            f"{', '.join(names)}"
+            f"num_classes={num_classes}, but {path} has {len(names)} categories: {', '.join(names)}"
         )
     return names

@@ -18,9 +18,7 @@ def bootmae(**backbone):
     return MODELS.build(
         dict(
             type="BootMAE",
-            backbone=dict(
-                dict(type="PlainViT", arch=ARCH, img_size=32, patch_size=8), **backbone
-            ),
+            backbone=dict(dict(type="PlainViT", arch=ARCH, img_size=32, patch_size=8), **backbone),
             neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=24, num_layers=1)),
             head=dict(type="BootMAEHead"),
             target_generator=dict(type="MomentumEncoder"),

@@ -16,9 +16,9 @@ from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
 from ..layers.patches import patchify, project_patches
 from ..layers.position import Layout, resize_position, sincos_position
+from ..layers.recompute import recomputed_blocks, run_block
 from ..pretrained.guard import LoadGuard
 from ..pretrained.loading import initialise_backbone
-from ..layers.recompute import recomputed_blocks, run_block
 from .vit_settings import OUT_TYPES, arch_settings, check_cls_token, checked_indices
 
 
