@@ -3,6 +3,7 @@
 Importing the package is light and registers nothing: see ``maskssl.registration``.
 """
 
+import difflib
 from pathlib import Path
 
 from .errors import MaskSSLError
@@ -21,12 +22,20 @@ def config_file(name: str) -> str:
     Raises:
         MaskSSLError: there is no such config.
     """
+    shipped = config_files()
+    if name not in shipped:
+        close = difflib.get_close_matches(name, shipped, n=3) or sorted(shipped)
+        raise MaskSSLError(
+            f"there is no config {name!r} among the {len(shipped)} shipped ones; did you mean "
+            f"{', '.join(close[:3])}?"
+        )
+    return str(shipped[name])
+
+
+def config_files() -> dict[str, Path]:
+    """Every config that ships: its name relative to configs/ -> its file."""
     package = Path(__file__).resolve().parent
-    roots = (package / "configs", package.parent / "configs")  # wheel, checkout
-    for root in roots:
-        if (root / name).is_file():
-            return str(root / name)
-    known = sorted(
-        path.relative_to(root).as_posix() for root in roots for path in root.glob("*/*.py")
-    )
-    raise MaskSSLError(f"there is no config {name!r}; the shipped ones are {', '.join(known)}")
+    roots = (package.parent / "configs", package / "configs")  # checkout, wheel
+    return {
+        path.relative_to(root).as_posix(): path for root in roots for path in root.glob("**/*.py")
+    }

@@ -49,7 +49,7 @@ def set_tested(cfg: Config, checkpoint: str | None) -> None:
         return
     if checkpoint is None:
         raise ConfigError(
-            "give the checkpoint of the trained model: tools/test.py CONFIG CHECKPOINT (the "
+            "give the checkpoint of the trained model: maskssl test CONFIG CHECKPOINT (the "
             f"backbone's {init.get('checkpoint')!r} alone has no head)"
         )
     cfg.load_from = checkpoint_at(checkpoint)
@@ -139,7 +139,7 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
     if cfg.launcher != "pytorch" or "RANK" not in os.environ:
         raise ConfigError(
             f"launcher={cfg.launcher!r} without GPUs: start CPU processes with "
-            "tools/dist_train.sh CONFIG N (launcher pytorch)"
+            "maskssl train CONFIG --nproc N (launcher pytorch)"
         )
     if not torch.distributed.is_initialized():
         # before mmengine does: its init_dist calls torch.cuda.set_device

@@ -166,6 +166,5 @@ def _minutes(seconds: float) -> str:
 
 
 def tool_command(tool: str, *arguments: str) -> list[str]:
-    """Command line of one of the project's tools under this Python."""
-    tools = Path(__file__).resolve().parents[2] / "tools"
-    return [sys.executable, str(tools / tool), *arguments]
+    """A command of maskssl under this Python, wherever it is installed."""
+    return [sys.executable, "-m", "maskssl", tool, *arguments]

@@ -121,7 +121,7 @@ def _pretrain_command(plan: Plan) -> list[str]:
     ]
     if plan.smoke:
         options += ["train_cfg.max_epochs=2", "train_dataloader.dataset.indices=128"]
-    return _command("train.py", plan, PRETRAIN_CONFIGS[plan.method], "pretrain", options)
+    return _command("train", plan, PRETRAIN_CONFIGS[plan.method], "pretrain", options)
 
 
 def _stage_command(
@@ -136,7 +136,7 @@ def _stage_command(
         if not stage.tested:
             limit = "max_iters=4" if stage.name == "seg" else "max_epochs=2"
             options.append(f"train_cfg.{limit}")
-    tool = "test.py" if stage.tested else "train.py"
+    tool = "test" if stage.tested else "train"
     config = stage.config_for(plan.method)
     command = _command(tool, plan, config, f"{stage.name}-{kind}", options)
     return [*command, "--pretrained", weights]
@@ -149,9 +149,9 @@ def _picture_command(plan: Plan, stage: Stage) -> list[str]:
     options.append(f"test_dataloader.dataset.indices={NUM_OVERLAYS}")
     checkpoint = str(plan.work_dir(f"{stage.name}-pretrained"))
     config = stage.config_for(plan.method)
-    command = _command("test.py", plan, config, f"{stage.name}-pictures", options)
+    command = _command("test", plan, config, f"{stage.name}-pictures", options)
     show_dir = str(plan.work_dir(f"{stage.name}-pictures") / "shown")
-    command.insert(3, checkpoint)  # python test.py CONFIG CHECKPOINT …
+    command.insert(5, checkpoint)  # python -m maskssl test CONFIG CHECKPOINT …
     return [*command, "--show-dir", show_dir]
 
 

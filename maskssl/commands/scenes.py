@@ -1,0 +1,69 @@
+"""Write the drawn data set that small configs train on, or a sheet to look at it.
+
+maskssl scenes
+maskssl scenes data/scenes-small --num-train 400 --num-val 80
+maskssl scenes --sheet scenes.png
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+SHEET_SCENES = 24
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Folder, numbers and sizes."""
+    parser.add_argument("root", nargs="?", default="data/scenes", help="folder (data/scenes)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--num-train", type=int, default=4000, help="objects to classify (4000)")
+    parser.add_argument("--num-val", type=int, default=800, help="the same, validation (800)")
+    parser.add_argument("--num-dense-train", type=int, default=800, help="dense scenes (800)")
+    parser.add_argument("--num-dense-val", type=int, default=150, help="validation (150)")
+    parser.add_argument("--image-size", type=int, default=96, help="side in pixels (96)")
+    parser.add_argument("--dense-size", type=int, default=128, help="side in pixels (128)")
+    parser.add_argument("--num-workers", type=int, default=0, help="processes; 0: this one")
+    parser.add_argument("--sheet", help="only draw the first scenes with their truth into a file")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the scenes, or the sheet."""
+    from ..transfer.scenes.writer import write_scenes
+
+    if args.sheet:
+        _save_sheet(args)
+        return
+    names = ("seed", "num_train", "num_val", "num_dense_train", "num_dense_val")
+    names += ("image_size", "dense_size", "num_workers")
+    options = {name: getattr(args, name) for name in names}
+    print(write_scenes(args.root, progress=_ProgressLine(), **options))
+
+
+class _ProgressLine:
+    """A line on the terminal that says how much is written and how long the rest takes."""
+
+    def __init__(self) -> None:
+        self.start = self.shown = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.shown < 0.5:
+            return
+        self.shown = now
+        left = (now - self.start) / done * (total - done)
+        end = "\n" if done == total else ""
+        print(f"\r{done}/{total} pictures, {left:.0f} s left   ", end=end, flush=True)
+
+
+def _save_sheet(args: argparse.Namespace) -> None:
+    from ..transfer.scenes.scene import dense_scene, object_scene
+    from ..transfer.scenes.writer import contact_sheet
+
+    numbers = range(SHEET_SCENES)
+    objects = [object_scene(args.seed, "train", number, args.image_size) for number in numbers]
+    dense = [dense_scene(args.seed, "train", number, args.dense_size) for number in numbers]
+    path = Path(args.sheet)
+    for kind, scenes in (("objects", objects), ("dense", dense)):
+        target = path.with_name(f"{path.stem}-{kind}{path.suffix or '.png'}")
+        contact_sheet(scenes).save(target)
+        print(target)
