@@ -1,5 +1,6 @@
 """Small runs of shipped configs inside the test process."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,9 @@ def runner_for(cfg: Config) -> Runner:
     """A runner as the tools build it."""
     cfg.experiment_name = f"test-{Path(cfg.work_dir).name}-{id(cfg)}"
     return build_runner(cfg, ["train_dataloader"])
+
+
+def tool_command(tool: str, *arguments: str) -> list[str]:
+    """Command line of one of the project's tools under this Python."""
+    tools = Path(__file__).resolve().parents[1] / "tools"
+    return [sys.executable, str(tools / tool), *arguments]

@@ -11,7 +11,6 @@ import torch
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.transfer.job_queue import tool_command
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import (
     Shot,
@@ -21,6 +20,7 @@ from tests.stress.resume_stress import (
     draw_shots,
     stress_resume,
 )
+from tests.support import tool_command
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_ITERATION = {

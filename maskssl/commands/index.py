@@ -7,8 +7,9 @@ maskssl index 'data/in22k/train-*.tar'       # tar shards
 
 import argparse
 import os
-import sys
 import time
+
+from ..progress import ProgressLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
 
     start = time.monotonic()
     source = source_at(args.source, tuple(end.lower() for end in args.endings or ENDINGS))
-    index = open_index(source, args.out, _ProgressLine(), args.rebuild)
+    index = open_index(source, args.out, ProgressLine(), args.rebuild)
     header = index.header
     labels = "no labels" if header["max_label"] < 0 else f"labels 0 to {header['max_label']}"
     if header["unlabelled"] and header["max_label"] >= 0:
@@ -36,22 +37,3 @@ def run(args: argparse.Namespace) -> None:
         f"{index.path}: {len(index):,} images, {time.monotonic() - start:.1f} s, "
         f"{os.path.getsize(index.path):,} bytes; {labels}"
     )
-
-
-class _ProgressLine:
-    """A line on the terminal; in a file or pipe, a line every ten seconds."""
-
-    def __init__(self) -> None:
-        self.start = self.shown = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-
-    def __call__(self, share: float, images: int) -> None:
-        from ..datasets.index.store import progress_text
-
-        now = time.monotonic()
-        if now - self.shown < (0.5 if self.terminal else 10.0):
-            return
-        self.shown = now
-        text = progress_text(share, images, now - self.start)
-        line = f"\r{text}   " if self.terminal else f"{text}\n"
-        print(line, end="", file=sys.stderr, flush=True)

@@ -7,14 +7,16 @@ DIR/{train,val}/CLASS/* they are classified too).
 """
 
 import argparse
+import sys
 from pathlib import Path
 
-from ..errors import MaskSSLError
+from ..methods import METHODS
+from ..progress import ProgressLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Method, data, and where to write."""
-    parser.add_argument("--method", default="bootmae", help="bootmae or extrema")
+    parser.add_argument("--method", choices=sorted(METHODS), default="bootmae")
     parser.add_argument("--images", metavar="DIR", help="folder of your own images")
     parser.add_argument("--out", default="work_dirs/quickstart", help="what is written goes here")
     parser.add_argument("--scenes", default="data/scenes", help="folder of the drawn scenes")
@@ -25,21 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Plan, run, report."""
     from ..transfer.images import describe_images
-    from ..transfer.plan import PRETRAIN_CONFIGS, Plan, run_transfer
+    from ..transfer.plan import Plan
+    from ..transfer.quickstart import run_transfer
     from ..transfer.report import print_table
     from ..transfer.scenes.writer import write_scenes
 
-    if args.method not in PRETRAIN_CONFIGS:
-        known = ", ".join(PRETRAIN_CONFIGS)
-        raise MaskSSLError(f"--method {args.method}: there is no such method; they are {known}")
-    out = Path(args.out).resolve()
+    out, line = Path(args.out).resolve(), ProgressLine(sys.stdout, unit="pictures")
     images = describe_images(args.images, out / "images") if args.images else None
-    _say(f"scenes: {args.scenes}")
-    scenes = write_scenes(args.scenes, num_workers=2)
-    plan = Plan(args.method, out, Path(scenes).resolve(), images, args.seed, args.smoke)
-    print_table(run_transfer(plan, _say))
-    _say(f"report: {out / 'report' / 'index.html'}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    line.say(f"scenes: {args.scenes}")
+    scenes = write_scenes(args.scenes, num_workers=2, progress=lambda n, all_: line(n / all_, n))
+    plan = Plan(args.method, out, scenes, images, args.seed, args.smoke)
+    print_table(run_transfer(plan, line))
+    line.say(f"report: {out / 'report' / 'index.html'}")

@@ -6,8 +6,9 @@ maskssl scenes --sheet scenes.png
 """
 
 import argparse
-import time
 from pathlib import Path
+
+from ..progress import ProgressLine
 
 SHEET_SCENES = 24
 
@@ -36,23 +37,8 @@ def run(args: argparse.Namespace) -> None:
     names = ("seed", "num_train", "num_val", "num_dense_train", "num_dense_val")
     names += ("image_size", "dense_size", "num_workers")
     options = {name: getattr(args, name) for name in names}
-    print(write_scenes(args.root, progress=_ProgressLine(), **options))
-
-
-class _ProgressLine:
-    """A line on the terminal that says how much is written and how long the rest takes."""
-
-    def __init__(self) -> None:
-        self.start = self.shown = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done < total and now - self.shown < 0.5:
-            return
-        self.shown = now
-        left = (now - self.start) / done * (total - done)
-        end = "\n" if done == total else ""
-        print(f"\r{done}/{total} pictures, {left:.0f} s left   ", end=end, flush=True)
+    line = ProgressLine(unit="pictures")
+    print(write_scenes(args.root, progress=lambda n, all_: line(n / all_, n), **options))
 
 
 def _save_sheet(args: argparse.Namespace) -> None:

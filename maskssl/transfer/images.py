@@ -1,7 +1,9 @@
 """What a folder of the user's own images offers: labels, a validation split, or neither."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..datasets.folders import ENDINGS, holds_images, image_files
 from ..errors import MaskSSLError
@@ -21,6 +23,7 @@ class ImageData:
         train: data_prefix of the training images, or an annotation file.
         val: the same for validation.
         num_classes: classes.
+        lists: annotation file that is ours to write -> its text; see ``write_lists``.
     """
 
     pretrain_root: Path
@@ -29,22 +32,28 @@ class ImageData:
     train: str = ""
     val: str = ""
     num_classes: int = 0
-    annotated: bool = False
+    lists: Mapping[Path, str] = field(default_factory=dict)
 
-    def options(self, loader: str, split: str) -> list[str]:
-        """``--cfg-options`` that point a classification loader here.
+    def write_lists(self) -> None:
+        """Write the lists of a split that was made here."""
+        for path, text in self.lists.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def options(self, loader: str, split: str) -> dict[str, Any]:
+        """Config options that point a classification loader here.
 
         Args:
             loader: dotted name of the dataloader.
             split: 'train' or 'val'.
         """
         where = self.train if split == "train" else self.val
-        prefix, annotations = ("", where) if self.annotated else (where, "")
-        return [
-            f"{loader}.dataset.data_root={self.class_root}",
-            f"{loader}.dataset.data_prefix={prefix}",
-            f"{loader}.dataset.ann_file={annotations}",
-        ]
+        prefix, annotations = ("", where) if self.lists else (where, "")
+        return {
+            f"{loader}.dataset.data_root": str(self.class_root),
+            f"{loader}.dataset.data_prefix": prefix,
+            f"{loader}.dataset.ann_file": annotations,
+        }
 
 
 def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
@@ -52,7 +61,7 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
 
     Args:
         folder: the user's images.
-        scratch: takes the lists of a split made here.
+        scratch: will take the lists of a split made here; nothing is written yet.
 
     Raises:
         MaskSSLError: no such folder, no images, or classes of train and val that differ.
@@ -80,16 +89,17 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
                 "both need the same class folders"
             )
         return ImageData(root, count, folder, "train", "val", len(classes))
-    lists = _write_split(folder, classes, Path(scratch).resolve())
-    return ImageData(root, count, folder, *lists, len(classes), annotated=True)
+    lists = _split(folder, classes, Path(scratch).resolve())
+    train_list, val_list = map(str, lists)
+    return ImageData(root, count, folder, train_list, val_list, len(classes), lists)
 
 
 def _classes(folder: Path) -> list[str]:
     return sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and holds_images(sub))
 
 
-def _write_split(folder: Path, classes: list[str], scratch: Path) -> tuple[str, str]:
-    scratch.mkdir(parents=True, exist_ok=True)
+def _split(folder: Path, classes: list[str], scratch: Path) -> dict[Path, str]:
+    """The lists of a training and a validation part: file -> lines of path and label."""
     parts: dict[str, list[str]] = {"train": [], "val": []}
     for label, name in enumerate(classes):
         for index, path in enumerate(image_files(folder / name)):
@@ -101,5 +111,4 @@ def _write_split(folder: Path, classes: list[str], scratch: Path) -> tuple[str, 
                 f"--images {folder}: too few images for a {part} part; each class needs at least "
                 f"{VAL_EVERY}"
             )
-        (scratch / f"{part}.txt").write_text("".join(lines))
-    return str(scratch / "train.txt"), str(scratch / "val.txt")
+    return {scratch / f"{part}.txt": "".join(lines) for part, lines in parts.items()}

@@ -1,27 +1,26 @@
-"""From images to a transfer report: plan the jobs, run them, collect the figures."""
+"""From a method and a data set to jobs: pretraining, every stage from its and random weights."""
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from .. import config_file
-from ..visualization.curves import plot_losses
-from ..visualization.sheets import tile_pictures
+from ..methods import Method, method_named
 from .images import ImageData
-from .job_queue import Job, run_jobs, tool_command
-from .report import Report, Row, write_report
-from .stages import STAGES, Stage, logged_scalars, stage_figures
+from .job_queue import Job, Lanes
+from .stages import Stage, stages_of
 
-PRETRAIN_CONFIGS = {
-    "bootmae": "pretrain/bootmae_vit-tiny_scenes.py",
-    "extrema": "pretrain/extrema_vit-tiny_scenes.py",
-}
-PRETRAIN_SECONDS = 360
-NO_DECAY = "optim_wrapper.paramwise_cfg.layer_decay_rate=1.0"
+RUN_STAGE = "maskssl.transfer.stage_run:run_stage"
+PRETRAIN_SECONDS = 330
+NO_DECAY = {"optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0}
 NUM_OVERLAYS = 8
+# what a smoke run shortens: pictures to train on, to test on, and the training's length
+SMOKE_TRAIN, SMOKE_TEST = 128, 16
+SMOKE_ITERATIONS, SMOKE_EPOCHS = 4, 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Plan:
     """What a transfer run does.
 
     Attributes:
-        method: key of PRETRAIN_CONFIGS.
+        method: key of METHODS.
         out: folder of everything that is written.
         scenes: folder of the drawn scenes.
         images: the user's images instead of the scenes' ImageFolder; None for the scenes.
@@ -44,220 +43,174 @@ class Plan:
     seed: int = 0
     smoke: bool = False
 
+    @property
+    def row(self) -> Method:
+        """The method's row."""
+        return method_named(self.method)
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """The stages of the method."""
+        return stages_of(self.row)
+
     def work_dir(self, name: str) -> Path:
         """Where a job writes."""
         return self.out / "runs" / name
 
 
-def run_transfer(plan: Plan, say: Callable[[str], None]) -> Report:
-    """Pretrain, run every stage from pretrained and random weights, write the report.
+@dataclass(frozen=True)
+class StageRun:
+    """What a job trains, or tests.
 
-    Args:
-        plan: what to run.
-        say: takes lines of progress.
-
-    Returns:
-        The report; its pages lie in plan.out / 'report'.
-
-    Raises:
-        JobError: a job failed.
+    Attributes:
+        config: file.
+        work_dir: takes logs, checkpoints and metrics.json.
+        seed: of all draws.
+        options: dotted key -> value, over the config's.
+        pretrained: checkpoint or work dir that the backbone starts from, or 'none'.
+        tested: test, without training.
+        checkpoint: of the whole model to test; None for kNN.
+        show_dir: takes pictures of what a test predicts.
     """
-    slots, threads = lanes()
-    say(f"{slots} jobs side by side, {threads} threads each; logs in {plan.out / 'logs'}")
-    jobs = plan_jobs(plan, threads)
-    seconds = run_jobs(jobs, slots, say)
-    return _write(plan, seconds)
+
+    config: str
+    work_dir: Path
+    seed: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: str | None = None
+    tested: bool = False
+    checkpoint: Path | None = None
+    show_dir: Path | None = None
 
 
-def lanes() -> tuple[int, int]:
-    """Jobs side by side and threads of each: one per GPU, else two or four on the CPU.
+def plan_lanes() -> Lanes:
+    """One job at a time per GPU, else two or four on the CPU.
 
-    Small models use two cores better by two processes than by two threads.
+    Small models use two cores better by two processes than by two threads. Threads of the
+    other process find the core free while these wait (a passive wait policy).
     """
     cores = len(os.sched_getaffinity(0))
-    if torch.cuda.is_available():
-        return torch.cuda.device_count(), max(1, cores // torch.cuda.device_count())
-    slots = min(cores, 2 if cores <= 4 else 4)
-    return slots, max(1, cores // slots)
+    gpus = torch.cuda.device_count()
+    count = gpus or min(cores, 2 if cores <= 4 else 4)
+    environments = [{"CUDA_VISIBLE_DEVICES": str(index)} if gpus else {} for index in range(count)]
+    common = {
+        "OMP_NUM_THREADS": str(max(1, cores // count)),
+        "OMP_WAIT_POLICY": "passive",
+        # a process that has asked the driver for GPUs cannot be forked; this asks NVML
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    }
+    return Lanes(environments, ["maskssl.transfer.warmed"], common)
 
 
-def plan_jobs(plan: Plan, threads: int) -> list[Job]:
-    """All jobs in order of preference: pretraining first, random runs beside it."""
-
-    def job(name: str, command: list[str], seconds: float, after: Sequence[str] = ()) -> Job:
-        environment = {"OMP_NUM_THREADS": str(threads)}
-        return Job(name, command, plan.out / "logs" / f"{name}.log", seconds, after, environment)
-
-    pretrained = str(plan.work_dir("pretrain"))
-    jobs = [job("pretrain", _pretrain_command(plan), PRETRAIN_SECONDS)]
-    for stage in STAGES:
-        for kind, extra in _random_runs(stage).items():
-            command = _stage_command(plan, stage, kind, "none", extra)
-            jobs.append(job(f"{stage.name}-{kind}", command, stage.seconds))
-    for stage in reversed(STAGES):  # the longest first, so that no lane ends late
-        name = f"{stage.name}-pretrained"
-        command = _stage_command(plan, stage, "pretrained", pretrained)
-        jobs.append(job(name, command, stage.seconds, ["pretrain"]))
-        if stage.data == "scenes":
-            jobs.append(job(f"{stage.name}-pictures", _picture_command(plan, stage), 15, [name]))
-    return jobs
-
-
-def _random_runs(stage: Stage) -> dict[str, list[str]]:
-    runs: dict[str, list[str]] = {"random": []}
+def random_runs(stage: Stage) -> Mapping[str, Mapping[str, Any]]:
+    """The runs from random weights: name -> options."""
+    runs: dict[str, Mapping[str, Any]] = {"random": {}}
     if stage.layer_decay:
-        runs["random-nodecay"] = [NO_DECAY]
+        runs["random-nodecay"] = NO_DECAY
     return runs
 
 
-def _pretrain_command(plan: Plan) -> list[str]:
-    options = _loader_options(["train_dataloader"])
+def plan_jobs(plan: Plan) -> list[Job]:
+    """All jobs in order of preference: pretraining first, random runs beside it."""
+
+    def job(name: str, run: StageRun, seconds: float, after: Sequence[str] = ()) -> Job:
+        return Job(name, RUN_STAGE, (run,), plan.out / "logs" / f"{name}.log", seconds, after)
+
+    jobs = [job("pretrain", _pretraining(plan), PRETRAIN_SECONDS)]
+    for stage in plan.stages:
+        for kind, extra in random_runs(stage).items():
+            name = f"{stage.name}-{kind}"
+            jobs.append(job(name, _stage_run(plan, stage, name, "none", extra), stage.seconds))
+    for stage in reversed(plan.stages):  # the longest first, so that no lane ends late
+        name = f"{stage.name}-pretrained"
+        run = _stage_run(plan, stage, name, str(plan.work_dir("pretrain")))
+        jobs.append(job(name, run, stage.seconds, ["pretrain"]))
+        if stage.labels != "classes":
+            jobs.append(job(f"{stage.name}-pictures", _picture_run(plan, stage), 4, [name]))
+    return jobs
+
+
+def _pretraining(plan: Plan) -> StageRun:
+    options = _loader_options("train_dataloader")
     root, prefix = plan.scenes / "imagefolder", "train"
     if plan.images:
         root, prefix = plan.images.pretrain_root, ""
-    options += [
-        f"train_dataloader.dataset.data_root={root}",
-        f"train_dataloader.dataset.data_prefix={prefix}",
-    ]
+    options |= {
+        "train_dataloader.dataset.data_root": str(root),
+        "train_dataloader.dataset.data_prefix": prefix,
+    }
     if plan.smoke:
-        options += ["train_cfg.max_epochs=2", "train_dataloader.dataset.indices=128"]
-    return _command("train", plan, PRETRAIN_CONFIGS[plan.method], "pretrain", options)
+        options |= {
+            "train_cfg.max_epochs": SMOKE_EPOCHS,
+            "train_dataloader.dataset.indices": SMOKE_TRAIN,
+        }
+    config = config_file(plan.row.configs["pretrain"])
+    return StageRun(config, plan.work_dir("pretrain"), plan.seed, options)
 
 
-def _stage_command(
-    plan: Plan, stage: Stage, kind: str, weights: str, extra: Sequence[str] = ()
-) -> list[str]:
+def _stage_run(
+    plan: Plan, stage: Stage, name: str, weights: str, extra: Mapping[str, Any] | None = None
+) -> StageRun:
     train, test = "train_dataloader", "val_dataloader"
     if stage.tested:
         train, test = "test_cfg.bank_dataloader", "test_dataloader"
-    options = [*_loader_options([train, test]), *_data_options(plan, stage, train, test), *extra]
-    if plan.smoke:
-        options += [f"{train}.dataset.indices=128", f"{test}.dataset.indices=16"]
-        if not stage.tested:
-            limit = "max_iters=4" if stage.name == "seg" else "max_epochs=2"
-            options.append(f"train_cfg.{limit}")
-    tool = "test" if stage.tested else "train"
-    config = stage.config_for(plan.method)
-    command = _command(tool, plan, config, f"{stage.name}-{kind}", options)
-    return [*command, "--pretrained", weights]
-
-
-def _picture_command(plan: Plan, stage: Stage) -> list[str]:
-    """Test the trained model once more on a few scenes, drawing what it predicts."""
-    options = _data_options(plan, stage, "train_dataloader", "test_dataloader")
-    options += [*_loader_options(["test_dataloader"])]
-    options.append(f"test_dataloader.dataset.indices={NUM_OVERLAYS}")
-    checkpoint = str(plan.work_dir(f"{stage.name}-pretrained"))
-    config = stage.config_for(plan.method)
-    command = _command("test", plan, config, f"{stage.name}-pictures", options)
-    show_dir = str(plan.work_dir(f"{stage.name}-pictures") / "shown")
-    command.insert(5, checkpoint)  # python -m maskssl test CONFIG CHECKPOINT …
-    return [*command, "--show-dir", show_dir]
-
-
-def _command(tool: str, plan: Plan, config: str, name: str, options: Sequence[str]) -> list[str]:
-    work_dir = str(plan.work_dir(name))
-    fixed = ["--work-dir", work_dir, "--seed", str(plan.seed)]
-    return tool_command(tool, config_file(config), *fixed, "--cfg-options", *options)
-
-
-def _loader_options(loaders: Sequence[str]) -> list[str]:
-    """Without a GPU the training has all cores: loading in the same process is faster."""
-    if torch.cuda.is_available():
-        return []
-    return [
-        option
-        for loader in loaders
-        for option in (f"{loader}.num_workers=0", f"{loader}.persistent_workers=False")
-    ]
-
-
-def _data_options(plan: Plan, stage: Stage, train: str, test: str) -> list[str]:
-    """Point a stage's loaders at the scenes, or at the user's labelled images."""
-    if stage.data == "classification" and plan.images and plan.images.class_root:
-        options = [*plan.images.options(train, "train"), *plan.images.options(test, "val")]
-        if not stage.tested:
-            options += [
-                f"model.head.num_classes={plan.images.num_classes}",
-                f"model.data_preprocessor.num_classes={plan.images.num_classes}",
-            ]
-        return options
-    folder = {"classification": "imagefolder"}.get(stage.data, stage.name)
-    root = plan.scenes / folder
-    options = [f"{train}.dataset.data_root={root}", f"{test}.dataset.data_root={root}"]
-    if stage.name == "det":
-        annotations = root / "instances_val.json"
-        evaluator = test.replace("dataloader", "evaluator")
-        options.append(f"{evaluator}.ann_file={annotations}")
-    return options
-
-
-def _write(plan: Plan, seconds: dict[str, float]) -> Report:
-    folder = plan.out / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = {"Loss of the pretraining": "losses.png"}
-    plot_losses(logged_scalars(plan.work_dir("pretrain")), folder / "losses.png")
-
-    drawn = sorted(
-        (plan.work_dir("pretrain") / "reconstructions").glob("*.png"),
-        key=lambda path: int(path.stem.split("_")[-1]),
-    )
-    if drawn:  # ExtreMA predicts no pixels
-        tile_pictures(drawn[-1:], folder / "reconstructions.png", width=400, columns=1)
-        pictures["Reconstructions after pretraining"] = "reconstructions.png"
-    for stage in (stage for stage in STAGES if stage.data == "scenes"):
-        shown = sorted((plan.work_dir(f"{stage.name}-pictures")).rglob("*.png"))
-        shown += sorted((plan.work_dir(f"{stage.name}-pictures")).rglob("*.jpg"))
-        tile_pictures(shown[:NUM_OVERLAYS], folder / f"{stage.name}.png")
-        pictures[f"{stage.name}: truth left, prediction right"] = f"{stage.name}.png"
-
-    report = Report(
-        title=f"Transfer of {plan.method} pretrained on "
-        f"{plan.images.pretrain_root.name if plan.images else 'drawn scenes'}",
-        facts=_facts(plan),
-        rows=collect_rows(plan),
-        pictures=pictures,
-        seconds=seconds,
-    )
-    write_report(report, folder)
-    return report
-
-
-def collect_rows(plan: Plan) -> list[Row]:
-    """The table: pretrained against the better of the random runs, stage by stage."""
-    rows = []
-    for stage in STAGES:
-        pretrained = stage_figures(stage, plan.work_dir(f"{stage.name}-pretrained"))
-        randoms = {
-            kind: stage_figures(stage, plan.work_dir(f"{stage.name}-{kind}"))
-            for kind in _random_runs(stage)
-        }
-        for name, value in pretrained.items():
-            scores = {kind: figures[name] for kind, figures in randoms.items()}
-            best = max(scores, key=scores.__getitem__)
-            note = ""
-            if stage.layer_decay:
-                others = [f"{score:.1f}" for kind, score in scores.items() if kind != best]
-                with_decay = "without" if best == "random-nodecay" else "with"
-                note = f"{with_decay} layer decay (otherwise {', '.join(others)})"
-            rows.append(Row(name, value, scores[best], note))
-    return rows
-
-
-def _facts(plan: Plan) -> dict[str, str]:
-    images = plan.images
-    classified = "drawn scenes, 8 shapes"
-    if images and images.class_root:
-        classified = f"{images.num_classes} classes of the given images"
-    return {
-        "method": plan.method,
-        "pretrained on": f"{images.num_images} images" if images else "drawn scenes, no labels",
-        "classified": classified,
-        "segmented and detected": "drawn scenes, 8 shapes",
-        "seed": f"{plan.seed} (one run each; figures of one seed move by a few points)",
-        "steps": "the same for pretrained and random; random takes the better of two runs where "
-        "layer decay applies, each figure on its own",
-        "machine": f"{torch.cuda.get_device_name()}"
-        if torch.cuda.is_available()
-        else f"{len(os.sched_getaffinity(0))} CPU cores",
+    options = {
+        **_loader_options(train),
+        **_loader_options(test),
+        **_data_options(plan, stage, train, test),
+        **(extra or {}),
     }
+    if plan.smoke:
+        options[f"{train}.dataset.indices"] = SMOKE_TRAIN
+        options[f"{test}.dataset.indices"] = SMOKE_TEST
+        if stage.labels == "maps":
+            options["train_cfg.max_iters"] = SMOKE_ITERATIONS
+        elif not stage.tested:
+            options["train_cfg.max_epochs"] = SMOKE_EPOCHS
+    config = config_file(plan.row.configs[stage.name])
+    work_dir = plan.work_dir(name)
+    return StageRun(config, work_dir, plan.seed, options, weights, stage.tested)
+
+
+def _picture_run(plan: Plan, stage: Stage) -> StageRun:
+    """Test the trained model once more on a few scenes, drawing what it predicts."""
+    options = {
+        **_loader_options("test_dataloader"),
+        **_data_options(plan, stage, "train_dataloader", "test_dataloader"),
+        "test_dataloader.dataset.indices": NUM_OVERLAYS,
+    }
+    work_dir = plan.work_dir(f"{stage.name}-pictures")
+    return StageRun(
+        config_file(plan.row.configs[stage.name]),
+        work_dir,
+        plan.seed,
+        options,
+        tested=True,
+        checkpoint=plan.work_dir(f"{stage.name}-pretrained"),
+        show_dir=work_dir / "shown",
+    )
+
+
+def _loader_options(loader: str) -> dict[str, Any]:
+    """Without a GPU the training has all cores: loading in the same process is faster."""
+    if torch.cuda.device_count():
+        return {}
+    return {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
+
+
+def _data_options(plan: Plan, stage: Stage, train: str, test: str) -> dict[str, Any]:
+    """Point a stage's loaders at the scenes, or at the user's labelled images."""
+    if stage.labels == "classes" and plan.images and plan.images.class_root:
+        options = {**plan.images.options(train, "train"), **plan.images.options(test, "val")}
+        if not stage.tested:
+            options |= {
+                "model.head.num_classes": plan.images.num_classes,
+                "model.data_preprocessor.num_classes": plan.images.num_classes,
+            }
+        return options
+    root = plan.scenes / {"classes": "imagefolder", "maps": "seg", "boxes": "det"}[stage.labels]
+    options = {f"{loader}.dataset.data_root": str(root) for loader in (train, test)}
+    if stage.labels == "boxes":
+        evaluator = test.replace("dataloader", "evaluator")
+        options[f"{evaluator}.ann_file"] = str(root / "instances_val.json")
+    return options

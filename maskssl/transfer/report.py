@@ -32,6 +32,23 @@ class Row:
         return self.pretrained - self.random
 
 
+def better_of(name: str, pretrained: float, randoms: Mapping[str, float]) -> Row:
+    """A row against the best of the random runs.
+
+    Args:
+        name: of the row.
+        pretrained: its figure.
+        randoms: run -> figure; with and without layer decay where there are two.
+    """
+    best = max(randoms, key=randoms.__getitem__)
+    others = [f"{score:.1f}" for run, score in randoms.items() if run != best]
+    if not others:
+        return Row(name, pretrained, randoms[best])
+    kind = "without" if best.endswith("nodecay") else "with"
+    note = f"{kind} layer decay (otherwise {', '.join(others)})"
+    return Row(name, pretrained, randoms[best], note)
+
+
 @dataclass
 class Report:
     """What a report shows.

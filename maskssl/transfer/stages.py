@@ -1,114 +1,84 @@
 """The stages that a checkpoint is judged by, and where each leaves its figures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MaskSSLError
+from ..evaluation.run_logs import read_run
+from ..methods import Method
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One downstream stage at the small scale.
+    """One downstream stage at the small scale; which config it runs is the method's to say.
 
     Attributes:
-        name: in file names and --stages.
-        config: shipped config of BootMAE, below configs/; see ``config_for``.
+        name: in file names, and in a method's configs.
         metrics: key in the run's log -> row of the table.
         factor: from the logged unit to percent.
         layer_decay: fine-tunes with layer-wise learning rates; a random start then
             gets a run without them as well, as it has no features to protect.
-        tested: scored by tools/test.py alone, without training.
-        data: 'classification' (follows the user's images) or 'scenes'.
+        tested: scored by a test alone, without training.
+        labels: 'classes' (follows the user's images), 'maps' or 'boxes' (the scenes).
         seconds: rough length on one CPU core, for the time left.
     """
 
     name: str
-    config: str
     metrics: Mapping[str, str]
     factor: float = 1.0
     layer_decay: bool = False
     tested: bool = False
-    data: str = "scenes"
+    labels: str = "classes"
     seconds: int = 60
-
-    def config_for(self, method: str) -> str:
-        """The stage's config for the weights of a method: the same file name, with its name."""
-        return (
-            self.config if method == "bootmae" else self.config.replace("_vit-", f"_{method}_vit-")
-        )
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage(
-        "knn",
-        "finetune/knn_vit-tiny_scenes.py",
-        {"accuracy/top1": "kNN, top-1 %"},
-        tested=True,
-        data="classification",
-        seconds=22,
-    ),
-    Stage(
-        "linear",
-        "finetune/linear_vit-tiny_scenes.py",
-        {"accuracy/top1": "linear probe, top-1 %"},
-        data="classification",
-        seconds=45,
-    ),
-    Stage(
-        "finetune",
-        "finetune/finetune_vit-tiny_scenes.py",
-        {"accuracy/top1": "fine-tune, top-1 %"},
-        layer_decay=True,
-        data="classification",
-        seconds=50,
-    ),
-    Stage(
-        "seg",
-        "seg/upernet_vit-tiny_scenes.py",
-        {"mIoU": "UperNet, mIoU %"},
-        layer_decay=True,
-        seconds=95,
-    ),
+    Stage("knn", {"accuracy/top1": "kNN, top-1 %"}, tested=True, seconds=10),
+    Stage("linear", {"accuracy/top1": "linear probe, top-1 %"}, seconds=30),
+    Stage("finetune", {"accuracy/top1": "fine-tune, top-1 %"}, layer_decay=True, seconds=35),
+    Stage("seg", {"mIoU": "UperNet, mIoU %"}, layer_decay=True, labels="maps", seconds=80),
     Stage(
         "det",
-        "det/mask-rcnn_vit-tiny_scenes.py",
         {"coco/bbox_mAP": "Mask R-CNN, box AP", "coco/segm_mAP": "Mask R-CNN, mask AP"},
         factor=100.0,
         layer_decay=True,
-        seconds=130,
+        labels="boxes",
+        seconds=115,
     ),
 )
 
 
-def logged_scalars(work_dir: str | Path) -> list[dict[str, float]]:
-    """All lines that the newest run in a work dir logged.
-
-    Raises:
-        MaskSSLError: nothing was logged there.
-    """
-    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
-    if not files:
-        raise MaskSSLError(f"no run has logged into {work_dir}; train or test there first")
-    return [json.loads(line) for line in files[-1].read_text().splitlines() if line.strip()]
+def stages_of(method: Method) -> Sequence[Stage]:
+    """The stages that a method has configs for, in the order of the table."""
+    return [stage for stage in STAGES if stage.name in method.configs]
 
 
 def stage_figures(stage: Stage, work_dir: str | Path) -> dict[str, float]:
-    """The figures of a finished stage: row of the table -> percent.
+    """The figures of a finished stage, the last that its run logged: row of the table -> percent.
 
     Raises:
         MaskSSLError: a metric is missing, so the run did not finish.
     """
-    if stage.tested and not Path(work_dir, "metrics.json").is_file():
-        raise MaskSSLError(f"{work_dir} holds no metrics.json: the {stage.name} run did not finish")
-    # tools/test.py leaves one file, training logs line by line
-    metrics = Path(work_dir, "metrics.json")
-    lines = [json.loads(metrics.read_text())] if stage.tested else logged_scalars(work_dir)
-    figures = {}
-    for key, row in stage.metrics.items():
-        values = [line[key] for line in lines if key in line]
-        if not values:
+    final = _tested(stage, Path(work_dir)) if stage.tested else _trained(stage, work_dir)
+    for key in stage.metrics:
+        if key not in final:
             raise MaskSSLError(f"{work_dir} logged no {key}: the {stage.name} run did not finish")
-        figures[row] = values[-1] * stage.factor
-    return figures
+    return {row: final[key] * stage.factor for key, row in stage.metrics.items()}
+
+
+def _tested(stage: Stage, work_dir: Path) -> dict[str, float]:
+    """A test leaves one file."""
+    file = work_dir / "metrics.json"
+    if not file.is_file():
+        raise MaskSSLError(f"{work_dir} holds no metrics.json: the {stage.name} run did not finish")
+    metrics: dict[str, float] = json.loads(file.read_text())
+    return metrics
+
+
+def _trained(stage: Stage, work_dir: str | Path) -> dict[str, float]:
+    """Training logs line by line; the last validation counts, not the best."""
+    run = read_run(work_dir)
+    points = {key: run.series(key) for key in stage.metrics}
+    return {key: found[-1][1] for key, found in points.items() if found}

@@ -1,4 +1,4 @@
-"""Logged figures drawn as curves: the losses of one run, or several runs side by side."""
+"""Logged figures drawn as curves, of one run or of several side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,43 +10,20 @@ from ..evaluation.run_logs import RunLog
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-CURVES = {
-    "loss_pixel": "pixel loss",
-    "feature_error": "feature loss, unweighted",
-    "loss_byol": "BYOL loss",
-    "loss_infonce": "InfoNCE loss",
-    "spread_student": "spread of student features",
-    "spread_teacher": "spread of teacher features",
-}
 
-
-def plot_losses(scalars: Sequence[Mapping[str, float]], path: str | Path) -> None:
-    """Draw the loss curves of a pretraining run, and the spread of its features if logged.
-
-    Args:
-        scalars: lines of its log, with ``step`` and losses.
-        path: PNG to write.
-    """
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    for key, label in CURVES.items():
-        points = [(line["step"], line[key]) for line in scalars if key in line]
-        if points:
-            style = ":" if key.startswith("spread") else "-"
-            axes.plot(*zip(*points, strict=True), style, label=label)
-    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def plot_runs(runs: Sequence[RunLog], keys: Sequence[str], path: str | Path) -> None:
+def plot_runs(
+    runs: Sequence[RunLog],
+    keys: Sequence[str],
+    path: str | Path,
+    titles: Mapping[str, str] | None = None,
+) -> None:
     """Draw a panel for each key with a curve for each run that has it.
 
     Args:
         runs: their logs.
         keys: of the panels.
         path: PNG to write.
+        titles: key -> what its panel is called, where that is not the key.
     """
     columns = min(3, len(keys))
     rows = -(-len(keys) // columns)
@@ -63,14 +40,24 @@ def plot_runs(runs: Sequence[RunLog], keys: Sequence[str], path: str | Path) -> 
                 style = dict(color=colours[index], linewidth=widths[index], label=run.label)
                 marker = "o" if len(points) < 3 else None  # one point makes no line
                 panel.plot(*zip(*points, strict=True), marker=marker, **style)
-        panel.set(title=key, xlabel="iteration")
+        panel.set(title=_title(runs, key, titles or {}), xlabel="iteration")
         panel.grid(alpha=0.3)
     for panel in grid.flat[len(keys) :]:
         panel.set_axis_off()
-    handles = [
-        plt.Line2D([], [], color=colour, label=run.label)
-        for colour, run in zip(colours, runs, strict=True)
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(runs)))
+    if len(runs) > 1:
+        handles = [
+            plt.Line2D([], [], color=colour, label=run.label)
+            for colour, run in zip(colours, runs, strict=True)
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(runs)))
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _title(runs: Sequence[RunLog], key: str, titles: Mapping[str, str]) -> str:
+    """The panel's name; of a single run also where its curve starts and ends."""
+    title = titles.get(key, key)
+    points = runs[0].series(key)
+    if len(runs) > 1 or not points:
+        return title
+    return f"{title}: {points[0][1]:.3g} → {points[-1][1]:.3g}"

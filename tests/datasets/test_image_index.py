@@ -21,7 +21,7 @@ from PIL import Image
 from maskssl.datasets.index.image_index import ImageIndex, ImageIndexError
 from maskssl.datasets.index.indexed_images import IndexedImages
 from maskssl.datasets.index.sources import ImageFolder, ListFile, source_at
-from maskssl.datasets.index.store import index_places, open_index, progress_text
+from maskssl.datasets.index.store import index_places, open_index
 
 LINES = ["a/x 1.jpg 0", "b/ä.JPEG 1", "b/n01_5.png 2", "c/y.jpg 0"]
 # names whose order tells plain sorting from sorting folder by folder
@@ -441,11 +441,6 @@ def test_progress_rises_to_the_end(of_folder, listed, folder):
     open_index(source_at(path), progress=lambda share, images: seen.append((share, images)))
     assert seen == sorted(seen)
     assert seen[-1][0] == (pytest.approx(2 / 3) if of_folder else 1.0)
-
-
-def test_progress_says_what_is_left():
-    assert progress_text(0.25, 1_234_567, 10.0) == "25%, 1,234,567 images, 30 s left"
-    assert progress_text(0.0, 0, 10.0) == "0%, 0 images, time left unknown"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Kill a run again and again, resume it, and compare it with one that was left alone."""
 
-import json
 import random
 import signal
 import subprocess
@@ -16,7 +15,8 @@ from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
-from maskssl.transfer.job_queue import tool_command
+from maskssl.evaluation.run_logs import read_run
+from tests.support import tool_command
 
 # what a clock or the machine says, not the training
 UNEQUAL = ("time", "memory", "img_per_s", "images_per_second", "data_wait", "eta")
@@ -154,27 +154,18 @@ def _last_checkpoint(work_dir: Path) -> dict[str, Any]:
 
 
 def _step_seconds(work_dir: Path) -> float:
-    times = [line["time"] for line in _lines(work_dir) if "time" in line and "loss" in line]
-    return sum(times) / len(times) if times else 0.1
+    """Mean seconds of a training step."""
+    steps = [line for line in read_run(work_dir).lines if "loss" in line.values]
+    return sum(line.values["time"] for line in steps) / len(steps)
 
 
-def _lines(work_dir: Path) -> Iterator[dict[str, Any]]:
-    """Logged lines of all runs in a work dir, older runs first; a torn last line is left out."""
-    for file in sorted(work_dir.glob("*/vis_data/scalars.json")):
-        for line in file.read_text().splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the process was killed while it wrote
-
-
-def _logged(work_dir: Path) -> dict[int, dict[str, Any]]:
+def _logged(work_dir: Path) -> dict[int, dict[str, float]]:
     """What was logged at each step of the training; a later run has the last word."""
-    steps: dict[int, dict[str, Any]] = {}
-    for line in _lines(work_dir):
-        if "loss" in line:
-            steps[line["step"]] = {k: v for k, v in line.items() if not _unequal(k)}
-    return steps
+    return {
+        line.iteration: {key: value for key, value in line.values.items() if not _unequal(key)}
+        for line in read_run(work_dir).lines
+        if "loss" in line.values
+    }
 
 
 def _unequal(name: str) -> bool:

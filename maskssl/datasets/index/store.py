@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from ...progress import progress_text
 from .image_index import (
     ImageIndex,
     ImageIndexError,
@@ -176,9 +177,3 @@ class LoggedProgress:
             f"indexing {self.location}: {progress_text(share, images, now - self.start)}",
             logger="current",
         )
-
-
-def progress_text(share: float, images: int, seconds: float) -> str:
-    """'34%, 5,200,000 images, 21 s left'; without time left before anything is done."""
-    left = f"{seconds * (1 - share) / share:.0f} s left" if share > 0 else "time left unknown"
-    return f"{share:.0%}, {images:,} images, {left}"

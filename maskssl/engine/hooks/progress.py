@@ -4,45 +4,14 @@ import logging
 import os
 import time
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...errors import MaskSSLError
-
-CLEAR = "\r\x1b[K"  # to the first column, erase to the end of the line
-
-
-class LiveLine:
-    """The last line of a terminal, drawn over and over.
-
-    The cursor waits in the first column, so that whatever else is printed, a traceback
-    say, starts there and not behind the line.
-
-    Args:
-        stream: of a terminal.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-        self.drawn = False
-
-    def draw(self, text: str) -> None:
-        """Show the text in place of the one before, cut to the terminal's width."""
-        columns = os.get_terminal_size(self.stream.fileno()).columns
-        # a line as wide as the terminal would wrap, and \r lead to its second half
-        self.stream.write(f"{CLEAR}{text[: max(columns - 1, 0)]}\r")
-        self.stream.flush()
-        self.drawn = True
-
-    def clear(self) -> None:
-        """Erase the line, so that others can write."""
-        if self.drawn:
-            self.stream.write(CLEAR)
-            self.stream.flush()
-            self.drawn = False
+from ...progress import LiveLine
 
 
 class _ClearFirst(logging.Filter):

@@ -1,0 +1,95 @@
+"""The methods of pretraining: one table, one row each. Data alone; nothing is imported for it.
+
+A method is its model files, its row here and its configs. Whoever needs to know what differs
+between methods (the quickstart, the curves of a report, sharding) reads it here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import MaskSSLError
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of pretraining.
+
+    Attributes:
+        title: as papers write it.
+        algorithm: type of its model in a pretraining config.
+        configs: stage -> its shipped config at the quickstart's scale, below configs/;
+            'pretrain' and the stages that its weights go through (transfer/stages.py).
+        curves: key in the log of its pretraining -> what a picture calls it.
+        blocks: class names of the modules that FSDP2 gathers one at a time.
+        draws_pixels: its model predicts pixels, so its pretraining saves reconstructions.
+        features: what kNN and the linear probe read.
+    """
+
+    title: str
+    algorithm: str
+    configs: Mapping[str, str]
+    curves: Mapping[str, str]
+    blocks: tuple[str, ...]
+    draws_pixels: bool
+    features: str
+
+
+SPREADS = {
+    "spread_student": "spread of student features",
+    "spread_teacher": "spread of teacher features",
+}
+
+METHODS: dict[str, Method] = {
+    "bootmae": Method(
+        title="BootMAE",
+        algorithm="BootMAE",
+        configs={
+            "pretrain": "pretrain/bootmae_vit-tiny_scenes.py",
+            "knn": "finetune/knn_vit-tiny_scenes.py",
+            "linear": "finetune/linear_vit-tiny_scenes.py",
+            "finetune": "finetune/finetune_vit-tiny_scenes.py",
+            "seg": "seg/upernet_vit-tiny_scenes.py",
+            "det": "det/mask-rcnn_vit-tiny_scenes.py",
+        },
+        curves={
+            "loss_pixel": "pixel loss",
+            "feature_error": "feature loss, unweighted",
+            **SPREADS,
+        },
+        blocks=("EncoderBlock", "DecoderBlock"),
+        draws_pixels=True,
+        features="mean of the patch tokens",
+    ),
+    "extrema": Method(
+        title="ExtreMA",
+        algorithm="ExtreMA",
+        configs={
+            "pretrain": "pretrain/extrema_vit-tiny_scenes.py",
+            "knn": "finetune/knn_extrema_vit-tiny_scenes.py",
+            "linear": "finetune/linear_extrema_vit-tiny_scenes.py",
+            "finetune": "finetune/finetune_extrema_vit-tiny_scenes.py",
+            "seg": "seg/upernet_extrema_vit-tiny_scenes.py",
+            "det": "det/mask-rcnn_extrema_vit-tiny_scenes.py",
+        },
+        curves={"loss_byol": "BYOL loss", "loss_infonce": "InfoNCE loss", **SPREADS},
+        blocks=("EncoderBlock", "LayerScaleBlockClassAttn"),
+        draws_pixels=False,
+        features="kNN: mean of the patch tokens; probe: the momentum encoder's class token",
+    ),
+}
+
+
+def method_named(name: str) -> Method:
+    """The row of a method.
+
+    Raises:
+        MaskSSLError: there is no such method.
+    """
+    if name not in METHODS:
+        raise MaskSSLError(f"there is no method {name!r}; use one of {', '.join(sorted(METHODS))}")
+    return METHODS[name]
+
+
+def block_names() -> frozenset[str]:
+    """Class names of the modules, of any method, that sharding gathers one at a time."""
+    return frozenset(name for method in METHODS.values() for name in method.blocks)
