@@ -40,8 +40,14 @@ def set_tested(cfg: Config, checkpoint: str | None) -> None:
     """Name the checkpoint to test; for kNN it is the backbone's.
 
     Raises:
-        ConfigError: there is nothing to test, or both are given.
+        ConfigError: there is nothing to test.
     """
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(
+            "this config has nothing to test: it pretrains. Score its checkpoint by kNN (maskssl "
+            "test finetune/knn_….py --pretrained CHECKPOINT), or look at what it predicts (maskssl "
+            "reconstruct CONFIG CHECKPOINT IMAGES)"
+        )
     init = (cfg.model.get("backbone") or {}).get("init_cfg") or {}
     if cfg.model.type == "KNNClassifier":
         if checkpoint:
