@@ -12,6 +12,7 @@ MODULES = (
     "datasets.transforms.block_mask",
     "datasets.transforms.loading",
     "datasets.transforms.mae_crop",
+    "datasets.transforms.timm_augment",
     "engine.finite_steps.hook",
     "engine.hooks.checkpoint",
     "engine.hooks.collapse",

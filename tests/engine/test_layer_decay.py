@@ -37,7 +37,7 @@ def classifier(**backbone):
 def dense(name: str, **backbone):
     """A shipped model of six blocks."""
     cfg = Config.fromfile(config_file(name))
-    cfg.model.backbone.arch.num_layers = 6
+    cfg.model.backbone.arch = dict(embed_dims=96, num_layers=6, num_heads=3)
     cfg.model.backbone.update(init_cfg=None, out_indices=[1, 2, 4, 5], **backbone)
     return build(cfg.default_scope, cfg.model)
 
@@ -260,3 +260,27 @@ def test_a_model_without_depths_is_refused():
     with pytest.raises(MaskSSLError, match=r"layer_decay_rate=0.5 needs a backbone.*Sequential"):
         groups(nn.Sequential(nn.Linear(2, 2)))
     assert len(groups(nn.Sequential(nn.Linear(2, 2)), rate=1.0)) == 2
+
+
+def test_the_backbone_may_have_an_lr_of_its_own():
+    """BootMAE's --backbone_decay: every depth but the last, norm and head, on top of the decay."""
+    model = classifier()
+    cfg = dict(
+        type="OptimWrapper",
+        optimizer=dict(type="AdamW", lr=BASE_LR, weight_decay=BASE_DECAY),
+        constructor="LayerDecayOptimWrapperConstructor",
+        paramwise_cfg=dict(layer_decay_rate=RATE, backbone_lr_mult=0.1),
+    )
+    found = build_optim_wrapper(model, cfg).optimizer.param_groups
+    for name, (lr_scale, _) in CLASSIFIER.items():
+        (group,) = (group for group in found if group["param_name"] == name)
+        assert group["lr"] == pytest.approx(BASE_LR * lr_scale * (0.1 if lr_scale < 1 else 1))
+    cfg["paramwise_cfg"] = dict(backbone_lr_mult=0.1)
+    for group in build_optim_wrapper(model, cfg).optimizer.param_groups:
+        inside = CLASSIFIER[group["param_name"]][0] < 1
+        assert group["lr"] == pytest.approx(BASE_LR * (0.1 if inside else 1))
+    with pytest.raises(MaskSSLError, match=r"backbone_lr_mult=0.1 needs a backbone.*Sequential"):
+        build_optim_wrapper(nn.Sequential(nn.Linear(2, 2)), cfg)
+    cfg["paramwise_cfg"] = dict(backbone_lr_mult=0)
+    with pytest.raises(MaskSSLError, match="backbone_lr_mult=0 must be positive"):
+        build_optim_wrapper(model, cfg)

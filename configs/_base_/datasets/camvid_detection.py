@@ -3,20 +3,20 @@
 data/camvid/images/{training,validation} and instances_{training,validation}.json.
 """
 
-data_root = "data/camvid/"
-metainfo = dict(
+__data_root = "data/camvid/"
+__metainfo = dict(
     classes=("sign", "car", "pedestrian", "bicyclist"),
     palette=[(192, 128, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)],
 )
 
-train_pipeline = [
+__train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="RandomCrop", crop_size=(192, 256), crop_type="absolute"),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(480, 360), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
@@ -33,12 +33,12 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type="CocoDataset",
-        metainfo=metainfo,
-        data_root=data_root,
+        metainfo=__metainfo,
+        data_root=__data_root,
         ann_file="instances_training.json",
         data_prefix=dict(img="images/training/"),
         filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
+        pipeline=__train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -48,16 +48,16 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="CocoDataset",
-        metainfo=metainfo,
-        data_root=data_root,
+        metainfo=__metainfo,
+        data_root=__data_root,
         ann_file="instances_validation.json",
         data_prefix=dict(img="images/validation/"),
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 val_evaluator = dict(
-    type="CocoMetric", ann_file=data_root + "instances_validation.json", metric=["bbox", "segm"]
+    type="CocoMetric", ann_file=__data_root + "instances_validation.json", metric=["bbox", "segm"]
 )
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

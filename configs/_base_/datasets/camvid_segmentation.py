@@ -3,8 +3,8 @@
 data/camvid/{images,annotations}/{training,validation}; 255 is ignored.
 """
 
-data_root = "data/camvid"
-metainfo = dict(
+__data_root = "data/camvid"
+__metainfo = dict(
     classes=(
         "sky",
         "building",
@@ -33,7 +33,7 @@ metainfo = dict(
     ],
 )
 
-train_pipeline = [
+__train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations"),
     # 360 x 0.6 is still taller than the crop
@@ -43,7 +43,7 @@ train_pipeline = [
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
@@ -56,10 +56,10 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
         type="BaseSegDataset",
-        metainfo=metainfo,
-        data_root=data_root,
+        metainfo=__metainfo,
+        data_root=__data_root,
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
+        pipeline=__train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -69,10 +69,10 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="BaseSegDataset",
-        metainfo=metainfo,
-        data_root=data_root,
+        metainfo=__metainfo,
+        data_root=__data_root,
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])

@@ -1,6 +1,6 @@
 """CIFAR-10 for kNN, 32 x 32."""
 
-test_pipeline = [dict(type="LoadImage"), dict(type="PackInputs")]
+__test_pipeline = [dict(type="LoadImage"), dict(type="PackInputs")]
 
 test_dataloader = dict(
     batch_size=256,
@@ -11,7 +11,7 @@ test_dataloader = dict(
         type="CustomDataset",
         data_root="data/cifar10",
         data_prefix="val",
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 test_evaluator = dict(type="Accuracy", topk=(1,))
@@ -26,7 +26,7 @@ test_cfg = dict(
             type="CustomDataset",
             data_root="data/cifar10",
             data_prefix="train",
-            pipeline=test_pipeline,
+            pipeline=__test_pipeline,
         ),
     ),
 )

@@ -5,17 +5,17 @@ is taken, and the crop's short side becomes 480..800. The long side stays within
 data/coco/{train2017,val2017,annotations}.
 """
 
-data_root = "data/coco/"
-scales = [(short, 1333) for short in range(480, 801, 32)]
+__data_root = "data/coco/"
+__scales = [(short, 1333) for short in range(480, 801, 32)]
 
-train_pipeline = [
+__train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="RandomFlip", prob=0.5),
     dict(
         type="RandomChoice",
         transforms=[
-            [dict(type="RandomChoiceResize", scales=scales, keep_ratio=True)],
+            [dict(type="RandomChoiceResize", scales=__scales, keep_ratio=True)],
             [
                 dict(
                     type="RandomChoiceResize",
@@ -28,13 +28,13 @@ train_pipeline = [
                     crop_size=(384, 600),
                     allow_negative_crop=True,
                 ),
-                dict(type="RandomChoiceResize", scales=scales, keep_ratio=True),
+                dict(type="RandomChoiceResize", scales=__scales, keep_ratio=True),
             ],
         ],
     ),
     dict(type="PackDetInputs"),
 ]
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(1333, 800), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
@@ -52,11 +52,11 @@ train_dataloader = dict(
     batch_sampler=dict(type="AspectRatioBatchSampler"),
     dataset=dict(
         type="CocoDataset",
-        data_root=data_root,
+        data_root=__data_root,
         ann_file="annotations/instances_train2017.json",
         data_prefix=dict(img="train2017/"),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=train_pipeline,
+        pipeline=__train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -66,16 +66,16 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="CocoDataset",
-        data_root=data_root,
+        data_root=__data_root,
         ann_file="annotations/instances_val2017.json",
         data_prefix=dict(img="val2017/"),
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 val_evaluator = dict(
     type="CocoMetric",
-    ann_file=data_root + "annotations/instances_val2017.json",
+    ann_file=__data_root + "annotations/instances_val2017.json",
     metric=["bbox", "segm"],
 )
 test_dataloader = val_dataloader

@@ -1,6 +1,6 @@
 """ImageNet-1K for kNN: the training images vote, in order and without augmentation."""
 
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="ResizeEdge", scale=256, edge="short", backend="pillow", interpolation="bicubic"),
     dict(type="CenterCrop", crop_size=224),
@@ -17,7 +17,7 @@ test_dataloader = dict(
         type="CustomDataset",
         data_root="data/imagenet",
         data_prefix="val",
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 test_evaluator = dict(type="Accuracy", topk=(1, 5))
@@ -33,7 +33,7 @@ test_cfg = dict(
             type="CustomDataset",
             data_root="data/imagenet",
             data_prefix="train",
-            pipeline=test_pipeline,
+            pipeline=__test_pipeline,
         ),
     ),
 )

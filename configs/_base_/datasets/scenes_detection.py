@@ -4,17 +4,17 @@ data/scenes/det/{train,val}/*.jpg and instances_{train,val}.json; any COCO file 
 place by data_root, ann_file and data_prefix, with its class names in metainfo.
 """
 
-data_root = "data/scenes/det/"
-classes = ("disc", "square", "triangle", "star", "cross", "ring", "crescent", "heart")
+__data_root = "data/scenes/det/"
+__classes = ("disc", "square", "triangle", "star", "cross", "ring", "crescent", "heart")
 
-train_pipeline = [
+__train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(type="Resize", scale=(128, 128), keep_ratio=True),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(128, 128), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
@@ -31,12 +31,12 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type="CocoDataset",
-        metainfo=dict(classes=classes),
-        data_root=data_root,
+        metainfo=dict(classes=__classes),
+        data_root=__data_root,
         ann_file="instances_train.json",
         data_prefix=dict(img="train/"),
         filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
+        pipeline=__train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -46,16 +46,16 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="CocoDataset",
-        metainfo=dict(classes=classes),
-        data_root=data_root,
+        metainfo=dict(classes=__classes),
+        data_root=__data_root,
         ann_file="instances_val.json",
         data_prefix=dict(img="val/"),
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 val_evaluator = dict(
-    type="CocoMetric", ann_file=data_root + "instances_val.json", metric=["bbox", "segm"]
+    type="CocoMetric", ann_file=__data_root + "instances_val.json", metric=["bbox", "segm"]
 )
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator

@@ -1,6 +1,6 @@
 """Drawn scenes of one object for kNN, 48 x 48."""
 
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(48, 48), backend="pillow", interpolation="bicubic"),
     dict(type="PackInputs"),
@@ -15,7 +15,7 @@ test_dataloader = dict(
         type="CustomDataset",
         data_root="data/scenes/imagefolder",
         data_prefix="val",
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 test_evaluator = dict(type="Accuracy", topk=(1,))
@@ -30,7 +30,7 @@ test_cfg = dict(
             type="CustomDataset",
             data_root="data/scenes/imagefolder",
             data_prefix="train",
-            pipeline=test_pipeline,
+            pipeline=__test_pipeline,
         ),
     ),
 )

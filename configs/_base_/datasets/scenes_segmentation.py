@@ -4,8 +4,8 @@ data/scenes/seg/{images,annotations}/{training,validation}; any folders laid out
 take their place by data_root, with their class names in metainfo.
 """
 
-data_root = "data/scenes/seg"
-classes = (
+__data_root = "data/scenes/seg"
+__classes = (
     "background",
     "disc",
     "square",
@@ -17,7 +17,7 @@ classes = (
     "heart",
 )
 
-train_pipeline = [
+__train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations"),
     dict(type="Resize", scale=(128, 128), keep_ratio=False),  # scenes have this size already
@@ -25,7 +25,7 @@ train_pipeline = [
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
-test_pipeline = [
+__test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(128, 128), keep_ratio=False),
     dict(type="LoadAnnotations"),  # behind Resize: the truth keeps its size
@@ -39,10 +39,10 @@ train_dataloader = dict(
     sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
         type="BaseSegDataset",
-        metainfo=dict(classes=classes),
-        data_root=data_root,
+        metainfo=dict(classes=__classes),
+        data_root=__data_root,
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
+        pipeline=__train_pipeline,
     ),
 )
 val_dataloader = dict(
@@ -52,10 +52,10 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
         type="BaseSegDataset",
-        metainfo=dict(classes=classes),
-        data_root=data_root,
+        metainfo=dict(classes=__classes),
+        data_root=__data_root,
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
+        pipeline=__test_pipeline,
     ),
 )
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])

@@ -3,26 +3,24 @@
 80 % x 5 shows 195 of 196 patches in all, 90 % x 8 shows 152.
 """
 
+_base_ = ["../methods/extrema.py"]
+
+__method = _base_.pop("method")
+
 model = dict(
     type="ExtreMA",
-    data_preprocessor=dict(
-        type="SelfSupDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        to_rgb=True,
-    ),
+    data_preprocessor=dict(type="SelfSupDataPreprocessor", to_rgb=True, **__method.pixel_norm),
     backbone=dict(
         type="PlainViT",
         arch="base",
         img_size=224,
         patch_size=16,
-        with_cls_token=False,
-        pos_embed_layout="mae",
         split_qkv_init=False,  # xavier over the fused q, k, v
         drop_path_rate=0.1,  # of the student; the teacher and the class attention have none
-        class_attention=dict(num_layers=2, layer_scale_init=0.1),
+        class_attention=__method.class_token.class_attention,
         out_type="cls",
         final_norm=True,
+        **__method.encoder,
     ),
     neck=dict(type="ProjectionMLP", num_layers=3, hidden_channels=4096, out_channels=256),
     head=dict(

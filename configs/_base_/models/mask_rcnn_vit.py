@@ -5,14 +5,12 @@ GIoU x 10 on decoded boxes. The position table keeps its pretrained 14 x 14 and 
 resized to every image; no layer scale and no relative position bias.
 """
 
-norm_cfg = dict(type="SyncBN", requires_grad=True)
+__norm_cfg = dict(type="SyncBN", requires_grad=True)
 
 model = dict(
     type="MaskRCNN",
     data_preprocessor=dict(
         type="DetDataPreprocessor",
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
         bgr_to_rgb=True,
         pad_mask=True,
         pad_size_divisor=32,
@@ -22,8 +20,6 @@ model = dict(
         arch="base",
         img_size=224,
         patch_size=16,
-        with_cls_token=True,
-        pos_embed_layout="bootmae",
         drop_path_rate=0.2,
         out_type="featmap",
         out_indices=[3, 5, 7, 11],
@@ -31,7 +27,7 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint=None, branch="student"),
     ),
     neck=[
-        dict(type="FeaturePyramid", in_channels=768, scales=(4, 2, 1, 0.5), norm_cfg=norm_cfg),
+        dict(type="FeaturePyramid", in_channels=768, scales=(4, 2, 1, 0.5), norm_cfg=__norm_cfg),
         dict(type="FPN", in_channels=[768, 768, 768, 768], out_channels=256, num_outs=5),
     ],
     rpn_head=dict(
@@ -69,7 +65,7 @@ model = dict(
             fc_out_channels=1024,
             roi_feat_size=7,
             num_classes=80,
-            norm_cfg=norm_cfg,
+            norm_cfg=__norm_cfg,
             reg_class_agnostic=False,
             reg_decoded_bbox=True,
             bbox_coder=dict(

@@ -4,14 +4,12 @@ No layer scale and no relative position bias: the blocks were pretrained without
 The authors' released UperNet has both, see upernet_..._released.py.
 """
 
-norm_cfg = dict(type="SyncBN", requires_grad=True)
+__norm_cfg = dict(type="SyncBN", requires_grad=True)
 
 model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(
         type="SegDataPreProcessor",
-        mean=[127.5] * 3,
-        std=[127.5] * 3,
         bgr_to_rgb=True,
         pad_val=0,
         seg_pad_val=255,
@@ -22,15 +20,13 @@ model = dict(
         arch="base",
         img_size=512,  # the pretrained 14 x 14 position table is resized to 32 x 32
         patch_size=16,
-        with_cls_token=True,
-        pos_embed_layout="bootmae",
         drop_path_rate=0.1,
         out_type="featmap",
         out_indices=[3, 5, 7, 11],
         final_norm=False,
         init_cfg=dict(type="Pretrained", checkpoint=None, branch="student"),
     ),
-    neck=dict(type="FeaturePyramid", in_channels=768, scales=(4, 2, 1, 0.5), norm_cfg=norm_cfg),
+    neck=dict(type="FeaturePyramid", in_channels=768, scales=(4, 2, 1, 0.5), norm_cfg=__norm_cfg),
     decode_head=dict(
         type="UPerHead",
         in_channels=[768, 768, 768, 768],
@@ -39,7 +35,7 @@ model = dict(
         channels=768,
         dropout_ratio=0.1,
         num_classes=150,
-        norm_cfg=norm_cfg,
+        norm_cfg=__norm_cfg,
         align_corners=False,
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
@@ -52,7 +48,7 @@ model = dict(
         concat_input=False,
         dropout_ratio=0.1,
         num_classes=150,
-        norm_cfg=norm_cfg,
+        norm_cfg=__norm_cfg,
         align_corners=False,
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=0.4),
     ),

@@ -8,16 +8,12 @@ model = dict(
     type="KNNClassifier",
     k=20,
     temperature=0.07,
-    data_preprocessor=dict(
-        type="ClsDataPreprocessor", mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True
-    ),
+    data_preprocessor=dict(type="ClsDataPreprocessor", to_rgb=True),
     backbone=dict(
         type="PlainViT",
         arch="base",
         img_size=224,
         patch_size=16,
-        with_cls_token=True,
-        pos_embed_layout="bootmae",
         out_type="avg",
         final_norm=True,
         init_cfg=dict(type="Pretrained", checkpoint=None, branch="student"),

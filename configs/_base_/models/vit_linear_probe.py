@@ -6,16 +6,12 @@ statistics per GPU (main_linprobe.py).
 
 model = dict(
     type="ImageClassifier",
-    data_preprocessor=dict(
-        type="ClsDataPreprocessor", mean=[127.5] * 3, std=[127.5] * 3, to_rgb=True
-    ),
+    data_preprocessor=dict(type="ClsDataPreprocessor", to_rgb=True),
     backbone=dict(
         type="PlainViT",
         arch="base",
         img_size=224,
         patch_size=16,
-        with_cls_token=True,
-        pos_embed_layout="bootmae",
         out_type="avg",
         # Cut behind this block, counted from 0: [9] keeps 10 layers, as the authors' script
         # for Base does. Their README says 9 layers: model.backbone.out_indices=[8].

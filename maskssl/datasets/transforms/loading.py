@@ -24,9 +24,20 @@ class UnreadableImageError(MaskSSLError):
 class LoadImage(LoadImageFromFile):
     """mmcv's LoadImageFromFile for every scope; a bad file is named with its remedy.
 
+    The pixels are read as they are stored: an orientation in the EXIF data is ignored, as by
+    Pillow and so by the authors. mmcv's default turns the image.
+
+    Args:
+        color_type: 'color' turns the image as its EXIF data says, for annotations that were
+            drawn on the turned one.
+        **kwargs: of mmcv's LoadImageFromFile.
+
     Raises:
         UnreadableImageError: the file is missing, empty, or no image.
     """
+
+    def __init__(self, color_type: str = "color_ignore_orientation", **kwargs: Any) -> None:
+        super().__init__(color_type=color_type, **kwargs)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Add ``img`` (H, W, 3) BGR uint8 and its shapes."""

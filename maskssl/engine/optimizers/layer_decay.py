@@ -23,6 +23,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     Args (in ``paramwise_cfg``):
         layer_decay_rate: 1.0 (default) keeps one lr and only groups weight decay.
+        backbone_lr_mult: multiplies the lr of the stem and of all blocks; what lies behind
+            them keeps its own (BootMAE's ``--backbone_decay``, 1 in its scripts).
     """
 
     def __init__(
@@ -30,16 +32,22 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ) -> None:
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         paramwise_cfg = paramwise_cfg or {}
-        unknown = set(paramwise_cfg) - {"layer_decay_rate"}
+        unknown = set(paramwise_cfg) - {"layer_decay_rate", "backbone_lr_mult"}
         if unknown:
             raise MaskSSLError(
                 f"paramwise_cfg has {sorted(unknown)}, which {type(self).__name__} does not know; "
-                "it takes layer_decay_rate"
+                "it takes layer_decay_rate and backbone_lr_mult"
             )
         self.layer_decay_rate: float = paramwise_cfg.get("layer_decay_rate", 1.0)
         if not 0 < self.layer_decay_rate <= 1:
             raise MaskSSLError(
                 f"layer_decay_rate={self.layer_decay_rate} must lie in (0, 1]; 1.0 turns it off"
+            )
+        self.backbone_lr_mult: float = paramwise_cfg.get("backbone_lr_mult", 1.0)
+        if not self.backbone_lr_mult > 0:
+            raise MaskSSLError(
+                f"backbone_lr_mult={self.backbone_lr_mult} must be positive; to keep the backbone "
+                "as it is, freeze it (model.backbone.frozen_stages)"
             )
         # the base class takes its own per-parameter path only when there is a paramwise_cfg
         self.paramwise_cfg = {"layer_decay_rate": self.layer_decay_rate}
@@ -49,10 +57,13 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     ) -> None:
         """Append a group for every trainable parameter of ``module``."""
         depths = dict(_backbones(module))
-        if not depths and self.layer_decay_rate != 1:
+        if not depths and (self.layer_decay_rate != 1 or self.backbone_lr_mult != 1):
+            asked = f"layer_decay_rate={self.layer_decay_rate}"
+            if self.layer_decay_rate == 1:
+                asked = f"backbone_lr_mult={self.backbone_lr_mult}"
             raise MaskSSLError(
-                f"layer_decay_rate={self.layer_decay_rate} needs a backbone with get_layer_depth "
-                f"(e.g. PlainViT), and {type(module).__name__} has none"
+                f"{asked} needs a backbone with get_layer_depth (e.g. PlainViT), and "
+                f"{type(module).__name__} has none"
             )
         decay_rates: dict[float, int] = {}
         for name, param in module.named_parameters():
@@ -74,7 +85,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for prefix, backbone in backbones.items():
             if name.startswith(prefix):
                 depth, num_depths = backbone.get_layer_depth(name, prefix)
-                return self.layer_decay_rate ** (num_depths - 1 - depth)
+                below = num_depths - 1 - depth
+                return self.layer_decay_rate**below * (self.backbone_lr_mult if below else 1.0)
         return 1.0
 
 

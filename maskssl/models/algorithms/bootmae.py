@@ -24,16 +24,19 @@ class BootMAE(BaseSelfSupervisor):
         head: BootMAEHead.
         target_generator: MomentumEncoder; it copies the backbone.
         mask_num: masked patches per image; None scales the authors' 147 of 196.
-        shallow_index: block whose output the pixel decoder attends to. The feature
-            decoder attends to the last one.
+        shallow_index: block whose output the pixel decoder attends to, negative from
+            the end.
+        deep_index: block whose output the feature decoder attends to, likewise; both
+            are the authors' ``fea_list``. The teacher's target is its last block in any
+            case.
         max_rotation: block-masked patches that may become visible, see
             ``order_visible_first``.
         data_preprocessor: mmpretrain's SelfSupDataPreprocessor.
         init_cfg: for the whole model.
 
     Raises:
-        MaskSSLError: ``mask_num`` leaves no visible patch, or the backbone lacks what
-            BootMAE needs.
+        MaskSSLError: ``mask_num`` leaves no visible patch, there is no such block, or the
+            backbone lacks what BootMAE needs.
     """
 
     backbone: PlainViT
@@ -46,6 +49,7 @@ class BootMAE(BaseSelfSupervisor):
         target_generator: dict[str, Any],
         mask_num: int | None = None,
         shallow_index: int = 0,
+        deep_index: int = -1,
         max_rotation: int = 3,
         data_preprocessor: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
@@ -82,7 +86,8 @@ class BootMAE(BaseSelfSupervisor):
                 f"mask_num={mask_num} leaves no choice among {num_patches} patches "
                 f"({encoder.grid_size[0]} x {encoder.grid_size[1]}); use 1 to {num_patches - 1}"
             )
-        self.shallow_index = shallow_index
+        self.shallow_index = _block_index("shallow_index", shallow_index, len(encoder.blocks))
+        self.deep_index = _block_index("deep_index", deep_index, len(encoder.blocks))
         self.max_rotation = max_rotation
 
     def init_weights(self) -> None:
@@ -131,7 +136,8 @@ class BootMAE(BaseSelfSupervisor):
         hidden = self.backbone.run_blocks(tokens)
         latent = self.backbone.norm(hidden[-1])
         position = self.backbone.position_table(grid)
-        return self.neck(latent, hidden[self.shallow_index], hidden[-1], split, position)
+        shallow, deep = hidden[self.shallow_index], hidden[self.deep_index]
+        return self.neck(latent, shallow, deep, split, position)
 
     def draw_split(
         self,
@@ -172,3 +178,12 @@ def _check_encoder(encoder: PlainViT) -> None:
             "BootMAE's encoder has a cls token and a final norm; set with_cls_token=True and "
             "final_norm=True in the backbone"
         )
+
+
+def _block_index(name: str, index: int, num_blocks: int) -> int:
+    if not -num_blocks <= index < num_blocks:
+        raise MaskSSLError(
+            f"{name}={index} is none of the {num_blocks} blocks; use 0 to {num_blocks - 1}, or -1 "
+            f"to {-num_blocks} from the end"
+        )
+    return index % num_blocks

@@ -30,7 +30,7 @@ class PlainViT(LoadGuard, BaseModule):
     loads pretrained weights through maskssl's strict loader in every scope.
 
     Args:
-        arch: 'small', 'base', 'large', or a dict with ``embed_dims``, ``num_layers``,
+        arch: 'mini', 'small', 'base', 'large', or a dict with ``embed_dims``, ``num_layers``,
             ``num_heads`` and optionally ``mlp_ratio``.
         img_size: side or (h, w) in pixels; fixes the grid of the position table.
         patch_size: side of a patch in pixels.

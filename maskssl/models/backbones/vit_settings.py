@@ -6,6 +6,8 @@ from typing import Any
 from ...errors import MaskSSLError
 
 ARCHS: dict[str, dict[str, int]] = {
+    # ours, for trying things out; the field's ViT-Ti is 192 wide and 12 deep
+    "mini": dict(embed_dims=96, num_layers=4, num_heads=3),
     "small": dict(embed_dims=384, num_layers=12, num_heads=6),
     "base": dict(embed_dims=768, num_layers=12, num_heads=12),
     "large": dict(embed_dims=1024, num_layers=24, num_heads=16),

@@ -132,8 +132,8 @@ class TargetAwareDecoders(BaseModule):
 
         Args:
             latent: (B, 1 + V, C) encoder output after the final norm.
-            shallow: (B, 1 + V, C) tokens after the first block, for the pixels.
-            deep: (B, 1 + V, C) tokens after the last block, for the features.
+            shallow: (B, 1 + V, C) tokens after a shallow block, for the pixels.
+            deep: (B, 1 + V, C) tokens after a deep block, for the features.
             split: visible and masked patches.
             position: (1, 1 + N, C) the encoder's table.
 

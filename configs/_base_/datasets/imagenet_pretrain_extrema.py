@@ -1,0 +1,30 @@
+"""ImageNet-1K for ExtreMA: one crop and flip shared by both views, then colours of their own.
+
+The student gets the first view, the teacher the second.
+"""
+
+_base_ = ["./imagenet_pretrain.py", "../methods/extrema.py"]
+
+__method = _base_.pop("method")
+
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type="LoadImage"),
+            dict(type="NumpyToPIL", to_rgb=True),
+            dict(
+                type="torchvision/RandomResizedCrop",
+                size=224,
+                scale=(0.2, 1.0),
+                interpolation=__method.interpolation,
+            ),
+            dict(type="torchvision/RandomHorizontalFlip", p=0.5),
+            dict(
+                type="MultiView",
+                num_views=2,
+                transforms=[[*__method.colours, dict(type="PILToNumpy", to_bgr=True)]],
+            ),
+            dict(type="PackInputs"),
+        ]
+    )
+)

@@ -1,0 +1,53 @@
+"""Drawn scenes of one object with labels, 48 x 48: mild crops, the whole picture in tests.
+
+Any folder with one subfolder per class takes its place by data_root.
+"""
+
+__train_pipeline = [
+    dict(type="LoadImage"),
+    dict(
+        type="RandomResizedCrop",
+        scale=48,
+        crop_ratio_range=(0.6, 1.0),
+        backend="pillow",
+        interpolation="bicubic",
+    ),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackInputs"),
+]
+__test_pipeline = [
+    dict(type="LoadImage"),
+    dict(type="Resize", scale=(48, 48), backend="pillow", interpolation="bicubic"),
+    dict(type="PackInputs"),
+]
+
+train_dataloader = dict(
+    batch_size=64,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(
+        type="CustomDataset",
+        data_root="data/scenes/imagefolder",
+        data_prefix="train",
+        pipeline=__train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(
+        type="CustomDataset",
+        data_root="data/scenes/imagefolder",
+        data_prefix="val",
+        pipeline=__test_pipeline,
+    ),
+)
+val_evaluator = dict(type="Accuracy", topk=(1,))
+test_dataloader = val_dataloader
+test_evaluator = val_evaluator

@@ -1,0 +1,16 @@
+"""Fine-tuning of the small ViT on drawn scenes, eight classes, for the weights of any method."""
+
+_base_ = [
+    "../models/vit_classifier-mini.py",
+    "../datasets/scenes_classification.py",
+    "../schedules/finetune_mini.py",
+    "../runtime_mmpretrain.py",
+]
+
+model = dict(
+    data_preprocessor=dict(num_classes=8),
+    backbone=dict(img_size=48, patch_size=8),
+    head=dict(num_classes=8),
+)
+
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

@@ -1,0 +1,12 @@
+"""Linear probe of the small ViT on drawn scenes, eight classes, for the weights of any method."""
+
+_base_ = [
+    "../models/vit_linear_probe-mini.py",
+    "../datasets/scenes_classification.py",
+    "../schedules/linear_mini.py",
+    "../runtime_mmpretrain.py",
+]
+
+model = dict(backbone=dict(img_size=48, patch_size=8), head=dict(num_classes=8))
+
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

@@ -1,0 +1,15 @@
+r"""Fine-tuning of BootMAE's small ViT on drawn scenes, eight classes.
+
+For trying things out. Not from the paper.
+Run:
+    python tools/train.py \
+        configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py \
+        --pretrained CHECKPOINT
+From random weights: --pretrained none. Scores the averaged weights of the last epoch.
+"""
+
+_base_ = ["../_base_/mini/finetune_scenes.py", "../_base_/methods/bootmae.py"]
+
+__method = _base_.pop("method")
+
+model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)

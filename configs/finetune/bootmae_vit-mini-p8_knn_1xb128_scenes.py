@@ -1,0 +1,12 @@
+r"""kNN with BootMAE's small ViT on drawn scenes, eight classes.
+
+Run:
+    python tools/test.py \
+        configs/finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHECKPOINT
+"""
+
+_base_ = ["../_base_/mini/knn_scenes.py", "../_base_/methods/bootmae.py"]
+
+__method = _base_.pop("method")
+
+model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)

@@ -1,0 +1,13 @@
+r"""kNN with ExtreMA's small ViT on CIFAR-10: the mean of the student's patch tokens.
+
+For trying things out. Not from the paper.
+Run:
+    python tools/test.py \
+        configs/finetune/extrema_vit-mini-p4_knn_1xb256_cifar10.py --pretrained CHECKPOINT
+"""
+
+_base_ = ["../_base_/mini/knn_cifar10.py", "../_base_/methods/extrema.py"]
+
+__method = _base_.pop("method")
+
+model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)

@@ -1,0 +1,19 @@
+r"""Test with scales 0.5..1.75 and flip of the authors' released UperNet.
+
+Paper: arXiv 2207.07116. Expected (published): 50.0 mIoU, 60.68 mAcc, 84.12 aAcc.
+Run, with the released model converted:
+    bash tools/dist_test.sh \
+        configs/seg/bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512_released_ms-flip.py \
+        CHECKPOINT 8
+Reproduced: no.
+"""
+
+_base_ = [
+    "./bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512_released.py",
+    "../_base_/datasets/ade20k_ms_flip.py",
+]
+
+__pipeline = _base_.pop("pipeline")
+
+model = dict(_delete_=True, type="SegTTAModel", module={{_base_.model}})
+test_dataloader = dict(dataset=dict(pipeline=__pipeline))

@@ -1,0 +1,13 @@
+r"""UperNet on ExtreMA's small ViT, CamVid.
+
+For trying things out. Not from the paper.
+Run:
+    python tools/train.py \
+        configs/seg/extrema_vit-mini-p8_upernet_1xb8-amp-1k_camvid.py --pretrained CHECKPOINT
+"""
+
+_base_ = ["../_base_/mini/upernet_camvid.py", "../_base_/methods/extrema.py"]
+
+__method = _base_.pop("method")
+
+model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)
