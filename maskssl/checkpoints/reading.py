@@ -19,7 +19,7 @@ from .shards import KEY, Allocate, fill
 CONTAINERS = ("state_dict", "model", "module")
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
-_REBUILDERS = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
+_REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
 # What mmengine's message hub and log buffers, numpy's arrays and the authors' files consist of.
 # torch calls what is listed, to rebuild an object, and nothing that a getattr finds.
 ALLOWED = (

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         _save_sheet(args)
         return
-    names = ("seed", "num_train", "num_val", "num_dense_train", "num_dense_val")
-    names += ("image_size", "dense_size", "num_workers")
-    options = {name: getattr(args, name) for name in names}
+    given = vars(args)
+    options = {name: given[name] for name in ("seed", "image_size", "dense_size", "num_workers")}
+    options |= {name: number for name, number in given.items() if name.startswith("num_")}
     line = ProgressLine(unit="pictures")
     print(write_scenes(args.root, progress=lambda n, all_: line(n / all_, n), **options))
 

@@ -1,24 +1,14 @@
-"""The models that ship as configs: their names, and building one."""
+"""Build a model by its name or config."""
 
-import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from .. import config_files
+from .. import registration  # noqa: F401
 from ..cli.config import load_config
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that ship, as ``mmpretrain.get_model`` and ``build`` take them.
-
-    Args:
-        pattern: with wildcards, e.g. 'extrema*linear*'.
-    """
-    return sorted(fnmatch.filter(_configs_by_name(), pattern))
+from .catalogue import configs_by_name
 
 
 def build(config: str | Path | Config, options: dict[str, Any] | None = None) -> Any:
@@ -32,24 +22,7 @@ def build(config: str | Path | Config, options: dict[str, Any] | None = None) ->
     Raises:
         ConfigError: there is no such config, or a key looks misspelt.
     """
-    from .. import registration  # noqa: F401
-
     if not isinstance(config, Config):
-        config = load_config(_configs_by_name().get(str(config), str(config)), options)
+        config = load_config(configs_by_name().get(str(config), str(config)), options)
     init_default_scope(config.get("default_scope", "mmpretrain"))
     return MODELS.build(config.model)
-
-
-def _configs_by_name() -> dict[str, str]:
-    index = yaml.safe_load(_index().read_text())
-    found = {}
-    for file in index["Import"]:
-        for model in yaml.safe_load((_index().parent / file).read_text())["Models"]:
-            found[model["Name"]] = model["Config"]
-    return found
-
-
-def _index() -> Path:
-    (any_config, *_) = config_files().items()
-    name, path = any_config
-    return path.parents[name.count("/")] / "model-index.yml"
