@@ -9,5 +9,5 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["maskssl", "maskssl.*"]), "maskssl.configs"],
     package_dir={"maskssl.configs": "configs"},
-    package_data={"maskssl.configs": ["**/*.py", "**/*.yml"]},
+    package_data={"maskssl": ["py.typed"], "maskssl.configs": ["**/*.py", "**/*.yml"]},
 )

@@ -1,10 +1,14 @@
-"""Register the package's parts with mmpretrain and mmengine: what configs name in custom_imports.
+"""Register parts and models with mmpretrain and mmengine: what configs name in custom_imports.
 
 ``custom_imports = dict(imports=["maskssl.registration"])``. Importing it twice changes nothing;
 mmseg, mmdet and mmcv's compiled ops are not needed for it.
 """
 
 from importlib import import_module
+
+from mmpretrain.apis import ModelHub
+
+from . import configs_folder
 
 MODULES = (
     "datasets.draws.tensor_sampler",
@@ -44,3 +48,7 @@ MODULES = (
 
 for _module in MODULES:
     import_module(f"{__package__}.{_module}")
+
+# mmpretrain.list_models and get_model know the shipped models from here on
+_folder = configs_folder()
+ModelHub.register_model_index(_folder / "model-index.yml", config_prefix=_folder)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from maskssl.cli import restarts
+from maskssl.cli.processes import LAUNCHED
 from maskssl.transfer.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,19 +31,23 @@ STOPS_WITHIN = 60  # seconds; measured: see the README
 
 @pytest.fixture
 def slurm(tmp_path):
-    """Run a script with recording stand-ins for Slurm's commands on the PATH."""
+    """Run a command, or a script, with recording stand-ins for Slurm's commands on the PATH."""
     record = tmp_path / "record.jsonl"
+    shown = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 
-    def run(script, *arguments, commands=("srun", "sbatch", "scontrol"), codes=None, **variables):
+    def run(*words, commands=("srun", "sbatch", "scontrol"), codes=None, **variables):
         folder = tmp_path / "bin"
         folder.mkdir(exist_ok=True)
         for name in commands:
             text = STAND_IN.format(python=sys.executable, record=str(record), codes=codes or {})
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
+        python = folder / "python"  # for the scripts of a checkout without .venv
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        python.chmod(0o755)
         done = subprocess.run(
-            ["bash", str(script), *arguments],
-            env=dict(PATH=f"{folder}:/usr/bin:/bin", **variables),
+            [str(word) for word in words],
+            env=dict(PATH=f"{folder}:/usr/bin:/bin", PYTHONPATH=":".join(shown), **variables),
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -54,13 +59,15 @@ def slurm(tmp_path):
     return run
 
 
-TRAIN = TOOLS / "slurm_train.sh"
+MASKSSL = (sys.executable, "-m", "maskssl")
+TRAIN = (*MASKSSL, "slurm-train")
 
 
-def test_srun_gets_one_task_per_gpu(slurm):
+@pytest.mark.parametrize("start", [TRAIN, ("bash", TOOLS / "slurm_train.sh")])
+def test_srun_gets_one_task_per_gpu(slurm, start):
     done, calls = slurm(
-        TRAIN, "gpu part", "a job", "configs/x.py", "--seed", "3", "--work-dir", "with space",
-        GPUS="16", CPUS_PER_TASK="7", SRUN_ARGS="--time=1:00 --account=me", PORT="12345",
+        *start, "gpu part", "a job", "configs/x.py", "--seed", "3", "--work-dir", "with space",
+        GPUS="16", CPUS_PER_TASK="7", SRUN_ARGS="--time=1:00 --comment='two words'", PORT="12345",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ((name, arguments, environment),) = calls
@@ -68,57 +75,55 @@ def test_srun_gets_one_task_per_gpu(slurm):
     python = arguments.index("-u") - 1
     assert arguments[:python] == [
         "--partition=gpu part", "--job-name=a job", "--signal=USR1@120", "--time=1:00",
-        "--account=me", "--ntasks=16", "--ntasks-per-node=8", "--gres=gpu:8", "--cpus-per-task=7",
-        "--kill-on-bad-exit=1",
+        "--comment=two words", "--ntasks=16", "--ntasks-per-node=8", "--gres=gpu:8",
+        "--cpus-per-task=7", "--kill-on-bad-exit=1",
     ]  # fmt: skip
-    assert Path(arguments[python]).name == "python"
+    assert Path(arguments[python]).name.startswith("python")
     assert arguments[python + 1 :] == [
-        "-u", str(TOOLS / "train.py"), "configs/x.py", "--launcher", "slurm", "--seed", "3",
-        "--work-dir", "with space",
+        "-u", "-m", "maskssl", "train", "configs/x.py", "--seed", "3", "--work-dir", "with space",
+        "--launcher", "slurm",
     ]  # fmt: skip
     assert environment == dict(MASTER_PORT="12345")
 
 
 def test_defaults_fit_the_number_of_gpus(slurm):
-    _, calls = slurm(TOOLS / "slurm_test.sh", "p", "j", "c.py", "epoch_1.pth", GPUS="2")
+    script = ("bash", TOOLS / "slurm_test.sh")
+    _, calls = slurm(*script, "p", "j", "c.py", "epoch_1.pth", GPUS="2")
     _, arguments, environment = calls[0]
     assert "--ntasks-per-node=2" in arguments and "--gres=gpu:2" in arguments
-    assert arguments[-5:] == [str(TOOLS / "test.py"), "c.py", "--launcher", "slurm", "epoch_1.pth"]
+    assert arguments[-5:] == ["test", "c.py", "epoch_1.pth", "--launcher", "slurm"]
     assert 20000 <= int(environment["MASTER_PORT"]) < 40000
-    _, calls = slurm(TRAIN, "p", "j", "c.py")
+    _, calls = slurm(*TRAIN, "p", "j", "c.py")
     assert {"--ntasks=8", "--ntasks-per-node=8"} <= set(calls[1][1])
 
 
 @pytest.mark.parametrize("code", [1, 137])
 def test_a_failure_is_passed_on_and_not_requeued(slurm, code):
-    done, calls = slurm(TRAIN, "p", "j", "c.py", codes=dict(srun=code))
+    done, calls = slurm(*TRAIN, "p", "j", "c.py", codes=dict(srun=code))
     assert (done.returncode, len(calls)) == (code, 1)
 
 
 def test_an_attached_run_that_has_saved_says_how_to_go_on(slurm):
-    done, calls = slurm(TRAIN, "p", "j", "c.py", codes=dict(srun=75))
+    done, calls = slurm(*TRAIN, "p", "j", "c.py", codes=dict(srun=75))
     assert (done.returncode, len(calls)) == (75, 1)
     assert "the same command with --resume" in done.stderr
 
 
-def test_a_batch_job_is_submitted_and_requeues_itself(slurm, tmp_path):
-    arguments = ["p", "j", "c.py", "--work-dir", "with space"]
-    done, calls = slurm(TRAIN, *arguments, BATCH="1", GPUS="4", SRUN_ARGS="--time=1:00")
+def test_a_batch_job_is_submitted_and_requeues_itself(slurm):
+    arguments = ["p", "j", "c.py", "--work-dir", "with space; $HOME"]
+    done, calls = slurm(*TRAIN, *arguments, BATCH="1", GPUS="4", SRUN_ARGS="--time=1:00")
     assert done.returncode == 0, done.stderr
     ((name, submitted, _),) = calls
     assert name == "sbatch"
-    script = submitted.index(str(TOOLS / "slurm_launch.sh"))
-    assert submitted[:script] == [
+    assert submitted[:-1] == [
         "--partition=p", "--job-name=j", "--signal=USR1@120", "--time=1:00", "--ntasks=4",
         "--ntasks-per-node=4", "--gres=gpu:4", "--cpus-per-task=5", "--requeue",
         "--open-mode=append",
     ]  # fmt: skip
-    # sbatch runs a copy of the script from its spool folder, with the same environment
-    copied = tmp_path / "spool" / "slurm_script"
-    copied.parent.mkdir()
-    copied.write_text(Path(submitted[script]).read_text())
+    wrapped = submitted[-1].removeprefix("--wrap=")
+    # sbatch writes what is wrapped into a script, and runs that with the same environment
     job = dict(BATCH="1", GPUS="4", SRUN_ARGS="--time=1:00", SLURM_JOB_ID="77")
-    done, calls = slurm(copied, *submitted[script + 1 :], codes=dict(srun=75), **job)
+    done, calls = slurm("sh", "-c", wrapped, codes=dict(srun=75), **job)
     assert done.returncode == 0, done.stderr
     _, (step, started, _), (asked, what, _) = calls
     assert (step, asked, what) == ("srun", "scontrol", ["requeue", "77"])
@@ -126,9 +131,8 @@ def test_a_batch_job_is_submitted_and_requeues_itself(slurm, tmp_path):
         "--ntasks=4", "--ntasks-per-node=4", "--gres=gpu:4", "--cpus-per-task=5",
         "--kill-on-bad-exit=1",
     ]  # fmt: skip
-    assert started[-2:] == ["--work-dir", "with space"]
-    assert str(TOOLS / "train.py") in started
-    done, calls = slurm(copied, *submitted[script + 1 :], codes=dict(srun=1), **job)
+    assert started[-5:] == ["c.py", "--work-dir", "with space; $HOME", "--launcher", "slurm"]
+    done, calls = slurm("sh", "-c", wrapped, codes=dict(srun=1), **job)
     assert (done.returncode, calls[-1][0]) == (1, "srun")
 
 
@@ -137,29 +141,31 @@ def test_a_batch_job_is_submitted_and_requeues_itself(slurm, tmp_path):
     [
         (dict(GPUS="many"), "GPUS=many is no number of GPUs"),
         (dict(GPUS="0"), "GPUS=0 is no number of GPUs"),
-        (dict(GPUS_PER_NODE="x"), "GPUS_PER_NODE=x is no number"),
+        (dict(GPUS_PER_NODE="x"), "GPUS_PER_NODE=x is no number of GPUs"),
+        (dict(CPUS_PER_TASK="-1"), "CPUS_PER_TASK=-1 is no number of CPUs"),
         (dict(GPUS="12"), "GPUS=12 does not divide into nodes of GPUS_PER_NODE=8"),
         (dict(commands=()), "there is no srun on the PATH: call this where"),
         (dict(commands=("srun",), BATCH="1"), "BATCH=1 needs sbatch"),
     ],
 )
 def test_slips_are_told_in_one_sentence(slurm, variables, said):
-    done, calls = slurm(TRAIN, "p", "j", "c.py", **variables)
-    assert done.returncode == 2 and not calls
-    assert done.stderr.startswith(f"slurm_train.sh: {said}")
+    done, calls = slurm(*TRAIN, "p", "j", "c.py", **variables)
+    assert done.returncode == 1 and not calls
+    assert done.stderr.startswith(f"SlurmError: {said}")
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("script", ["slurm_train.sh", "slurm_test.sh", "dist_train.sh"])
-def test_missing_arguments_show_the_usage(slurm, script):
-    done, _ = slurm(TOOLS / script, "p")
+@pytest.mark.parametrize("name", ["slurm_train", "slurm_test", "dist_train", "dist_test"])
+def test_missing_arguments_show_the_usage(slurm, name):
+    done, _ = slurm("bash", TOOLS / f"{name}.sh", "p")
     assert done.returncode == 2
-    assert done.stderr.startswith(f"usage: bash tools/{script} ")
+    assert done.stderr.startswith(f"usage: bash tools/{name}.sh ")
 
 
-def test_slurm_scripts_say_that_they_are_untested():
-    for name in ("slurm_train.sh", "slurm_test.sh", "slurm_launch.sh"):
-        assert "NOT TESTED ON A REAL SLURM" in (TOOLS / name).read_text()
+def test_what_is_for_slurm_says_that_it_is_untested(slurm):
+    for name in ("slurm-train", "slurm-test"):
+        done, _ = slurm(*MASKSSL, name, "--help")
+        assert "NOT TESTED ON A REAL SLURM" in done.stdout
 
 
 def test_a_restarted_run_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
@@ -170,7 +176,7 @@ def test_a_restarted_run_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "epoch_9.pth").touch()  # of a run before
     os.utime(tmp_path / "epoch_9.pth", (1000, 1000))
     assert decisions() == as_given
-    monkeypatch.setenv(restarts.LAUNCHED, "2000")
+    monkeypatch.setenv(LAUNCHED, "2000")
     assert decisions() == as_given  # the first start, or one before the first save
     (tmp_path / "epoch_1.pth").touch()
     assert decisions() == ["auto"] * 3

@@ -7,11 +7,11 @@ python tools/benchmark.py CONFIG --plain --against my_module:my_step --json step
 import argparse
 
 import torch
-from mmengine.config import DictAction
 
 from maskssl import registration  # noqa: F401
 from maskssl.cli.benchmark.run import machine, measure, table, write
-from maskssl.cli.command_line import run_tool
+from maskssl.cli.config_options import ConfigOptions
+from maskssl.cli.ending import run_to_end
 from maskssl.models.compiling import MODES
 
 
@@ -55,7 +55,7 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--json", metavar="PATH", help="write the figures there too")
     parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE"
+        "--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    run_tool(parser, main)
+    run_to_end(main, parser.parse_args())

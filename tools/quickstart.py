@@ -1,46 +1,8 @@
-"""From images to a table of transfer results, in minutes.
+"""From images to a table of transfer results; the same as ``maskssl quickstart``."""
 
-Pretrains a small ViT, runs every downstream stage from its weights and from random
-initialisation, and writes a report. Data: scenes that the project draws itself, or
-your own images (--images DIR: any images to pretrain on; with DIR/CLASS/* or
-DIR/{train,val}/CLASS/* they are classified too).
-"""
-
-import argparse
 import sys
-from pathlib import Path
 
-from maskssl.errors import MaskSSLError
-from maskssl.methods import METHODS
-from maskssl.progress import ProgressLine
-from maskssl.transfer.images import describe_images
-from maskssl.transfer.plan import Plan
-from maskssl.transfer.quickstart import run_transfer
-from maskssl.transfer.report import print_table
-from maskssl.transfer.scenes.writer import write_scenes
-
-
-def main(args: argparse.Namespace) -> None:
-    out, line = Path(args.out).resolve(), ProgressLine(sys.stdout, unit="pictures")
-    images = describe_images(args.images, out / "images") if args.images else None
-    line.say(f"scenes: {args.scenes}")
-    scenes = write_scenes(args.scenes, num_workers=2, progress=lambda n, all_: line(n / all_, n))
-    plan = Plan(args.method, out, scenes, images, args.seed, args.smoke)
-    print_table(run_transfer(plan, line))
-    line.say(f"report: {out / 'report' / 'index.html'}")
-
+from maskssl.__main__ import main
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--method", choices=sorted(METHODS), default="bootmae")
-    parser.add_argument("--images", metavar="DIR", help="folder of your own images")
-    parser.add_argument("--out", default="work_dirs/quickstart", help="what is written goes here")
-    parser.add_argument("--scenes", default="data/scenes", help="folder of the drawn scenes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--smoke", action="store_true", help="a few steps of everything")
-    try:
-        main(parser.parse_args())
-    except MaskSSLError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    main(["quickstart", *sys.argv[1:]])

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from mmengine.runner.checkpoint import get_torch_safe_globals
+from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -22,6 +23,24 @@ Place = Callable[[str, Tensor | StoredTensor], Tensor]
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
+# How numpy rebuilds an array and a scalar; it has changed the name of their module.
+_REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
+# What mmengine's message hub and log buffers, numpy's arrays and the authors' files consist of.
+# torch calls what is listed, to rebuild an object, and nothing that a getattr finds.
+ALLOWED = (
+    slice,
+    getattr,  # HistoryBuffer keeps its own methods, by name
+    HistoryBuffer,
+    argparse.Namespace,
+    np.ndarray,
+    np.dtype,
+    *(
+        (each, f"{home}.multiarray.{each.__name__}")
+        for each in _REBUILDERS
+        for home in ("numpy.core", "numpy._core")
+    ),
+    *{type(np.dtype(kind)) for kind in np.typecodes["AllInteger"] + np.typecodes["Float"] + "?"},
+)
 
 
 def checkpoint_at(path: str) -> str:
@@ -89,9 +108,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
             f"{path} is no file of torch.save (it starts with {start!r}); a web page or a pointer "
             "file may have been downloaded in its place"
         )
-    allowed = [*get_torch_safe_globals(), argparse.Namespace]
     try:
-        with torch.serialization.safe_globals(allowed):
+        with torch.serialization.safe_globals(list(ALLOWED)):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

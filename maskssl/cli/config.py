@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from .. import config_file
 from ..errors import MaskSSLError
 
 RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, "sharding"]) - {
@@ -26,24 +27,36 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     """Read a config, refuse misspelt keys, and merge options into it.
 
     Args:
-        path: a config file.
+        path: a config file, or the name of a shipped one.
         options: dotted keys and values, as ``--cfg-options`` gives them.
 
     Raises:
         ConfigError: no such file, or a key that looks like a misspelt one.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"there is no config at {path}; the shipped ones lie in configs/")
     with warnings.catch_warnings():
         # Python hides these: a config of a former name says the new one
         warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(located_config(path))
     for key in cfg:
         _refuse_lookalike(key, key, RUNNER_KEYS)
     for option in options or {}:
         _check_option(cfg, option)
     cfg.merge_from_dict(dict(options or {}))
     return cfg
+
+
+def located_config(path: str) -> str:
+    """A config file, or the shipped one of that name, with or without 'configs/' before it.
+
+    Raises:
+        ConfigError: neither is there.
+    """
+    if Path(path).is_file():
+        return path
+    try:
+        return config_file(path.removeprefix("configs/"))
+    except MaskSSLError as error:
+        raise ConfigError(f"there is no config at {path}, and {error}") from None
 
 
 def _refuse_lookalike(key: str, shown: str, known: Any) -> None:

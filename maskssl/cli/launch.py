@@ -39,8 +39,14 @@ def set_tested(cfg: Config, checkpoint: str | None) -> None:
     """Name the checkpoint to test; for kNN it is the backbone's.
 
     Raises:
-        ConfigError: there is nothing to test, or both are given.
+        ConfigError: there is nothing to test.
     """
+    if not cfg.get("test_dataloader"):
+        raise ConfigError(
+            "this config has nothing to test: it pretrains. Score its checkpoint by kNN (maskssl "
+            "test finetune/knn_….py --pretrained CHECKPOINT), or look at what it predicts (maskssl "
+            "reconstruct CONFIG CHECKPOINT IMAGES)"
+        )
     init = (cfg.model.get("backbone") or {}).get("init_cfg") or {}
     if cfg.model.type == "KNNClassifier":
         if checkpoint:
@@ -48,7 +54,7 @@ def set_tested(cfg: Config, checkpoint: str | None) -> None:
         return
     if checkpoint is None:
         raise ConfigError(
-            "give the checkpoint of the trained model: tools/test.py CONFIG CHECKPOINT (the "
+            "give the checkpoint of the trained model: maskssl test CONFIG CHECKPOINT (the "
             f"backbone's {init.get('checkpoint')!r} alone has no head)"
         )
     cfg.load_from = checkpoint_at(checkpoint)
@@ -138,7 +144,7 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
     if cfg.launcher != "pytorch" or "RANK" not in os.environ:
         raise ConfigError(
             f"launcher={cfg.launcher!r} without GPUs: start CPU processes with "
-            "tools/dist_train.sh CONFIG N (launcher pytorch)"
+            "maskssl train CONFIG --nproc N (launcher pytorch)"
         )
     if not torch.distributed.is_initialized():
         # before mmengine does: its init_dist calls torch.cuda.set_device

@@ -6,9 +6,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from ..checkpoints.finding import training_checkpoints
-
-# set by tools/launch.sh where torchrun may restart: seconds since 1970 at the launch
-LAUNCHED = "MASKSSL_LAUNCHED"
+from .processes import LAUNCHED
 
 
 def resume_from(given: str | None, work_dir: str | Path) -> str | None:

@@ -8,9 +8,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from .arguments import TRACKERS
 from .config import ConfigError
 
-TRACKERS = ("wandb", "mlflow")
 PROJECT = "maskssl"
 
 

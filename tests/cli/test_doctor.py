@@ -10,8 +10,16 @@ import pytest
 import torch
 
 from maskssl.cli.doctor import check_hardware, examine, verdict, works
-from maskssl.cli.doctor.machine import Finding, Machine, cpu_flags, installed_versions
+from maskssl.cli.doctor.machine import (
+    Finding,
+    Machine,
+    cpu_flags,
+    findable,
+    gpu_files,
+    installed_versions,
+)
 from maskssl.cli.doctor.packages import PROVIDERS
+from maskssl.cli.doctor.tested_choices import TESTED
 
 HEALTHY = {names[0]: "1.0" for names in PROVIDERS.values()} | {"torch": "2.13.0+cu130"}
 LIBGL = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
@@ -48,7 +56,7 @@ def machine(
             return (modules or {})[name]
         return importlib.import_module("torch") if name == "torch" else SimpleNamespace()
 
-    fields = dict(python=(3, 11, 7), cores=4, flags={"avx512_bf16"}) | settings
+    fields = dict(python=(3, 11, 7), cores=4, flags={"avx512_bf16"}, deep=True) | settings
     return Machine(versions=versions, load=load, **fields)
 
 
@@ -126,7 +134,7 @@ def test_old_line_without_its_counterpart_is_refused_beside_the_others():
 def test_old_line_alone_is_a_warning():
     old = ("mmengine", "mmcv", "mmpretrain")
     versions = dict.fromkeys(("torch", *old), "1.0")
-    findings = examine(Machine(versions, machine().load, (3, 11, 0), 2, ()))
+    findings = examine(Machine(versions, machine().load, (3, 11, 0), 2, (), deep=True))
     warned = [item for item in findings if item.name == "old open-mmlab"]
     assert [item.status for item in warned] == ["warn"] * 3
     assert works(findings)
@@ -215,12 +223,14 @@ def test_missing_requirement_is_refused(module):
 
 def test_package_of_unknown_origin_is_accepted_if_it_imports():
     versions = {name: version for name, version in HEALTHY.items() if name != "timm"}
-    found = by_name(examine(Machine(versions, machine().load, (3, 11, 0), 2, ())))
+    found = by_name(examine(Machine(versions, machine().load, (3, 11, 0), 2, (), deep=True)))
     assert found["timm"] == Finding("timm", "ok", "from an unknown distribution")
 
 
 def test_maskssl_that_cannot_be_imported_is_refused():
-    findings = examine(machine(broken={"maskssl": AssertionError("MMCV==3.0 is incompatible")}))
+    findings = examine(
+        machine(broken={"maskssl.registration": AssertionError("MMCV==3.0 is incompatible")})
+    )
     assert "import maskssl.registration fails (AssertionError: MMCV==3.0" in verdict(findings)
     assert not works(findings)
 
@@ -232,7 +242,7 @@ def test_old_python_is_refused():
 
 
 def test_of_several_refusals_the_first_cause_is_named():
-    broken = {"cv2": LIBGL, "mmcv": LIBGL, "maskssl": LIBGL}
+    broken = {"cv2": LIBGL, "mmcv": LIBGL, "maskssl.registration": LIBGL}
     assert verdict(examine(machine(broken=broken))).startswith("REFUSED: cv2: ")
     assert verdict(examine(machine(broken=broken))).endswith("(2 more refused)")
 
@@ -330,7 +340,7 @@ def test_doctor_refuses_and_says_so_last(tmp_path, run_python):
 
 
 def test_doctor_accepts_this_environment_without_the_dense_stages(run_python):
-    ran = run_python("-m", "tests.blocked_imports", "tools/doctor.py", "--json")
+    ran = run_python("-m", "tests.blocked_imports", "tools/doctor.py", "--import", "--json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     told = json.loads(ran.stdout)  # nothing else may stand on stdout
     statuses = {row["name"]: row["status"] for row in told["findings"]}
@@ -338,3 +348,79 @@ def test_doctor_accepts_this_environment_without_the_dense_stages(run_python):
     assert statuses["pretraining, probing, kNN"] == "ok"
     assert statuses["segmentation"] == statuses["detection"] == "warn"
     assert told["verdict"].endswith("see above for segmentation, detection")
+
+
+# Without importing anything
+
+
+def shallow(missing: tuple[str, ...] = (), **settings: Any) -> Machine:
+    """A machine that is only looked at: what is loaded would be a defect."""
+
+    def load(name: str) -> Any:
+        raise AssertionError(f"{name} was imported")
+
+    def find(name: str) -> bool:
+        return not any(f"{name}.".startswith(f"{gone}.") for gone in missing)
+
+    fields = dict(versions=HEALTHY, python=(3, 11, 7), cores=4, gpus=0) | settings
+    return Machine(load=load, find=find, **fields)
+
+
+def test_a_look_imports_nothing():
+    findings = examine(shallow())
+    found = by_name(findings)
+    assert works(findings)
+    assert found["mmcv ops"].detail == "mmcv._ext is there"
+    assert found["segmentation"].detail == "mmseg.models is there"
+    assert found["GPU"].status == "absent"
+    assert not any(name.startswith(("bf16", "fused", "gloo", "nccl")) for name in found)
+
+
+def test_a_look_misses_files():
+    findings = examine(shallow(("mmcv._ext",)))
+    found = by_name(findings)
+    assert [found[name].status for name in ("mmcv ops", "segmentation")] == ["warn"] * 2
+    assert works(findings)
+    refused = examine(shallow(("timm",)))
+    assert by_name(refused)["timm"].status == "refused" and not works(refused)
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "torchvision", "refused"),
+    [("2.13.0", "0.28.0", False), ("2.13.0+cu130", "0.27.1+cpu", True), ("2.1", "0.28.0", True)],
+)
+def test_a_look_knows_which_torchvision_fits(torch_version, torchvision, refused):
+    versions = {**HEALTHY, "torch": torch_version, "torchvision": torchvision}
+    found = by_name(examine(shallow(versions=versions)))
+    assert ("torch pair" in found) == refused
+    if refused:
+        minor = int(torch_version.split(".")[1]) + 15
+        assert f"'torchvision==0.{minor}.*'" in found["torch pair"].remedy
+
+
+def test_a_look_counts_the_drivers_gpus(tmp_path):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpu_files(str(tmp_path)) == 2
+    assert by_name(examine(shallow(gpus=2)))["GPU"].status == "ok"
+    versions = HEALTHY | {"torch": "2.13.0+cpu"}
+    assert by_name(examine(shallow(gpus=2, versions=versions)))["GPU"].status == "warn"
+
+
+def test_modules_are_found_without_importing_their_parents(tmp_path, monkeypatch):
+    package = tmp_path / "unheard_of" / "inner"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").write_text("raise AssertionError('imported')")
+    (package / "part.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert findable("unheard_of") and findable("unheard_of.inner.part")
+    assert not findable("unheard_of.inner.other") and not findable("unheard_of.other.part")
+    assert not findable("never_heard_of.inner") and not findable("unheard_of.inner.part.deeper")
+
+
+def test_the_doctor_says_what_was_tried_and_what_was_not():
+    found = by_name(examine(shallow()))
+    for (way, where), how in TESTED.items():
+        assert f"{way} on {where}: {how}" in found["tried by us"].detail
+    assert "several nodes" in found["not tried by us"].detail

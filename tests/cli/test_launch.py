@@ -1,19 +1,22 @@
 """From config and command line to a runner: slips are named, options do what they say."""
 
 import argparse
+import re
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+import maskssl
 from maskssl.checkpoints.errors import CheckpointError
-from maskssl.cli import command_line, launch
+from maskssl.cli import arguments, command_line, ending, launch
 from maskssl.cli.config import ConfigError, load_config
 from maskssl.cli.data_check import DataError
-from maskssl.cli.doctor import tested_choices
+from maskssl.errors import MaskSSLError
 
 CONFIG = """
 model = dict(
@@ -26,6 +29,7 @@ model = dict(
 norm_cfg = dict(type="SyncBN", requires_grad=True)
 train_pipeline = [dict(type="LoadImage"), dict(type="RandomResizedCrop", scale=64)]
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+test_dataloader = dict(batch_size=4, dataset=dict(type="CustomDataset"))
 train_cfg = dict(by_epoch=True, max_epochs=3)
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-3))
 default_scope = "mmpretrain"
@@ -54,14 +58,6 @@ def said(monkeypatch) -> list[tuple[str, int]]:
     monkeypatch.setattr(
         launch, "print_log", lambda text, logger=None, level=20: lines.append((text, level))
     )
-    return lines
-
-
-@pytest.fixture(autouse=True)
-def untested(monkeypatch) -> list[str]:
-    """Ways of running that were said to be untested."""
-    lines: list[str] = []
-    monkeypatch.setattr(tested_choices, "print_log", lambda text, **_: lines.append(text))
     return lines
 
 
@@ -102,6 +98,16 @@ def test_a_config_and_its_options(write):
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(ConfigError, match=f"no config at {tmp_path}/none.py"):
         load_config(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize("prefix", ["", "configs/"])
+def test_a_shipped_config_goes_by_its_name(prefix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = min(name for name in maskssl.config_files() if name.startswith("pretrain/bootmae"))
+    assert load_config(prefix + name).model.type == "BootMAE"
+    slip = name.replace("bootmae", "botmae")
+    with pytest.raises(ConfigError, match=f"no config at {prefix}{slip}.*did you mean.*{name}"):
+        load_config(prefix + slip)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +249,13 @@ def test_testing_needs_an_existing_checkpoint(cfg, tmp_path, checkpoint):
         assert (cfg.load_from, cfg.resume) == (checkpoint, False)
 
 
+def test_a_pretraining_cannot_be_tested(cfg, checkpoint):
+    cfg.pop("test_dataloader", None)
+    for given in (None, checkpoint):
+        with pytest.raises(ConfigError, match="has nothing to test.*kNN.*--pretrained.*reconstr"):
+            launch.set_tested(cfg, given)
+
+
 def test_knn_tests_its_backbone(cfg, checkpoint):
     cfg.model.type = "KNNClassifier"
     launch.set_tested(cfg, checkpoint)
@@ -309,24 +322,9 @@ def test_other_launchers_without_gpus_are_refused(launcher, rank, cfg, built, gr
     monkeypatch.delenv("RANK", raising=False)
     if rank:
         monkeypatch.setenv("RANK", rank)
-    with pytest.raises(ConfigError, match=rf"launcher='{launcher}' without GPUs.*dist_train\.sh"):
+    with pytest.raises(ConfigError, match=rf"launcher='{launcher}' without GPUs.*--nproc N"):
         launch.build_runner(cfg, [], launcher)
     assert not built and not groups
-
-
-def test_a_way_of_launching_that_was_never_tried_says_so(cfg, built, groups, untested, monkeypatch):
-    launch.build_runner(cfg, [])
-    monkeypatch.setenv("RANK", "0")
-    launch.build_runner(cfg, [], "pytorch")
-    assert not untested
-    monkeypatch.setenv("NNODES", "2")
-    launch.build_runner(cfg, [], "pytorch")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    launch.build_runner(cfg, [], "slurm")
-    assert [line.split(" (tested")[0].split("project: ")[1] for line in untested] == [
-        "several nodes on cpu",
-        "launcher slurm on cuda",
-    ]
 
 
 # Data
@@ -365,8 +363,10 @@ def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
 # The command line
 
 
-def parsed(*arguments: str) -> argparse.Namespace:
-    return command_line.tool_parser("x").parse_args(arguments)
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    arguments.add_run_arguments(parser)
+    return parser.parse_args(words)
 
 
 def test_the_command_line_fills_the_config(write, checkpoint):
@@ -386,25 +386,68 @@ def test_the_command_line_fills_the_config(write, checkpoint):
     assert dict(cfg.randomness) == dict(seed=0, a=2)
 
 
-def test_a_tool_ends_with_one_sentence(monkeypatch, capsys):
+def ended(main, debug: bool = False) -> None:
+    ending.run_to_end(main, argparse.Namespace(debug=debug))
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_command_ends_with_one_sentence(debug, capsys):
     def main(args):
         raise ConfigError("that cannot be")
 
-    for debug in ([], ["--debug"]):
-        monkeypatch.setattr("sys.argv", ["tool", "config.py", *debug])
-        with pytest.raises(SystemExit) as end:
-            command_line.run_tool(command_line.tool_parser("x"), main)
-        assert end.value.code == "ConfigError: that cannot be"
-        assert ("Traceback" in capsys.readouterr().err) == bool(debug)
+    with pytest.raises(SystemExit) as end:
+        ended(main, debug)
+    assert end.value.code == "ConfigError: that cannot be"
+    assert ("Traceback" in capsys.readouterr().err) == debug
 
 
-def test_a_defect_keeps_its_traceback(monkeypatch):
+def test_of_an_error_in_a_loader_process_the_sentence_is_kept():
     def main(args):
-        raise KeyError("a defect of the program")
+        told = "Caught ConfigError in DataLoader worker process 0.\nOriginal Traceback (most recent"
+        raise ConfigError(f"{told} call last):\n  File x\nmaskssl.cli.ConfigError: that: is bad\n")
 
-    monkeypatch.setattr("sys.argv", ["tool", "config.py"])
-    with pytest.raises(KeyError):
-        command_line.run_tool(command_line.tool_parser("x"), main)
+    with pytest.raises(SystemExit) as end:
+        ended(main)
+    assert end.value.code == "ConfigError: that: is bad"
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        lambda: {}["a defect of the program"],
+        lambda: np.ones(2) + np.ones(3),  # a ValueError
+        lambda: torch.ones(2) + torch.ones(3),  # a RuntimeError
+        lambda: Path("/no/such/file").read_text(),
+    ],
+)
+def test_a_defect_keeps_its_type_and_traceback(defect):
+    with pytest.raises((KeyError, ValueError, RuntimeError, OSError)) as kept:
+        ended(lambda args: defect())
+    assert not isinstance(kept.value, MaskSSLError)
+    assert any(entry.path == Path(__file__) for entry in kept.traceback)
+
+
+def test_every_error_of_ours_is_one_that_a_user_can_mend():
+    """Whatever class the package raises by name is a MaskSSLError, and no ValueError of Python."""
+    found = []
+    for file in Path(maskssl.__file__).parent.rglob("*.py"):
+        for name in re.findall(r"^class (\w+Error)\((.*)\):", file.read_text(), re.MULTILINE):
+            found.append(name)
+    assert ("MaskSSLError", "Exception") in found
+    known = {"Exception"}
+    while more := {name for name, bases in found if known & {bases}} - known:
+        known |= more
+    assert {name for name, _ in found} <= known - {"Exception"}
+
+
+@pytest.mark.parametrize("code", [None, 0, 3])
+def test_the_exit_status_is_the_commands(code):
+    if not code:
+        ended(lambda args: code)
+        return
+    with pytest.raises(SystemExit) as end:
+        ended(lambda args: code)
+    assert end.value.code == code
 
 
 @pytest.mark.parametrize("end", [None, SystemExit(75), KeyError("a defect"), ConfigError("no")])
@@ -418,12 +461,11 @@ def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
             raise end
 
     left = []
-    monkeypatch.setattr("sys.argv", ["tool", "config.py"])
-    monkeypatch.setattr(command_line.os, "_exit", left.append)
-    monkeypatch.setattr(command_line.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
+    monkeypatch.setattr(ending.os, "_exit", left.append)
+    monkeypatch.setattr(ending.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
     try:
         with suppress(SystemExit, KeyError):
-            command_line.run_tool(command_line.tool_parser("x"), main)
+            ended(main)
         # after an error nobody waits for ranks that will not come
         failed = isinstance(end, (KeyError, ConfigError))
         assert torch.distributed.is_initialized() == failed

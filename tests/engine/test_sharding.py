@@ -15,7 +15,6 @@ from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.cli.doctor import tested_choices
 from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
 from maskssl.engine.sharding.options import ShardingError, sharding_options
@@ -280,11 +279,3 @@ def test_an_optimizer_of_other_parameters_is_refused(worker):
     wrapper = OptimWrapper(torch.optim.SGD(worker.build().parameters(), lr=1.0))
     with pytest.raises(ShardingError, match=r"118 of the optimizer's 118 parameters are not"):
         shard_optimizer(worker.build(), wrapper, dict(type="fsdp2"))
-
-
-def test_an_untested_choice_says_so(monkeypatch):
-    said = []
-    monkeypatch.setattr(tested_choices, "print_log", lambda text, **_: said.append(text))
-    assert tested_choices.warn_if_untested("fsdp2", "cpu") and not said
-    assert not tested_choices.warn_if_untested("fsdp2", "cuda")
-    assert said[0].startswith("this combination was not tested by the project: fsdp2 on cuda")

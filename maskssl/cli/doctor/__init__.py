@@ -1,23 +1,32 @@
 """What is installed here, what will work, and what to do about what will not.
 
-tools/doctor.py prints it. Nothing but the standard library is imported until a check
-asks for it, so that a broken torch or mmcv can be described.
+``maskssl doctor`` prints it. Nothing but the standard library is imported, and on a deep look
+nothing until a check asks for it, so that a broken torch or mmcv can be described.
 """
 
 from collections.abc import Callable, Sequence
 
 from .hardware import check_hardware
 from .machine import Finding, Machine
-from .packages import check_installed, check_old_line, check_one_cv2, check_python
+from .packages import (
+    check_installed,
+    check_old_line,
+    check_one_cv2,
+    check_python,
+    check_torch_pair,
+)
 from .stages import check_stages
+from .tested_choices import check_ways
 
 CHECKS: tuple[Callable[[Machine], list[Finding]], ...] = (
     check_python,
     check_old_line,
     check_one_cv2,
+    check_torch_pair,
     check_installed,
     check_stages,
     check_hardware,
+    check_ways,
 )
 
 

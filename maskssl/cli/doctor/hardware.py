@@ -1,4 +1,7 @@
-"""Cores, GPUs, mixed precision, fused attention, and running several processes."""
+"""Cores, GPUs, mixed precision, fused attention, and running several processes.
+
+Without importing torch: cores, and the GPUs that the driver shows.
+"""
 
 from collections.abc import Collection
 from typing import Any
@@ -12,6 +15,8 @@ SPOKEN = {"cpu": "the CPU", "cuda": "the GPU"}
 def check_hardware(machine: Machine) -> list[Finding]:
     """What torch can use here; cores only, if torch cannot be imported."""
     cores = Finding("processor cores", "ok", str(machine.cores))
+    if not machine.deep:
+        return [cores, _gpus_of_the_driver(machine)]
     if machine.failure("torch"):
         return [cores]
     torch = machine.load("torch")
@@ -23,6 +28,16 @@ def check_hardware(machine: Machine) -> list[Finding]:
         *(_fused_attention(torch, device) for device in devices),
         *_backends(torch.distributed),
     ]
+
+
+def _gpus_of_the_driver(machine: Machine) -> Finding:
+    if not machine.gpus:
+        remedy = "if there is one, make nvidia-smi list it; otherwise the CPU is used"
+        return Finding("GPU", "absent", "the driver shows none", remedy)
+    if machine.versions.get("torch", "").endswith("+cpu"):
+        remedy = "to use them, install the CUDA builds of torch and torchvision from PyPI"
+        return Finding("GPU", "warn", f"{machine.gpus}, and a torch without CUDA", remedy)
+    return Finding("GPU", "ok", f"{machine.gpus} shown by the driver")
 
 
 def _gpus(torch: Any) -> list[Finding]:

@@ -4,9 +4,10 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,6 +43,29 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
+def findable(module: str) -> bool:
+    """Whether a module's file is there, its parents' too; none of them is imported."""
+    places: Sequence[str] | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = _found(".".join(parts[:depth]), places)
+        if spec is None:
+            return False
+        places = spec.submodule_search_locations
+    return True
+
+
+def _found(name: str, places: Sequence[str] | None) -> ModuleSpec | None:
+    """As the import system looks for a module, below the folders of its parent."""
+    specs = (finder.find_spec(name, places) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)
+
+
+def gpu_files(folder: str = "/dev") -> int:
+    """NVIDIA GPUs that the system's driver shows."""
+    return sum(bool(re.fullmatch(r"nvidia\d+", path.name)) for path in Path(folder).glob("nvidia*"))
+
+
 def cpu_flags(path: str = "/proc/cpuinfo") -> frozenset[str]:
     """Instruction sets of the first processor; empty where the system does not tell."""
     if not Path(path).is_file():
@@ -73,6 +97,9 @@ class Machine:
         python: version of the interpreter.
         cores: processor cores that may be used.
         flags: instruction sets of the processor.
+        deep: import what is looked at, and compute with torch; else look for files alone.
+        find: whether a module's file is there.
+        gpus: that the driver shows.
     """
 
     versions: Mapping[str, str] = field(default_factory=installed_versions)
@@ -80,11 +107,20 @@ class Machine:
     python: tuple[int, ...] = sys.version_info[:3]
     cores: int = field(default_factory=usable_cores)
     flags: Collection[str] = field(default_factory=cpu_flags)
+    deep: bool = False
+    find: Callable[[str], bool] = findable
+    gpus: int = field(default_factory=gpu_files)
 
     def failure(self, module: str) -> str:
-        """Why a module cannot be imported, in one line; empty if it can."""
+        """Why a module cannot be imported, in one line; empty if it can, or seems so."""
+        if not self.deep:
+            return "" if self.find(module) else f"there is no module {module}"
         try:
             self.load(module)
         except Exception as error:  # noqa: BLE001  a broken build can raise anything
             return one_line(error)
         return ""
+
+    def praise(self, module: str) -> str:
+        """What is known of a module without failure."""
+        return f"import {module} works" if self.deep else f"{module} is there"

@@ -82,8 +82,25 @@ def check_one_cv2(machine: Machine) -> list[Finding]:
     return [Finding("one OpenCV", "refused", detail, remedy)]
 
 
+def check_torch_pair(machine: Machine) -> list[Finding]:
+    """torch and torchvision are released together; another one's operators do not load."""
+    torchvision = machine.versions.get("torchvision", "")
+    fitting = _fitting_torchvision(machine)
+    if not fitting or not torchvision.startswith("0.") or torchvision.startswith(fitting + "."):
+        return []
+    detail = f"torchvision {torchvision} was not built for torch {machine.versions['torch']}"
+    return [Finding("torch pair", "refused", detail, import_remedy(machine, "torchvision", ""))]
+
+
+def _fitting_torchvision(machine: Machine) -> str:
+    """'0.N' for the installed torch 2.M; empty where that cannot be told."""
+    found = re.match(r"2\.(\d+)", machine.versions.get("torch", ""))
+    # the two have been released together since torchvision 0.15 and torch 2.0
+    return f"0.{int(found.group(1)) + 15}" if found else ""
+
+
 def check_installed(machine: Machine) -> list[Finding]:
-    """Each package: its version, the distribution it comes from, and whether it imports."""
+    """Each package: its version, the distribution it comes from, and whether it is to be had."""
     return [_installed(machine, module) for module in PROVIDERS]
 
 
@@ -116,9 +133,8 @@ def import_remedy(machine: Machine, module: str, failure: str) -> str:
         failure: what the import raised, in one line.
     """
     if module == "torchvision":
-        found = re.match(r"2\.(\d+)", machine.versions.get("torch", ""))
-        # the two have been released together since torchvision 0.15 and torch 2.0
-        fitting = f"torchvision==0.{int(found.group(1)) + 15}.*" if found else "torch torchvision"
+        version = _fitting_torchvision(machine)
+        fitting = f"torchvision=={version}.*" if version else "torch torchvision"
         return f"pip install --force-reinstall --no-deps '{fitting}' from where torch came from"
     if module == "cv2" and "cannot open shared object file" in failure:
         others = " ".join(PROVIDERS["cv2"][1:])

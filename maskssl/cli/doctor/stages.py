@@ -24,13 +24,14 @@ def _core(machine: Machine) -> Finding:
     name = "pretraining, probing, kNN"
     failure = machine.failure("maskssl.registration")
     if not failure:
-        return Finding(name, "ok", "import maskssl.registration works")
+        return Finding(name, "ok", machine.praise("maskssl.registration"))
     remedy = "mend what is refused above; if nothing is, pip install --no-deps --editable ."
     return Finding(name, "refused", f"import maskssl.registration fails ({failure})", remedy)
 
 
 def _ops(machine: Machine) -> Finding:
-    machine.failure("torch")  # loads the libraries that the ops link against
+    if machine.deep:
+        machine.failure("torch")  # loads the libraries that the ops link against
     failure = machine.failure("mmcv._ext")
     users = [module for module in ("mmseg", "mmdet") if provider(machine, module)]
     if failure and users:
@@ -38,11 +39,11 @@ def _ops(machine: Machine) -> Finding:
         return Finding("mmcv ops", "warn", detail, BUILD_OPS)
     if failure:
         return Finding("mmcv ops", "absent", "only segmentation and detection use them", BUILD_OPS)
-    if _sees_gpu(machine) and not _compiled_for_gpu(machine):
+    if machine.deep and _sees_gpu(machine) and not _compiled_for_gpu(machine):
         detail = "compiled for the CPU only; some, such as nms, will not run on the GPU"
         remedy = f"with nvcc on the PATH and FORCE_CUDA=1 set: {BUILD_OPS}"
         return Finding("mmcv ops", "warn", detail, remedy)
-    return Finding("mmcv ops", "ok", "import mmcv._ext works")
+    return Finding("mmcv ops", "ok", machine.praise("mmcv._ext"))
 
 
 def _sees_gpu(machine: Machine) -> bool:
@@ -69,4 +70,4 @@ def _dense(machine: Machine, stage: str, modules: tuple[str, ...], ops: Finding)
     # ops without a GPU part are a drawback of detection alone
     if stage == "detection" and ops.status != "ok":
         return Finding(stage, ops.status, ops.detail, ops.remedy)
-    return Finding(stage, "ok", f"import {models} works")
+    return Finding(stage, "ok", machine.praise(models))

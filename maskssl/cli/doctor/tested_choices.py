@@ -1,49 +1,29 @@
-"""Which ways of running the project has tried itself; the others say so when they start."""
+"""Which ways of running the project has tried itself, and how; the rest is said to be untried."""
 
-import logging
-import os
+from .machine import Finding, Machine
 
-from mmengine.logging import print_log
-
-# (choice, device type) -> how it was tried
+# (way, where) -> how it was tried
 TESTED: dict[tuple[str, str], str] = {
-    ("one process", "cpu"): "every stage",
-    ("launcher pytorch", "cpu"): "two gloo processes on one node, every stage",
-    ("fsdp2", "cpu"): "two gloo processes, against one process and against DDP's checkpoints",
-    ("deepspeed", "cpu"): "ZeRO 1 and 2, two gloo processes, against one process and DDP's files",
+    ("one process", "CPU"): "every stage",
+    ("maskssl train --nproc", "CPU"): "two gloo processes on one node, every stage",
+    ("sharding fsdp2", "CPU"): "two gloo processes, against one process and against whole models",
+    ("sharding deepspeed", "CPU"): "ZeRO 1 and 2, two gloo processes, against one process; not in "
+    "CI",
 }
+UNTRIED = (
+    "several GPUs (NCCL)",
+    "several nodes",
+    "a real Slurm (stand-ins for its commands were)",
+    "sharding on GPUs",
+)
 
 
-def ways_of_launching(launcher: str) -> list[str]:
-    """What a run's start is made of, to be looked up one by one.
-
-    Args:
-        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-    """
-    ways = ["one process" if launcher == "none" else f"launcher {launcher}"]
-    nodes = os.environ.get("SLURM_NNODES" if launcher == "slurm" else "NNODES", "1")
-    if launcher != "none" and nodes != "1":
-        ways.append("several nodes")
-    return ways
-
-
-def warn_if_untested(choice: str, device: str) -> bool:
-    """Log a warning when the project never ran a choice on this kind of device.
-
-    Args:
-        choice: as the config names it, e.g. 'fsdp2', or one of ``ways_of_launching``.
-        device: type of the device, e.g. 'cuda'.
-
-    Returns:
-        Whether it was tested.
-    """
-    if (choice, device) in TESTED:
-        return True
-    tried = "; ".join(f"{name} on {where}: {how}" for (name, where), how in TESTED.items())
-    print_log(
-        f"this combination was not tested by the project: {choice} on {device} (tested: {tried}). "
-        "Compare the losses of the first steps with those of a run that was",
-        logger="current",
-        level=logging.WARNING,
-    )
-    return False
+def check_ways(machine: Machine) -> list[Finding]:
+    """What was tried by the project, wherever that was."""
+    del machine  # the same on all
+    tried = "; ".join(f"{way} on {where}: {how}" for (way, where), how in TESTED.items())
+    remedy = "when you run one of these, compare its first losses with those of a way that was"
+    return [
+        Finding("tried by us", "ok", tried),
+        Finding("not tried by us", "absent", ", ".join(UNTRIED), remedy),
+    ]

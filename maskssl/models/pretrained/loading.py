@@ -14,7 +14,7 @@ from ...checkpoints.errors import CheckpointError
 from ...checkpoints.reading import read_checkpoint
 from ...errors import MaskSSLError
 from ..layers.position import Layout, resize_position, sincos_position
-from .sources import encoder_weights
+from .sources import EncoderWeights, encoder_weights
 
 # Absent from most checkpoints, and without effect as long as they are fresh.
 FRESH_ENDINGS = (".ls1.gamma", ".ls2.gamma", ".rel_pos.table")
@@ -103,8 +103,17 @@ def load_pretrained(backbone: Backbone, checkpoint: str | Path, branch: str = "s
         CheckpointError: an encoder tensor is missing, unexpected, or of a shape that
             cannot be resized; the message lists all of them.
     """
-    weights = encoder_weights(read_checkpoint(checkpoint), branch)
-    ledger = Ledger(f"{checkpoint} ({weights.source}, {branch})", dropped=dict(weights.dropped))
+    return load_weights(backbone, encoder_weights(read_checkpoint(checkpoint), branch), checkpoint)
+
+
+def load_weights(backbone: Backbone, weights: EncoderWeights, origin: str | Path) -> Ledger:
+    """As ``load_pretrained``, of weights that were read already from a file ``origin``.
+
+    Raises:
+        CheckpointError: as there.
+    """
+    named = f"{origin} ({weights.source}, {weights.branch})"
+    ledger = Ledger(named, dropped=dict(weights.dropped))
     fitted = fit_weights(backbone, weights.tensors, ledger)
     if ledger.problems:
         raise CheckpointError(

@@ -26,6 +26,18 @@ class Branch:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """How images are normalised: (x - mean) / std, per channel in RGB of 0..255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+HALF_PIXELS = Pixels((127.5,) * 3, (127.5,) * 3)  # to -1..1: BootMAE and BEiT
+IMAGENET_PIXELS = Pixels((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+@dataclass(frozen=True)
 class Source:
     """One way of saving ViT weights.
 
@@ -35,6 +47,8 @@ class Source:
         branches: by name; 'student' comes first where there are several.
         renames: (pattern, replacement) applied in order to keys below the prefix.
         drops: pattern -> why tensors of that name are not part of the encoder.
+        pixels: mean and std, per channel in RGB of 0..255, that its images are normalised by
+            where the file does not say.
     """
 
     name: str
@@ -42,6 +56,7 @@ class Source:
     branches: Mapping[str, Branch]
     renames: tuple[tuple[str, str], ...] = ()
     drops: Mapping[str, str] = field(default_factory=dict)
+    pixels: Pixels = field(default_factory=lambda: IMAGENET_PIXELS)
 
 
 DECODER = "decoder of the pretraining"
@@ -75,6 +90,7 @@ SOURCES: tuple[Source, ...] = (
         drops={
             r"(decode_|down|lm_head|mask_token|de_pos_embed)": DECODER,
         },
+        pixels=HALF_PIXELS,
     ),
     Source(
         name="ExtreMA release",
@@ -98,6 +114,7 @@ SOURCES: tuple[Source, ...] = (
             r"(head|fc_norm|mask_token|lm_head)": HEAD,
             r".*relative_position_index$": "recomputed from the grid",
         },
+        pixels=HALF_PIXELS,
     ),
     Source(
         name="plain ViT (timm, MAE)",
@@ -117,12 +134,14 @@ class EncoderWeights:
         branch: 'student' or 'teacher'.
         tensors: by PlainViT's parameter name.
         dropped: name -> reason.
+        pixels: the source's.
     """
 
     source: str
     branch: str
     tensors: dict[str, Tensor]
     dropped: dict[str, str]
+    pixels: Pixels
 
 
 def identify(content: Mapping[str, Any]) -> tuple[Source, str]:
@@ -173,7 +192,7 @@ def encoder_weights(content: Mapping[str, Any], branch: str = "student") -> Enco
             f"this {source.name} checkpoint holds no {branch} (nothing under {container!r}); it "
             f"was saved without one. Use branch='student'"
         )
-    weights = EncoderWeights(source.name, branch, {}, {})
+    weights = EncoderWeights(source.name, branch, {}, {}, source.pixels)
     for key, value in tensors.items():
         name = key[len(place.prefix) :]
         reason = next((why for what, why in source.drops.items() if re.match(what, name)), None)

@@ -1,0 +1,36 @@
+"""What the commands that run a config share on the command line."""
+
+import argparse
+
+from .config_options import ConfigOptions
+
+TRACKERS = ("wandb", "mlflow")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of every command that runs a config."""
+    parser.add_argument("config", help="config file, or the name of one that ships with maskssl")
+    parser.add_argument("--work-dir", help="where to write; default work_dirs/<config name>")
+    parser.add_argument(
+        "--pretrained", metavar="PATH", help="checkpoint of the backbone, or 'none' for random"
+    )
+    parser.add_argument("--seed", type=int, help="random seed; default the config's")
+    parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your own data")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=ConfigOptions,
+        default={},
+        metavar="KEY=VALUE",
+        help="override config entries",
+    )
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="processes on this node, one per GPU or over gloo on the CPU; several nodes by "
+        "NNODES, NODE_RANK, MASTER_ADDR and PORT, restarts by MAX_RESTARTS",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    # older launchers pass it; mmengine reads the environment
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

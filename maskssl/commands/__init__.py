@@ -1,0 +1,17 @@
+"""The commands, one module each: ``add_arguments(parser)``, ``run(args)``, and a docstring as help.
+
+A module imports nothing heavy before it runs, so that help and slips are answered at once.
+"""
+
+COMMANDS = {
+    "train": "pretrain, probe, fine-tune, segment or detect, by a config",
+    "test": "test a trained model, or a pretrained backbone by kNN",
+    "quickstart": "from images to a table of transfer results, in minutes",
+    "scenes": "write the drawn data set that the small configs train on",
+    "reconstruct": "draw what a pretrained model makes of images",
+    "compare": "put the logs of several runs into one picture and one table",
+    "index": "index a list, a folder or tar shards ahead of a run",
+    "doctor": "say what is installed, what will work, and what to do about the rest",
+    "slurm-train": "train under Slurm, one process per GPU",
+    "slurm-test": "test under Slurm, one process per GPU",
+}

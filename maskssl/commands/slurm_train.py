@@ -1,0 +1,27 @@
+"""Train under Slurm, one process per GPU. NOT TESTED ON A REAL SLURM.
+
+[VARIABLES] maskssl slurm-train PARTITION JOB_NAME CONFIG [options of maskssl train]
+
+GPUS (8), GPUS_PER_NODE (8, or GPUS if fewer), CPUS_PER_TASK (5), PORT (random);
+SRUN_ARGS: more options of the allocation, e.g. "--time=24:00:00 --account=x";
+BATCH=1: submit by sbatch instead of staying attached.
+"""
+
+import argparse
+
+from ..cli.slurm import IN_JOB, run_under_slurm
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Partition and job; the rest is handed over."""
+    parser.add_argument(IN_JOB, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("partition", help="of Slurm")
+    parser.add_argument("job_name", help="of the job")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="handed to maskssl train")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start it by srun, or submit it."""
+    handed = [args.config, *args.options]
+    return run_under_slurm("train", args.partition, args.job_name, handed, args.in_job)

@@ -1,0 +1,29 @@
+"""Test a trained model, or a pretrained backbone by kNN.
+
+maskssl test seg/upernet_vit-tiny_scenes.py work_dirs/upernet_vit-tiny_scenes --show-dir shown
+maskssl test finetune/knn_vit-tiny_scenes.py --pretrained CHECKPOINT
+"""
+
+import argparse
+
+from ..cli.arguments import add_run_arguments
+from ..cli.processes import start_processes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of every run, and the test's own."""
+    add_run_arguments(parser)
+    parser.add_argument(
+        "checkpoint", nargs="?", help="of the whole model, or its work dir; not needed for kNN"
+    )
+    parser.add_argument("--show-dir", help="save pictures of predictions here")
+    parser.add_argument("--out", help="JSON file of the metrics; default WORK_DIR/metrics.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Test, here or on several processes."""
+    if args.nproc is not None:
+        start_processes("test", args.arguments, args.nproc)
+    from ..cli.test import test
+
+    test(args)

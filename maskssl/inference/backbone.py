@@ -1,0 +1,73 @@
+"""A pretrained encoder from any file that the loader reads."""
+
+from pathlib import Path
+from typing import Any
+
+from ..checkpoints.reading import checkpoint_at, read_checkpoint
+from ..models.backbones.plain_vit import PlainViT
+from ..models.pretrained.architecture import pixels_of, saved_model, vit_settings
+from ..models.pretrained.loading import Ledger, load_weights
+from ..models.pretrained.sources import encoder_weights
+
+
+class PretrainedViT(PlainViT):
+    """A PlainViT that knows where its weights came from and how its images are normalised.
+
+    Attributes:
+        mean: per channel in RGB of 0..255.
+        std: the same.
+        img_size: (h, w) in pixels that its position table is for.
+        ledger: what became of every tensor of the file.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    img_size: tuple[int, int]
+    ledger: Ledger
+
+
+def load_backbone(
+    path: str | Path,
+    out_type: str = "tokens",
+    img_size: int | tuple[int, int] | None = None,
+    branch: str = "student",
+    num_heads: int | None = None,
+    **settings: Any,
+) -> PretrainedViT:
+    """Build the encoder that a checkpoint holds, and load it completely or not at all.
+
+    Architecture, patch size, cls token, class attention and position layout follow from the
+    tensors, the number of heads from the config that mmengine saves or from the known widths.
+
+    Args:
+        path: checkpoint of maskssl, of the BootMAE or ExtreMA release, or of a plain ViT of timm's
+            or MAE's layout; or a work dir, for its last one.
+        out_type: 'tokens' (B, [1 +] N, C), 'cls' (B, C), 'avg' (B, C), or 'featmap' (B, C, h, w).
+        img_size: side or (h, w) in pixels; default that of the pretraining. Positions are resized.
+        branch: 'student' or 'teacher'.
+        num_heads: for files that do not tell.
+        settings: further arguments of PlainViT, e.g. ``out_indices`` or ``frozen_stages``.
+
+    Returns:
+        The encoder in eval mode, with ``mean``, ``std``, ``img_size`` and ``ledger``. It returns a
+        tuple, one output per out index.
+
+    Raises:
+        CheckpointError: no file, no known encoder, or nothing tells the number of heads.
+        MaskSSLError: settings that do not go together.
+    """
+    file = checkpoint_at(str(path))
+    content = read_checkpoint(file)
+    weights, config = encoder_weights(content, branch), saved_model(content)
+    told = vit_settings(weights, config, num_heads)
+    if out_type != "cls":
+        told["class_attention"] = None
+    if img_size is not None:
+        told["img_size"] = img_size
+    backbone = PretrainedViT(**{**told, "out_type": out_type, **settings})
+    backbone.ledger = load_weights(backbone, weights, file)
+    pixels = pixels_of(weights, config)
+    backbone.mean, backbone.std = pixels.mean, pixels.std
+    height, width = backbone.grid_size
+    backbone.img_size = (height * backbone.patch_size, width * backbone.patch_size)
+    return backbone.eval()

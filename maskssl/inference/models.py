@@ -1,0 +1,28 @@
+"""Build a model by its name or config."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from .. import registration  # noqa: F401
+from ..cli.config import load_config
+from .catalogue import configs_by_name
+
+
+def build(config: str | Path | Config, options: dict[str, Any] | None = None) -> Any:
+    """Build a model by its name, or that of a config; weights stay random.
+
+    Args:
+        config: a name of ``list_models``, a config file, the name of a shipped one
+            ('pretrain/….py'), or a config.
+        options: dotted keys and values over a config that is read here.
+
+    Raises:
+        ConfigError: there is no such config, or a key looks misspelt.
+    """
+    if not isinstance(config, Config):
+        config = load_config(configs_by_name().get(str(config), str(config)), options)
+    init_default_scope(config.get("default_scope", "mmpretrain"))
+    return MODELS.build(config.model)

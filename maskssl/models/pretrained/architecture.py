@@ -1,0 +1,147 @@
+"""What a PlainViT must be to take a file's weights, as far as the file tells."""
+
+import ast
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...checkpoints.errors import CheckpointError
+from ..layers.position import Layout, sincos_position
+from .sources import EncoderWeights, Pixels
+
+# (width, depth) -> heads of the field's ViT-Ti, S, B, L and H; no tensor tells their number
+KNOWN_HEADS = {(192, 12): 3, (384, 12): 6, (768, 12): 12, (1024, 24): 16, (1280, 32): 16}
+LAYOUTS: tuple[Layout, ...] = ("bootmae", "mae")
+
+
+def vit_settings(
+    weights: EncoderWeights, config: Mapping[str, Any], num_heads: int | None = None
+) -> dict[str, Any]:
+    """Arguments of PlainViT that the tensors tell; heads also by the file's config.
+
+    Args:
+        weights: of the encoder, under PlainViT's names.
+        config: ``saved_model`` of the same file.
+        num_heads: for files that say nothing of it.
+
+    Returns:
+        arch, img_size, patch_size, in_channels, with_cls_token, class_attention,
+        pos_embed_layout, qkv_bias, layer_scale_init, rel_pos_bias and final_norm.
+
+    Raises:
+        CheckpointError: there are no blocks, or the number of heads cannot be told.
+    """
+    tensors = weights.tensors
+    if "patch_embed.proj.weight" not in tensors or "blocks.0.mlp.fc1.weight" not in tensors:
+        raise CheckpointError(
+            f"this {weights.source} checkpoint holds no patch embedding or no blocks; it is no "
+            "encoder of a plain ViT"
+        )
+    width, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
+    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    arch = dict(
+        embed_dims=width,
+        num_layers=depth,
+        num_heads=num_heads or _num_heads(weights, config, width, depth),
+        mlp_ratio=tensors["blocks.0.mlp.fc1.weight"].shape[0] / width,
+    )
+    with_cls_token = "cls_token" in tensors
+    rows = tensors["pos_embed"].shape[1] - with_cls_token if "pos_embed" in tensors else 0
+    side = math.isqrt(rows)
+    size = patch_size * side if rows and side * side == rows else None
+    return dict(
+        arch=arch,
+        img_size=size or _backbone(config).get("img_size", 224),
+        patch_size=patch_size,
+        in_channels=in_channels,
+        with_cls_token=with_cls_token,
+        class_attention=_class_attention(tensors),
+        pos_embed_layout=_layout(tensors, config, side, with_cls_token),
+        qkv_bias="blocks.0.attn.qkv.bias" in tensors,
+        layer_scale_init=1.0 if "blocks.0.ls1.gamma" in tensors else None,
+        rel_pos_bias="blocks.0.rel_pos.table" in tensors,
+        final_norm="norm.weight" in tensors,
+    )
+
+
+def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
+    """How images are normalised: by the file's config, else as its source does."""
+    preprocessor = config.get("data_preprocessor") or {}
+    if {"mean", "std"} <= preprocessor.keys():
+        return Pixels(tuple(preprocessor["mean"]), tuple(preprocessor["std"]))
+    return weights.pixels
+
+
+def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``model`` of the config that mmengine saves in a checkpoint; empty without one.
+
+    The text is read as literals and calls of ``dict``, and not executed. A preprocessor beside the
+    model, as mmpretrain has it, counts as the model's own.
+
+    Args:
+        content: as ``read_checkpoint`` returns it.
+    """
+    text = (content.get("meta") or {}).get("cfg")
+    if not isinstance(text, str):
+        return {}
+    entries = {}
+    for line in ast.parse(text).body:
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            entries[line.targets[0].id] = line.value
+    model = _literal(entries["model"]) if "model" in entries else {}
+    if "data_preprocessor" in entries and not model.get("data_preprocessor"):
+        model["data_preprocessor"] = _literal(entries["data_preprocessor"])
+    return model
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return {word.arg: _literal(word.value) for word in node.keywords if word.arg}
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_literal(key): _literal(value) for key, value in pairs if key}
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return [_literal(item) for item in node.elts]
+    return ast.literal_eval(node)
+
+
+def _backbone(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    return config.get("backbone") or {}
+
+
+def _num_heads(weights: EncoderWeights, config: Mapping[str, Any], width: int, depth: int) -> int:
+    arch = _backbone(config).get("arch")
+    if isinstance(arch, Mapping) and "num_heads" in arch:
+        return int(arch["num_heads"])
+    if "blocks.0.rel_pos.table" in weights.tensors:
+        return int(weights.tensors["blocks.0.rel_pos.table"].shape[-1])
+    if (width, depth) in KNOWN_HEADS:
+        return KNOWN_HEADS[width, depth]
+    raise CheckpointError(
+        f"this {weights.source} checkpoint has {depth} blocks of width {width}, no known "
+        "architecture, and no tensor tells the number of attention heads; give num_heads"
+    )
+
+
+def _class_attention(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    blocks = [name for name in tensors if name.startswith("class_attention.blocks.")]
+    if not blocks:
+        return None
+    return dict(num_layers=1 + max(int(name.split(".")[2]) for name in blocks))
+
+
+def _layout(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], side: int, with_cls_token: bool
+) -> Layout:
+    """Of a fixed table, which one it is; of a learnt one it does not matter."""
+    table = tensors.get("pos_embed")
+    if table is not None and table.shape[1] == side * side + with_cls_token:
+        for layout in LAYOUTS:
+            fixed = sincos_position((side, side), table.shape[-1], layout, int(with_cls_token))
+            if torch.allclose(table.float(), fixed, atol=1e-2):
+                return layout
+    given = _backbone(config).get("pos_embed_layout", "mae")
+    return "bootmae" if given == "bootmae" else "mae"

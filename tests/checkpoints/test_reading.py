@@ -1,0 +1,77 @@
+"""Files are read without running code, whichever numpy and mmengine wrote them."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer, MessageHub
+
+from maskssl.checkpoints.errors import CheckpointError
+from maskssl.checkpoints.reading import read_file
+
+
+def renamed(path: Path, old: bytes, new: bytes) -> Path:
+    """The same archive of torch.save with another module named in its pickle."""
+    out = path.with_name(f"renamed-{path.name}")
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith("data.pkl"):
+                assert data.count(old)
+                data = data.replace(old, new)
+            target.writestr(name, data)
+    return out
+
+
+def test_what_a_runner_saves_is_read(tmp_path):
+    hub = MessageHub("read")
+    hub.update_scalar("loss", 2.5)
+    hub.update_info("step", np.int64(3))
+    buffer = HistoryBuffer([1.0, 2.0, 4.0], [1, 1, 1])
+    content = dict(hub=hub.state_dict(), buffer=buffer, state=np.random.get_state())
+    torch.save(content, tmp_path / "a.pth")
+    read = read_file(tmp_path / "a.pth")
+    assert read["buffer"].mean() == pytest.approx(7 / 3)
+    assert read["hub"]["log_scalars"]["loss"].current() == 2.5
+    assert read["hub"]["runtime_info"]["step"] == 3
+    assert np.array_equal(read["state"][1], content["state"][1])
+
+
+@pytest.mark.parametrize("home", ["numpy.core", "numpy._core"])
+def test_arrays_of_either_numpy_are_read(home, tmp_path):
+    torch.save(dict(array=np.arange(4.0), scalar=np.float32(1.5)), tmp_path / "a.pth")
+    now = np.zeros(0).__reduce__()[0].__module__.removesuffix(".multiarray")
+    path = tmp_path / "a.pth"
+    if home != now:
+        path = renamed(path, f"c{now}.".encode(), f"c{home}.".encode())
+    read = read_file(path)
+    assert read["array"].tolist() == [0, 1, 2, 3] and read["scalar"] == 1.5
+
+
+class Runs:
+    """What a hostile file would hold: a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __call__(self):
+        """Pickled as what is called, it only has to be callable."""
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("function", ["exec", "getattr"])
+def test_a_call_is_refused(function, tmp_path):
+    """Neither a function that is not listed, nor one that the listed getattr finds."""
+    target = tmp_path / "touched"
+    code = f"open({str(target)!r}, 'w')"
+    hostile = Runs(exec, code)
+    if function == "getattr":
+        hostile = Runs(Runs(getattr, np.zeros(1), "tofile"), str(target))
+    torch.save(dict(state_dict={}, more=hostile), tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match="could run code"):
+        read_file(tmp_path / "a.pth")
+    assert not target.exists()
