@@ -20,6 +20,7 @@ MODULES = (
     "engine.finite_steps.hook",
     "engine.hooks.checkpoint",
     "engine.hooks.collapse",
+    "engine.hooks.compiling",
     "engine.hooks.feature_weight",
     "engine.hooks.momentum",
     "engine.hooks.preemption",
