@@ -113,7 +113,7 @@ def table(host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
             ratio = row["images_per_second"] / other["images_per_second"]
             lines.append(
                 f"    {name[:40]:40} {'':22} {other['images_per_second']:8.1f} "
-                f"{other['spread']:7.1%} {'':6} {_gib(other['memory_bytes']):>6}  ours x {ratio:.2f}"
+                f"{other['spread']:7.1%} {'':6} {_gib(other['memory_bytes']):>6}  x {ratio:.2f}"
             )
         parts = row["seconds_by_part"].items()
         lines.append("    ms: " + ", ".join(f"{name} {1000 * s:.1f}" for name, s in parts))
