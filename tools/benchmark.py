@@ -7,6 +7,8 @@ python tools/benchmark.py CONFIG --plain --against my_module:my_step --json step
 import argparse
 
 import torch
+from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 
 from maskssl import registration  # noqa: F401
 from maskssl.cli.benchmark.run import machine, measure, table, write
@@ -16,6 +18,7 @@ from maskssl.models.compiling import MODES
 
 
 def main(args: argparse.Namespace) -> None:
+    MMLogger.get_instance("mmengine", log_level="WARNING")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     host = machine(device, args.precision)
     rows = []
