@@ -14,8 +14,8 @@ from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
 
-BOOTMAE = "pretrain/bootmae_vit-tiny_scenes.py"
-EXTREMA = "pretrain/extrema_vit-tiny_scenes.py"
+BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2)
 CPU = torch.device("cpu")
 
@@ -143,7 +143,11 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
         BOOTMAE, 2, "cpu", "fp32", options=options, against=against, steps=1, runs=1
     )
     text = benchmark.table(host, [row])
-    assert "bootmae_vit-tiny_scenes" in text and "fp32 plain" in text and "  x " in text
+    assert (
+        "bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes" in text
+        and "fp32 plain" in text
+        and "  x " in text
+    )
     benchmark.write(str(tmp_path / "found.json"), host, [row])
     read = json.loads((tmp_path / "found.json").read_text())
     assert read["rows"][0]["images_per_second"] * read["rows"][0]["seconds_per_step"] == (
@@ -152,7 +156,8 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_timed_is_refused():
+    other = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
     with pytest.raises(MaskSSLError, match="ImageClassifier is none.*configs/pretrain"):
-        benchmark.measure("finetune/finetune_vit-tiny_scenes.py", 2, "cpu")
+        benchmark.measure(other, 2, "cpu")
     with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
         benchmark._function("nowhere:step")
