@@ -4,7 +4,6 @@ import importlib.util
 import time
 from typing import Any, Literal
 
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -13,6 +12,7 @@ from torch import nn
 
 from ...errors import MaskSSLError
 from ...models.compiling import Staged, compile_stages
+from ...private_names import keep_graphs_whole_under_ddp
 from .momentum import unwrapped
 
 
@@ -64,7 +64,7 @@ class CompileHook(Hook):
             return
         if get_world_size() > 1 and any(getattr(m, "recomputed", ()) for m in model.modules()):
             # DDP cuts a graph where its buckets end, and cannot cut one that recomputes blocks
-            torch._dynamo.config.optimize_ddp = False
+            keep_graphs_whole_under_ddp()
         compile_stages(model, self.mode, self.deterministic)
         self._announce = True
         runner.logger.info(
