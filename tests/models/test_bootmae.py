@@ -413,8 +413,8 @@ def test_decoders_may_recompute_their_blocks(with_cp):
     plain, saving = build(neck=neck), build(neck=dict(neck, with_cp=with_cp))
     saving.load_state_dict(plain.state_dict())
     calls = []
-    saving.neck.pixel.blocks[0].register_forward_hook(lambda *_: calls.append(0))
-    saving.neck.pixel.blocks[1].register_forward_hook(lambda *_: calls.append(1))
+    saving.neck.pixel.blocks[0].attn.register_forward_hook(lambda *_: calls.append(0))
+    saving.neck.pixel.blocks[1].attn.register_forward_hook(lambda *_: calls.append(1))
     grads = []
     for model in (plain, saving):
         total(model.train().loss(images(), ids_shuffle=ordering())).backward()
