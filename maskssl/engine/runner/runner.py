@@ -24,6 +24,7 @@ from ...checkpoints.tree import map_leaves
 from ...checkpoints.writing import is_local, write_checkpoint
 from ...errors import MaskSSLError
 from ..optimizers.autocast import without_loss_scaling
+from ..optimizers.former_groups import in_present_groups
 from ..sharding.fsdp2 import share_out
 from ..sharding.options import (
     DeepSpeedOptions,
@@ -204,6 +205,7 @@ class MaskSSLRunner(Runner):
             CheckpointError: it was not saved by training, or by that of another model.
         """
         self.strict = True
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         try:
             super().resume(filename, *args, **kwargs)
         finally:
@@ -228,6 +230,7 @@ class MaskSSLRunner(Runner):
         checkpoint = read_checkpoint(filename, place)
         if self.strict:
             _check_resumable(checkpoint, filename)
+            checkpoint = in_present_groups(checkpoint, self.optim_wrapper.param_groups)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
         try:
