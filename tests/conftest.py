@@ -13,6 +13,7 @@ import torch
 from mmengine.registry import DefaultScope
 
 import maskssl.registration  # noqa: F401  as every tool does
+from tests.wheel import checkout, installed, wheel  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parents[1]
 

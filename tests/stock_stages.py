@@ -60,4 +60,4 @@ def run_all(scenes: Path, out: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(run_all(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.stdout.write(json.dumps(run_all(Path(sys.argv[1]), Path(sys.argv[2]))) + "\n")
