@@ -6,6 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from . import launch
+from .classes import set_num_classes
 from .config import load_config
 
 
@@ -13,6 +14,8 @@ def configured(args: argparse.Namespace) -> Config:
     """The config of a command line, with its common arguments applied."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if args.num_classes is not None:
+        set_num_classes(cfg, args.num_classes)
     if args.pretrained:
         launch.set_pretrained(cfg, args.pretrained)
     if args.seed is not None:

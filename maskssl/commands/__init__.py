@@ -11,6 +11,7 @@ COMMANDS = {
     "reconstruct": "draw what a pretrained model makes of images",
     "compare": "put the logs of several runs into one picture and one table",
     "index": "index a list, a folder or tar shards ahead of a run",
+    "benchmark": "time training steps, beside any other code",
     "doctor": "say what is installed, what will work, and what to do about the rest",
     "slurm-train": "train under Slurm, one process per GPU",
     "slurm-test": "test under Slurm, one process per GPU",

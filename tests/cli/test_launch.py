@@ -386,6 +386,15 @@ def test_the_command_line_fills_the_config(write, checkpoint):
     assert dict(cfg.randomness) == dict(seed=0, a=2)
 
 
+def test_the_number_of_classes_is_one_option(write):
+    own = write(
+        "model.update(head=dict(type='LinearClsHead', num_classes=8),"
+        " data_preprocessor=dict(num_classes=8))\n"
+    )
+    cfg = command_line.configured(parsed(own, "--num-classes", "3"))
+    assert cfg.model.head.num_classes == cfg.model.data_preprocessor.num_classes == 3
+
+
 def ended(main, debug: bool = False) -> None:
     ending.run_to_end(main, argparse.Namespace(debug=debug))
 

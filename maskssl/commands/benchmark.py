@@ -1,0 +1,59 @@
+"""Time whole training steps of pretraining configs on this machine, beside any other code.
+
+maskssl benchmark pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py
+maskssl benchmark CONFIG --plain --against my_module:my_step --json steps.json
+"""
+
+import argparse
+
+from ..cli.config_options import ConfigOptions
+from ..errors import MaskSSLError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to time, how, and against what."""
+    parser.add_argument("configs", nargs="+", help="of configs/pretrain, by name or path")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
+    parser.add_argument("--device", choices=["cuda", "cpu"], help="default cuda where there is one")
+    parser.add_argument("--mode", nargs="+", default=["default"], help="of compiling")
+    parser.add_argument("--plain", action="store_true", help="do not compile")
+    parser.add_argument("--against", metavar="MODULE:FUNCTION", help="a step of other code")
+    parser.add_argument("--steps", type=int, default=10, help="per run")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", metavar="PATH", help="write the figures there too")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure each config in each mode, and show the table."""
+    import torch
+
+    from .. import registration  # noqa: F401
+    from ..cli.benchmark.run import machine, measure, table, write
+    from ..models.compiling import MODES
+
+    if unknown := set(args.mode) - set(MODES):
+        raise MaskSSLError(f"--mode {' '.join(sorted(unknown))}: they are {', '.join(MODES)}")
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    host = machine(device, args.precision)
+    rows = [
+        measure(
+            config,
+            args.batch_size,
+            device,
+            args.precision,
+            mode,
+            args.cfg_options,
+            args.against,
+            args.steps,
+            args.runs,
+        )
+        for config in args.configs
+        for mode in ([None] if args.plain else args.mode)
+    ]
+    print(table(host, rows))
+    if args.json:
+        write(args.json, host, rows)
