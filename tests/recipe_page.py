@@ -1,8 +1,14 @@
 """Render the table of published values as a page: ``python -m tests.recipe_page`` writes it."""
 
-import tomllib
+import sys
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it
+
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "data" / "recipes.toml"
@@ -10,10 +16,10 @@ PAGE = ROOT / "docs" / "recipe-values.md"
 OWN = ("config", "like", "source")
 HEAD = """# Values of the recipes
 
-Every value of every recipe, with its source. This page is written by `python -m tests.recipe_page` from
-`tests/data/recipes.toml`, with which `tests/test_recipes.py` compares what the configs build. A recipe
-that repeats another one shows only what differs. "ours" marks what no source publishes. Learning rates
-are those of the head.
+Every value of every recipe, with its source. `python -m tests.recipe_page` writes this page from
+`tests/data/recipes.toml`, with which `tests/test_recipes.py` compares what the configs build. A
+recipe that repeats another one shows only what differs. "ours" marks what no source publishes.
+Learning rates are those of the head.
 """
 
 
