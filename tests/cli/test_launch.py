@@ -100,6 +100,22 @@ def test_a_missing_config_is_named(tmp_path):
         load_config(str(tmp_path / "none.py"))
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("x = (\n", "never closed"), ("_base_ = ['./none.py']\n", r"No such file.*none\.py")],
+)
+def test_a_config_that_cannot_be_read_is_named(line, said, tmp_path):
+    (tmp_path / "mine.py").write_text(line)
+    with pytest.raises(ConfigError, match=rf"mine\.py cannot be read as a config: .*{said}"):
+        load_config(str(tmp_path / "mine.py"))
+
+
+def test_a_defect_in_a_config_keeps_its_traceback(tmp_path):
+    (tmp_path / "mine.py").write_text("lr = 1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        load_config(str(tmp_path / "mine.py"))
+
+
 @pytest.mark.parametrize("prefix", ["", "configs/"])
 def test_a_shipped_config_goes_by_its_name(prefix, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
