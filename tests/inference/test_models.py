@@ -51,7 +51,7 @@ def test_mmpretrain_and_we_build_them():
 
 def test_build_takes_a_name_a_config_and_options():
     (name,) = maskssl.list_models("extrema_vit-small*")
-    small = {"model.backbone.arch": dict(embed_dims=48, num_layers=1, num_heads=3)}
+    small = {"model.backbone.arch": dict(_delete_=True, embed_dims=48, num_layers=1, num_heads=3)}
     model = maskssl.build(name, small)
     assert model.backbone.embed_dims == 48
     again = maskssl.build(Config(load_config(f"pretrain/{name}.py", small).to_dict()))

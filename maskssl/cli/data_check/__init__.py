@@ -20,7 +20,7 @@ from .run_length import RunLength, run_length, world_size
 
 OWN_DATA = (
     "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
-    "drawn scenes with tools/make_scenes.py"
+    "drawn scenes with maskssl scenes"
 )
 
 __all__ = ["DataError", "check_data", "length_of", "look_at_data"]

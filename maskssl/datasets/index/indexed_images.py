@@ -34,7 +34,7 @@ class IndexedImages(BaseDataset):
       ``shards/train-{000..146}.tar``. ``img_path`` is then an address that mmengine's fileio,
       hence every loading transform, reads.
 
-    The index is built at the first use (tools/index_images.py does that ahead, with progress),
+    The index is built at the first use (maskssl index does that ahead, with progress),
     and again when its source was written since.
 
     Args:

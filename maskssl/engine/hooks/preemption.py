@@ -69,7 +69,7 @@ class PreemptionHook(Hook):
     Args:
         signals: names. Slurm sends SIGTERM at preemption and at the time limit.
         interval: steps between agreements of several ranks, at least 1. ``interval`` steps and
-            the save must fit into the time that the scheduler grants (tools/launch.sh: 60 s).
+            the save must fit into the time that the scheduler grants (SHUTDOWN_TIMEOUT, 60 s).
 
     Raises:
         MaskSSLError: an unknown signal, an interval below 1, or training outside the main thread.

@@ -42,13 +42,13 @@ class LoadGuard(nn.Module):
                 f"the checkpoint holds no tensor named '{prefix}…' for {type(self).__name__}; it "
                 "was not saved from this model. For pretrained weights of any source use "
                 "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone, or "
-                "tools/train.py --pretrained"
+                "maskssl train --pretrained"
             )
         if any(value is None for key, value in state_dict.items() if key.startswith(prefix)):
             raise UnloadedWeightsError(
                 "the checkpoint names tensors and holds none: they lie in the .shards folder "
-                "beside it, which this loader does not read. Load it with tools/train.py or "
-                "tools/test.py, or save it as one file: torch.save("
+                "beside it, which this loader does not read. Load it with maskssl train or "
+                "maskssl test, or save it as one file: torch.save("
                 "maskssl.checkpoints.reading.read_checkpoint(PATH), NEW_PATH)"
             )
         self._missing_keys, self._load_errors = missing_keys, error_msgs
@@ -73,7 +73,7 @@ class LoadGuard(nn.Module):
                 raise UnloadedWeightsError(
                     "evaluation starts with random weights: neither the pretrained weights of "
                     f"init_cfg={self.init_cfg} nor a checkpoint of the model were loaded; give "
-                    "the checkpoint (load_from, or tools/test.py CONFIG CHECKPOINT)"
+                    "the checkpoint (load_from, or maskssl test CONFIG CHECKPOINT)"
                 )
             return
         missing = [key for key in self._missing_keys if "num_batches_tracked" not in key]
@@ -85,5 +85,5 @@ class LoadGuard(nn.Module):
             raise UnloadedWeightsError(
                 f"{len(missing) + len(wrong)} tensors of the model were never loaded, so its "
                 f"scores would mean nothing:\n  {shown}\nTest a checkpoint that was trained with "
-                "this config, or train first (tools/train.py)"
+                "this config, or train first (maskssl train)"
             )

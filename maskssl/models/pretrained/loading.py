@@ -315,7 +315,7 @@ def initialise_backbone(backbone: Backbone) -> None:
         )
     if not cfg.get("checkpoint"):
         raise MaskSSLError(
-            "init_cfg names no checkpoint; give one with tools/train.py --pretrained PATH, or "
+            "init_cfg names no checkpoint; give one with maskssl train --pretrained PATH, or "
             "--pretrained none for random weights"
         )
     load_pretrained(backbone, cfg["checkpoint"], cfg.get("branch", "student"))
