@@ -1,4 +1,4 @@
-"""The main job end to end in a few steps, by the tools that users run."""
+"""The main job end to end in a few steps, as users run it."""
 
 import json
 from pathlib import Path
@@ -13,12 +13,11 @@ from maskssl.transfer.scenes.writer import write_scenes
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory, run_python):
+def quickstart(tmp_path_factory, installed):
+    """From an installed wheel, in an empty folder."""
     out = tmp_path_factory.mktemp("quickstart")
-    scenes = out / "scenes"
-    done = run_python(
-        "tools/quickstart.py", "--smoke", "--out", out / "run", "--scenes", scenes, timeout=1500
-    )
+    places = ("--out", out / "run", "--scenes", out / "scenes")
+    done = installed.run("quickstart", "--smoke", *places, cwd=out, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return out / "run", done.stdout
 
