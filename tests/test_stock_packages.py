@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ from maskssl.transfer.scenes.writer import write_scenes
 
 @pytest.fixture(scope="module")
 def python(repository) -> Path:
-    """The Python of the second environment; made here if it is not there."""
+    """The Python of the environment beside this one; made here if it is not there."""
     made = subprocess.run(
-        ["bash", "tools/stock_environment.sh"], cwd=repository, capture_output=True, text=True
+        ["bash", "tools/stock_environment.sh"],
+        cwd=repository,
+        env={**os.environ, "MASKSSL_VENV": sys.prefix},
+        capture_output=True,
+        text=True,
     )
     assert made.returncode == 0, made.stderr
     return Path(made.stdout.strip())

@@ -34,4 +34,4 @@ build() {
 if [ ! -f "$STOCK/.ready" ] || [ "$(cat "$STOCK/.ready")" != "$(fingerprint)" ]; then
     build >"$LOG" 2>&1 || { tail -n 25 "$LOG" >&2; echo "STOPPED: the stock environment; see $LOG" >&2; exit 1; }
 fi
-echo "$PWD/$STOCK/bin/python"
+echo "$(cd "$STOCK" && pwd)/bin/python"
