@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A second environment, .venv-stock: the stock open-mmlab packages of requirements/stock.txt in
 # place of the onedl ones, everything else (torch, numpy, timm …) shared with .venv by links.
-# Idempotent. tests/test_stock_packages.py runs in it; prints its Python.
+# Idempotent. tests/test_without_ops.py runs in it; prints its Python.
 #
 #   bash tools/stock_environment.sh
 set -euo pipefail
