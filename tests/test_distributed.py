@@ -135,7 +135,7 @@ def sharded(scenes, tmp_path_factory):
 @pytest.mark.parametrize("config", [*STAGES, *OTHERS])
 def test_every_stage(config, replicated):
     work_dir, log = replicated(config)
-    # each process takes its share: two of four images make a step of eight
+    # each process takes its share: two with four images each make a step of eight
     steps = dict(pretrain=32 // 8, finetune=2 * 32 // 8, seg=3, det=8 // 8)[config.split("/")[0]]
     steps = 2 * 64 // 8 if "linear" in config else steps
     assert max(line["step"] for line in logged(work_dir) if "loss" in line) == steps

@@ -108,7 +108,8 @@ class TestEveryCommandFromTheWheel:
         assert Image.open(empty / "drawn.png").width > 100
 
     def test_compare(self, command, empty):
-        assert "picture: " in command("compare", "run", "run", "--out", "both")
+        words = ("compare", "run", "run", "--labels", "once", "twice", "--out", "both")
+        assert "picture: " in command(*words)
         assert (empty / "both" / "compare.png").is_file()
 
     def test_index(self, command):
