@@ -107,7 +107,7 @@ def build(
         val_evaluator=Evaluator(Scores(*scores or ())),
     )
     saving = dict(type="SafeCheckpointHook", interval=1) | options
-    return (runner or MaskSSLRunner)(
+    return runner(
         model,
         work_dir=str(folder),
         train_dataloader=DataLoader(data, batch_size=2),

@@ -1,0 +1,111 @@
+"""Names taken without a promise stand in one file, and each of them is tried here."""
+
+import ast
+import atexit
+import inspect
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+import maskssl
+from maskssl import private_names
+from tests.engine.test_runner import build
+
+PACKAGE = Path(maskssl.__path__[0])
+
+
+def tried(distribution, function, *arguments):
+    """Call one, and say which release broke it."""
+    try:
+        return function(*arguments)
+    except AttributeError as error:
+        version = sys.version if distribution == "Python" else metadata.version(distribution)
+        pytest.fail(f"{distribution} {version} broke private_names.{function.__name__}: {error}")
+
+
+def test_accumulation():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    wrapper = OptimWrapper(optimizer, accumulative_counts=3)
+    assert tried("onedl-mmengine", private_names.accumulative_counts, wrapper) == 3
+
+
+@pytest.mark.parametrize("differ", [True, False])
+def test_seeds_by_rank(differ, tmp_path):
+    runner = build(tmp_path, randomness=dict(seed=1, diff_rank_seed=differ))
+    assert tried("onedl-mmengine", private_names.seeds_differ_by_rank, runner) is differ
+
+
+def test_exit_functions(monkeypatch):
+    called = []
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: called.append(1))
+    tried("Python", private_names.run_exit_functions)
+    assert called == [1]
+    monkeypatch.undo()
+    assert callable(atexit._run_exitfuncs), f"Python {sys.version} has no atexit._run_exitfuncs"
+
+
+def test_every_one_is_tried():
+    source = inspect.getsource(sys.modules[__name__])
+    for name, function in vars(private_names).items():
+        if inspect.isfunction(function):
+            assert f"private_names.{name}," in source or f"private_names.{name})" in source, name
+
+
+def private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def sources():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+
+
+def own_names(tree):
+    """Private names that a file itself gives to something."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            if isinstance(node.value, ast.Name) and node.value.id in ("self", "guard"):
+                yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def test_no_other_file_touches_any():
+    """Attributes of others that begin with an underscore, and imports of such names."""
+    ours = {name for _, tree in sources() for name in own_names(tree) if private(name)}
+    found = []
+    for path, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and private(node.attr) and node.attr not in ours:
+                found.append(f"{path}:{node.lineno}: {node.attr}")
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+                found += [f"{path}:{node.lineno}: {name}" for name in names if private(name)]
+    allowed = ("private_names.py:", "cli/doctor/stages.py:")  # the doctor looks for mmcv._ext
+    others = [place for place in found if not place.startswith(allowed)]
+    assert [place for place in others if not place.endswith(": _exit")] == []
+
+
+def test_no_class_overrides_a_private_method_of_others():
+    """Which a release may rename: the override would be dead without a word."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("maskssl."):
+            continue
+        for kind in vars(module).values():
+            if inspect.isclass(kind) and kind.__module__ == name:
+                bases = [base for base in kind.__mro__ if not base.__module__.startswith("maskssl")]
+                found += [
+                    f"{name}.{kind.__name__}.{attribute}"
+                    for attribute, value in vars(kind).items()
+                    if private(attribute)
+                    and callable(value)
+                    and any(attribute in vars(base) for base in bases)
+                ]
+    assert found == []
