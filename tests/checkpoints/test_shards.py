@@ -121,7 +121,9 @@ def test_a_process_takes_what_it_asks_for(tmp_path):
 
     def place(name, found):
         asked[name] = tuple(found.shape)
-        return found[1:2] if name == "state_dict/weight" else found[:]
+        if name == "state_dict/weight":
+            return found[1:2]
+        return found[:] if isinstance(found, shards.StoredTensor) else found
 
     assert torch.equal(
         read_checkpoint(path, place)["state_dict"]["weight"], torch.full((1, 3), 3.0)
