@@ -44,6 +44,7 @@ def tool(monkeypatch, tmp_path):
 
 def classification(scenes, work_dir):
     """What a user writes for mmpretrain: our backbone and hook, ``runner_type``, its own parts."""
+    classes = len(list((scenes / "imagefolder" / "train").iterdir()))
     pipeline = [
         dict(type="LoadImageFromFile"),
         dict(type="Resize", scale=(32, 32)),
@@ -63,11 +64,13 @@ def classification(scenes, work_dir):
     return dict(
         model=dict(
             type="ImageClassifier",
-            data_preprocessor=dict(num_classes=4, mean=[128.0] * 3, std=[64.0] * 3),
+            data_preprocessor=dict(num_classes=classes, mean=[128.0] * 3, std=[64.0] * 3),
             backbone=dict(
                 type="PlainViT", arch=TINY_ARCH, img_size=32, patch_size=8, out_type="avg"
             ),
-            head=dict(type="LinearClsHead", num_classes=4, in_channels=TINY_ARCH["embed_dims"]),
+            head=dict(
+                type="LinearClsHead", num_classes=classes, in_channels=TINY_ARCH["embed_dims"]
+            ),
         ),
         train_dataloader=loader,
         test_dataloader=loader,
