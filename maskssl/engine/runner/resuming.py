@@ -43,13 +43,15 @@ def settle_resume(cfg: Config, given: Collection[str] = ()) -> None:
     if not cfg.get("resume") or "train_dataloader" not in cfg:
         return
     join_processes(cfg)
-    point = from_first_process(lambda: _resume_point(cfg.get("load_from"), cfg.work_dir))
+    given_path = cfg.get("load_from")
+    point = from_first_process(lambda: _resume_point(given_path, cfg.work_dir))
     if point is None:
         _say(f"nothing to resume in {cfg.work_dir}: the run starts anew")
         cfg.resume = False
         return
     cfg.load_from, before = point
-    _say(f"resuming from {cfg.load_from}")
+    newest = "" if given_path else f", the newest whole checkpoint of {cfg.work_dir}"
+    _say(f"resuming from {cfg.load_from}{newest}")
     now = config_facts(cfg)
     adopted, refused = settled(before, now, given)
     if refused and not (cfg.get("train_cfg") or {}).get("new_draws"):
