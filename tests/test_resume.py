@@ -23,7 +23,6 @@ from tests.stress.resume_stress import (
     stress_resume,
     with_kill_hook,
 )
-from tests.support import tool_command
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_ITERATION = {

@@ -21,39 +21,13 @@ SETTING = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that ``apply_resume`` reads."""
-    parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        metavar="PATH",
-        help="go on from PATH, or from the newest whole checkpoint in the work dir",
-    )
-    parser.add_argument(
-        "--new-draws",
-        action="store_true",
-        help="let the resumed run draw otherwise: by another seed, batch size, number of "
-        "processes or data",
-    )
-    parser.add_argument(
-        "--debug-step",
-        nargs="?",
-        type=int,
-        const=0,
-        metavar="N",
-        help="with --resume: run step N (of a checkpoint in WORK_DIR/non_finite/ the first that "
-        "was skipped) again, say where it is not finite, and end",
-    )
-
-
 def apply_resume(cfg: Config, args: argparse.Namespace) -> None:
     """Let a config go on from what the command line says; every process calls it.
 
     Args:
         cfg: with ``work_dir``, and with all other options applied.
-        args: parsed; with the options of ``add_arguments``, ``launcher``, ``seed`` and
-            ``cfg_options``.
+        args: parsed; with ``resume``, ``new_draws``, ``debug_step``, ``launcher``, ``seed`` and
+            ``cfg_options`` of ``maskssl train``.
 
     Raises:
         ConfigError: an option that needs ``--resume`` without it.

@@ -15,11 +15,11 @@ from torch import nn
 from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader
 
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.finite_steps.debug_step import DebugStepHook
 from maskssl.engine.finite_steps.guard import guarded
 from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
-from maskssl.engine.runner.runner import Runner
+from maskssl.engine.runner.runner import MaskSSLRunner
 
 
 class Net(BaseModel):
@@ -35,10 +35,10 @@ class Net(BaseModel):
         return dict(loss=(self.linear(inputs) ** 2).mean() + (torch.inf if broken else 0.0))
 
 
-def built(folder: Path, name: str, *hooks: Hook, **options: Any) -> Runner:
+def built(folder: Path, name: str, *hooks: Hook, **options: Any) -> MaskSSLRunner:
     torch.manual_seed(1)
     model = Net()
-    return Runner(
+    return MaskSSLRunner(
         model,
         work_dir=str(folder),
         train_dataloader=DataLoader([dict(inputs=row) for row in torch.randn(12, 4)], batch_size=2),

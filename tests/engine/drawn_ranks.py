@@ -11,9 +11,9 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from maskssl.cli import restarts
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.runner.resuming import from_first_process
-from maskssl.engine.runner.runner import Runner
+from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
 
 
@@ -32,7 +32,7 @@ class Net(BaseModel):
         return dict(loss=self.weight**2)
 
 
-def run(folder: Path, **options: Any) -> Runner:
+def run(folder: Path, **options: Any) -> MaskSSLRunner:
     """Two epochs of twelve images in batches of two, with an lr that falls in each iteration."""
     loader = dict(
         dataset=[dict(inputs=torch.tensor(float(number))) for number in range(12)],
@@ -49,7 +49,7 @@ def run(folder: Path, **options: Any) -> Runner:
         randomness=options.get("randomness", {}),
     )
     train_cfg = dict(by_epoch=True, max_epochs=2, new_draws=options.pop("new_draws", False))
-    return Runner(
+    return MaskSSLRunner(
         Net(),
         work_dir=str(folder),
         train_dataloader=loader,

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.hooks.preemption import PreemptionHook
 
 

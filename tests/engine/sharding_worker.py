@@ -22,7 +22,7 @@ from mmpretrain.structures import DataSample
 from torch.distributed.checkpoint import FileSystemWriter
 
 import maskssl.registration  # noqa: F401  registers
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.runner.runner import Runner
 from maskssl.engine.sharding.fsdp2 import as_forward, shard_model
 from maskssl.masking import split_ordering

@@ -26,7 +26,7 @@ from maskssl.engine.finite_steps.guard import GuardedOptimWrapper, Verdict, guar
 from maskssl.engine.finite_steps.hook import FiniteStepHook, NonFiniteError
 from maskssl.engine.hooks.momentum import MomentumUpdateHook
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
-from maskssl.engine.runner.runner import Runner
+from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
@@ -124,7 +124,7 @@ def train(tmp_path):
         wrapper=OptimWrapper,
         clip=None,
         epochs=1,
-        kind=Runner,
+        kind=MaskSSLRunner,
         **options,
     ):
         cfg = Config(
@@ -192,7 +192,7 @@ def logged(watch, key: str):
     # which of six batches move the weights; the last ones of a run make a step too
     [(1, (2,), [1, 1, 0, 1, 1, 1]), (2, (2,), [0, 1, 0, 0, 0, 1]), (4, (5,), [0, 0, 0, 1, 0, 0])],
 )
-@pytest.mark.parametrize("kind", [Runner, StockRunner])
+@pytest.mark.parametrize("kind", [MaskSSLRunner, StockRunner])
 def test_a_broken_step_changes_nothing_and_the_run_goes_on(
     every, broken, moves, wrapper, kind, train
 ):

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from ...errors import MaskSSLError
-from ..hooks.momentum import unwrapped
-from ..optimizers.accumulation import accumulation_of
+from ...private_names import accumulative_counts
 from ..optimizers.delegating import DelegatingOptimWrapper
+from ..unwrapping import unwrapped
 from .hook import IN_A_ROW, ROW_BEGINS, all_finite
 
 
@@ -130,7 +130,7 @@ class DebugStepHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Go to the step; see the class."""
-        hub, every = runner.message_hub, accumulation_of(runner.optim_wrapper)
+        hub, every = runner.message_hub, accumulative_counts(runner.optim_wrapper)
         row = hub.get_info(ROW_BEGINS) if hub.get_info(IN_A_ROW, 0) else runner.iter
         first = row if self.step is None else (self.step - 1) // every * every
         if first < row:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...checkpoints.errors import DiskFullError
 from ...errors import MaskSSLError
 from ..hooks.averaging import StepEMAHook
-from ..hooks.momentum import unwrapped
+from ..unwrapping import unwrapped
 from .guard import GuardedOptimWrapper, Verdict, guarded
 
 COUNT = "train/skipped_steps"

@@ -16,7 +16,7 @@ from ...datasets.draws.facts import (
     settled,
 )
 from ...errors import MaskSSLError
-from ..optimizers.accumulation import accumulation_of
+from ...private_names import accumulative_counts
 from .schedules import scale_initial, wind_schedules
 
 # keys of the message hub
@@ -52,7 +52,7 @@ def take_up_draws(loop: Any) -> None:
         MaskSSLError: they differ and new draws were not asked for.
     """
     runner, hub = loop.runner, loop.runner.message_hub
-    now = dict(loop.facts, accumulation=accumulation_of(runner.optim_wrapper))
+    now = dict(loop.facts, accumulation=accumulative_counts(runner.optim_wrapper))
     if loop.iter:
         before = hub.get_info(DRAWS)
         if before is None:
@@ -114,7 +114,7 @@ def _move_to_new_length(loop: Any, length: int, before: Facts, now: Facts) -> No
             f"the checkpoint stands at iteration {loop.iter} in epoch {loop.epoch} of {length} "
             "iterations, which no run can have written"
         )
-    every, start = accumulation_of(runner.optim_wrapper), loop.epoch * loop.epoch_length
+    every, start = accumulative_counts(runner.optim_wrapper), loop.epoch * loop.epoch_length
     place = start + done * loop.epoch_length // length
     loop.go_to(max(start, place // every * every), loop.epoch)
     old, new = images_per_step(before), images_per_step(now)
