@@ -19,8 +19,8 @@ from maskssl.errors import MaskSSLError
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import differing
 
-PRETRAIN = "configs/pretrain/bootmae_vit-tiny_scenes.py"
-DENSE = "configs/seg/upernet_vit-tiny_scenes.py"
+PRETRAIN = "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+DENSE = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
 
 
 class Stop(Exception):

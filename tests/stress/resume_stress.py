@@ -1,7 +1,7 @@
 """Kill a training again and again, resume it, and compare it with one that was left alone.
 
-python -m tests.stress.resume_stress configs/pretrain/bootmae_vit-tiny_scenes.py --kills 20 \
-    --cfg-options default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=10
+python -m tests.stress.resume_stress CONFIG --kills 20 --cfg-options \
+    default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=10
 """
 
 import argparse

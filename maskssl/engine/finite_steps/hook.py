@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ...checkpoints.errors import DiskFullError
 from ...errors import MaskSSLError
-from ..hooks.averaging import StepEMAHook
 from ..unwrapping import unwrapped
 from .guard import GuardedOptimWrapper, Verdict, guarded
 
@@ -71,7 +70,7 @@ class FiniteStepHook(Hook):
         self._skipped = int(hub.get_scalar(COUNT).current()) if COUNT in hub.log_scalars else 0
         self._begin, self._kept = None, None
         for hook in runner.hooks:
-            if isinstance(hook, EMAHook) and not isinstance(hook, StepEMAHook):
+            if isinstance(hook, EMAHook) and not getattr(hook, "by_step", False):
                 runner.logger.warning(
                     "EMAHook's average moves in skipped steps too, and under accumulation several "
                     "times a step; type='StepEMAHook' with the same options does not"

@@ -17,6 +17,8 @@ class StepEMAHook(EMAHook):
     hold how often the average has moved, which is now the number of steps.
     """
 
+    by_step = True
+
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:

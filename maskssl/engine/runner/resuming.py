@@ -98,7 +98,7 @@ def _resume_point(given: str | None, work_dir: str) -> tuple[str, dict[str, Any]
     path = newest_valid(work_dir) if given is None else Path(given)
     if path is None:
         return None
-    content = read_file(path)
+    content = read_file(path, facts_alone=True)
     hub, meta = content.get("message_hub") or {}, content.get("meta") or {}
     facts = (hub.get("runtime_info") or {}).get(DRAWS)
     return str(path), dict(facts) if facts else dict(seed=meta.get("seed"))
