@@ -13,11 +13,6 @@ def accumulative_counts(wrapper: Any) -> int:
     return wrapper._accumulative_counts
 
 
-def seeds_differ_by_rank(runner: Any) -> bool:
-    """Whether a runner has added the rank to its seed (``randomness.diff_rank_seed``)."""
-    return bool(runner._randomness_cfg.get("diff_rank_seed", False))
-
-
 def run_exit_functions() -> None:
     """Run what atexit has registered, now; it is not run again at the exit."""
     atexit._run_exitfuncs()

@@ -23,7 +23,7 @@ from torch.distributed.tensor import DTensor
 
 import maskssl.registration  # noqa: F401  registers
 from maskssl.checkpoints import shards
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.engine.sharding.fsdp2 import share_out, whole_weights
