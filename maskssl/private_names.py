@@ -1,4 +1,4 @@
-"""All that the package takes from mmengine and Python without their promise to keep it.
+"""All that the package takes from mmengine, torch and Python without their promise to keep it.
 
 Each function stands for one name that begins with an underscore and has no public counterpart;
 tests/test_private_names.py tries them all and names the release that broke one.
@@ -11,6 +11,37 @@ from typing import Any
 def accumulative_counts(wrapper: Any) -> int:
     """Backward passes for each optimizer step, of an mmengine OptimWrapper."""
     return wrapper._accumulative_counts
+
+
+def put_loop_at(loop: Any, iteration: int, epoch: int | None = None) -> None:
+    """Let an mmengine training loop stand behind so many iterations (and epochs)."""
+    loop._iter = iteration
+    if epoch is not None:
+        loop._epoch = epoch
+
+
+def is_initialised(dataset: Any) -> bool:
+    """Whether an mmengine dataset has read its list; its decorator force_full_init asks too."""
+    return getattr(dataset, "_fully_initialized", False)
+
+
+def mark_initialised(dataset: Any) -> None:
+    """Note that an mmengine dataset has read its list."""
+    dataset._fully_initialized = True
+
+
+def inductor_options(mode: str) -> dict[str, Any]:
+    """Options that a mode of torch.compile stands for."""
+    import torch  # light commands, which use this file too, do without it
+
+    return dict(torch._inductor.list_mode_options(mode))
+
+
+def inductor_knows(option: str) -> bool:
+    """Whether this torch's inductor has an option."""
+    import torch
+
+    return option in torch._inductor.list_options()
 
 
 def run_exit_functions() -> None:

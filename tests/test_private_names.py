@@ -9,11 +9,15 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import mmengine
 import pytest
 import torch
+from mmengine.dataset import BaseDataset
+from mmengine.dataset.base_dataset import force_full_init
 from mmengine.optim import OptimWrapper
 
 import maskssl
+import maskssl.registration
 from maskssl import private_names
 from tests.engine.test_runner import build
 
@@ -35,10 +39,38 @@ def test_accumulation():
     assert tried("onedl-mmengine", private_names.accumulative_counts, wrapper) == 3
 
 
-@pytest.mark.parametrize("differ", [True, False])
-def test_seeds_by_rank(differ, tmp_path):
-    runner = build(tmp_path, randomness=dict(seed=1, diff_rank_seed=differ))
-    assert tried("onedl-mmengine", private_names.seeds_differ_by_rank, runner) is differ
+def test_loops(tmp_path):
+    loop = build(tmp_path).train_loop
+    tried("onedl-mmengine", private_names.put_loop_at, loop, 5, 1)
+    assert (loop.iter, loop.epoch) == (5, 1), f"mmengine {mmengine.__version__} asks another name"
+    private_names.put_loop_at(loop, 6)
+    assert (loop.iter, loop.epoch) == (6, 1)
+
+
+def test_datasets():
+    class Images(BaseDataset):
+        inits = 0
+
+        def full_init(self):
+            self.inits += 1
+
+        @force_full_init
+        def first(self):
+            return self.inits
+
+    images = Images(lazy_init=True)
+    assert tried("onedl-mmengine", private_names.is_initialised, images) is False
+    assert images.first() == 1
+    tried("onedl-mmengine", private_names.mark_initialised, images)
+    assert private_names.is_initialised(images)
+    assert images.first() == 1, f"mmengine {mmengine.__version__} asks another name"
+
+
+def test_inductor():
+    options = tried("torch", private_names.inductor_options, "max-autotune")
+    assert "max_autotune" in options
+    assert tried("torch", private_names.inductor_knows, "max_autotune")
+    assert not private_names.inductor_knows("none such")
 
 
 def test_exit_functions(monkeypatch):

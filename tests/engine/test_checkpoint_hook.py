@@ -94,7 +94,14 @@ def scopes():
 
 
 def build(
-    folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None, runner=MaskSSLRunner, **options
+    folder,
+    epochs=4,
+    hooks=(),
+    iterations=None,
+    scores=None,
+    resume=None,
+    runner=MaskSSLRunner,
+    **options,
 ):
     batches = iterations or BATCHES
     data = TensorDataset(torch.linspace(-1, 1, 4 * batches).reshape(-1, 2))

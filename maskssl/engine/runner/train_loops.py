@@ -12,6 +12,7 @@ from ...datasets.draws.draw import seed_everything_for_step
 from ...datasets.draws.sampler import DrawBatchSampler, DrawIterator
 from ...datasets.draws.seeded_dataset import SeededDataset
 from ...errors import MaskSSLError
+from ...private_names import put_loop_at
 from .draws import loader_facts, shared_seed, take_up_draws
 
 
@@ -78,10 +79,9 @@ class EpochTrainLoop(EpochBasedTrainLoop):
 
     def go_to(self, iteration: int, epoch: int | None = None) -> None:
         """Stand behind so many iterations; the weights stay what they are."""
-        self._iter = iteration
-        self._epoch = iteration // self.epoch_length if epoch is None else epoch
+        put_loop_at(self, iteration, iteration // self.epoch_length if epoch is None else epoch)
         self.runner.optim_wrapper.initialize_count_status(
-            self.runner.model, self._iter, self._max_iters
+            self.runner.model, iteration, self.max_iters
         )
 
     def run(self) -> Any:
@@ -100,29 +100,29 @@ class EpochTrainLoop(EpochBasedTrainLoop):
             MaskSSLError: the loader has other batches than it promised.
         """
         length = self.epoch_length
-        done = self._iter - self._epoch * length
+        done = self.iter - self.epoch * length
         if not 0 <= done <= length:  # all of it: left after the last step, before the hooks
             raise MaskSSLError(
-                f"the checkpoint stands at iteration {self._iter} in epoch {self._epoch}, and an "
+                f"the checkpoint stands at iteration {self.iter} in epoch {self.epoch}, and an "
                 f"epoch has {length} here; resume with the data, batch size and number of "
                 "processes that the run began with"
             )
-        self.dataloader.batch_sampler.start(self._epoch, done)
+        self.dataloader.batch_sampler.start(self.epoch, done)
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         for index, batch in enumerate(self.dataloader, start=done):
             self.run_iter(index, batch)
-        if self._iter != (self._epoch + 1) * length:
+        if self.iter != (self.epoch + 1) * length:
             raise MaskSSLError(
-                f"epoch {self._epoch} had {self._iter - self._epoch * length} batches, its loader "
+                f"epoch {self.epoch} had {self.iter - self.epoch * length} batches, its loader "
                 f"promised {length}; set drop_last=False in the batch sampler"
             )
         self.runner.call_hook("after_train_epoch")
-        self._epoch += 1
+        put_loop_at(self, self.iter, self.epoch + 1)
 
     def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
         """Seed, then iterate."""
-        seed_everything_for_step(self.facts["seed"], self._iter, get_rank())
+        seed_everything_for_step(self.facts["seed"], self.iter, get_rank())
         super().run_iter(idx, data_batch)
 
 
@@ -150,9 +150,9 @@ class IterTrainLoop(IterBasedTrainLoop):
 
     def go_to(self, iteration: int) -> None:
         """Stand behind so many iterations; the weights stay what they are."""
-        self._iter = iteration
+        put_loop_at(self, iteration)
         self.runner.optim_wrapper.initialize_count_status(
-            self.runner.model, self._iter, self._max_iters
+            self.runner.model, iteration, self.max_iters
         )
 
     def run(self) -> Any:
@@ -166,7 +166,7 @@ class IterTrainLoop(IterBasedTrainLoop):
 
     def run_iter(self, data_batch: Sequence[dict]) -> None:
         """Seed, then iterate."""
-        seed_everything_for_step(self.facts["seed"], self._iter, get_rank())
+        seed_everything_for_step(self.facts["seed"], self.iter, get_rank())
         super().run_iter(data_batch)
 
 
