@@ -184,7 +184,8 @@ def run(
             batch_size=BATCH // processes,
             collate_fn=dict(type="default_collate"),
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        # of another number of processes, which draws nothing here
+        train_cfg=dict(by_epoch=True, max_epochs=epochs, new_draws=bool(resume)),
         optim_wrapper={**OPTIM_WRAPPER, "type": kind, "accumulative_counts": every},
         custom_hooks=[
             dict(type="MomentumUpdateHook"),
@@ -193,6 +194,7 @@ def run(
             recorder,
         ],
         default_scope="mmpretrain",
+        randomness=dict(seed=3),
         default_hooks=dict(
             checkpoint=dict(
                 type="SafeCheckpointHook", interval=1, published_keys=list(publish) or None

@@ -103,7 +103,7 @@ def build(
     runner=MaskSSLRunner,
     **options,
 ):
-    batches = iterations or BATCHES
+    batches = max(iterations or 0, BATCHES)
     data = TensorDataset(torch.linspace(-1, 1, 4 * batches).reshape(-1, 2))
     model = Line()
     train_cfg = dict(by_epoch=iterations is None)
@@ -123,6 +123,7 @@ def build(
         param_scheduler=dict(type="LinearLR", by_epoch=False, end=10),
         default_hooks=dict(checkpoint=saving),
         default_scope="mmpretrain",
+        randomness=dict(seed=3),
         custom_hooks=list(hooks),
         experiment_name=f"{Path(folder).name}-{next(_runs)}",
         log_level="WARNING",

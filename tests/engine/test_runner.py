@@ -48,6 +48,7 @@ def build(folder, runner=MaskSSLRunner, kind="OptimWrapper", **options):
         param_scheduler=dict(type="LinearLR", by_epoch=False, end=10),
         default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=1)),
         default_scope="mmpretrain",
+        randomness=dict(seed=3),
         experiment_name=f"{folder.name}-{runner.__name__}",
         log_level="ERROR",
         **options,
