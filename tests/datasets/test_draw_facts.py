@@ -55,7 +55,7 @@ def test_a_checkpoint_of_an_earlier_version_tells_what_it_holds():
 def test_a_refusal_names_values_and_ways_out():
     text = refusal(["batch_size", "ranks", "images"], BEFORE, dict(batch_size=4, ranks=2, images=9))
     assert "batch_size 4 instead of 8, ranks 2 instead of 4, images 9 instead of 1000" in text
-    for way in ("leave batch_size as the run had it", "start 4 processes", "--new-draws"):
+    for way in ("set batch_size to 8, or leave the option out", "start 4 processes", "--new-draws"):
         assert way in text
 
 

@@ -55,6 +55,7 @@ def built(folder, inputs, every=1, kind=StepEMAHook, **options):
             dataset=[dict(inputs=torch.tensor(value)) for value in inputs],
             sampler=dict(type="DefaultSampler", shuffle=False),
             batch_size=1,
+            collate_fn=dict(type="default_collate"),
         ),
         train_cfg=dict(by_epoch=False, max_iters=len(inputs)),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1), accumulative_counts=every),
@@ -62,6 +63,7 @@ def built(folder, inputs, every=1, kind=StepEMAHook, **options):
         custom_hooks=[kind(momentum=MOMENTUM), FiniteStepHook(), watch],
         experiment_name=f"{folder}",
         log_level="ERROR",
+        randomness=dict(seed=0),
         **options,
     )
     runner.watch = watch

@@ -417,6 +417,8 @@ def test_too_many_stop_the_run_and_any_step_of_the_row_is_looked_into(
     losses = []
 
     class Losses(Hook):
+        priority = "HIGHEST"  # the last step ends the run behind it
+
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
             losses.append({name: float(value) for name, value in outputs.items()})
 

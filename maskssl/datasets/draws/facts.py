@@ -66,7 +66,7 @@ def refusal(names: Collection[str], before: Facts, now: Facts) -> str:
     ways = [
         GIVEN_BY_PLACE[name].format(before=before[name])
         if name in GIVEN_BY_PLACE
-        else f"leave {name} as the run had it (options that are left out are taken from it)"
+        else f"set {name} to {before[name]}, or leave the option out"
         for name in names
     ]
     return (
