@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.engine.finite_steps.guard import GuardedOptimWrapper
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper, without_loss_scaling
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
@@ -150,5 +151,5 @@ def test_loss_scaling_only_where_it_is_needed(device, entry, replaced, monkeypat
 def test_amp_on_a_cpu_runs_in_bf16(tmp_path):
     runner = build(tmp_path, kind="AmpOptimWrapper")
     runner.train()
-    wrapper = runner.optim_wrapper
-    assert isinstance(getattr(wrapper, "inner", wrapper), AutocastOptimWrapper)
+    assert isinstance(runner.optim_wrapper, GuardedOptimWrapper)
+    assert isinstance(runner.optim_wrapper.inner, AutocastOptimWrapper)
