@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
 from functools import cache
@@ -15,7 +14,7 @@ from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
 from maskssl.transfer.scenes.writer import write_scenes
-from tests.stress.resume_stress import differing
+from tests.stress.resume_stress import differing, environment
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
@@ -55,7 +54,7 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
     done = subprocess.run(
         [*command, *arguments, "--cfg-options", *fixed, *options],
         cwd=ROOT,
-        env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        env={**environment(), "PORT": str(port), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=600,
@@ -185,7 +184,10 @@ def test_a_killed_run_goes_on_from_its_shards(scenes, sharded, tmp_path):
     shot = dict(type="KillHook", iteration=5, delay=0.02, in_save=True)  # in that of step 6
     armed = tmp_path / "armed.py"
     base = f"_base_ = {str(ROOT / 'configs' / config)!r}"
-    armed.write_text(f"{base}\ndefault_hooks = dict(kill={shot})")
+    imports = ["maskssl.registration", "tests.stress.kill_hook"]
+    armed.write_text(
+        f"{base}\ndefault_hooks = dict(kill={shot})\ncustom_imports = dict(imports={imports})"
+    )
     log = dist_train(str(armed), scenes, tmp_path / "killed", 29615, *options, code=1)
     assert "SIGKILL" in log
     found = newest_valid(tmp_path / "killed").name

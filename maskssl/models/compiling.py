@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import MaskSSLError
+from ..private_names import inductor_knows, inductor_options
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
@@ -68,8 +69,8 @@ def compile_stages(
         raise MaskSSLError(f"compile mode={mode!r} is unknown; use one of {', '.join(MODES)}")
     options: dict[str, Any] | None = None
     if backend == "inductor":
-        options = dict(torch._inductor.list_mode_options(mode))
-        if deterministic and "deterministic" in torch._inductor.list_options():
+        options = inductor_options(mode)
+        if deterministic and inductor_knows("deterministic"):
             options["deterministic"] = True
 
     def compiled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
