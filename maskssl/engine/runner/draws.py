@@ -98,10 +98,11 @@ def _compare(loop: Any, before: Facts, now: Facts) -> None:
     if differing or length != loop.epoch_length:
         hub.update_info(CHANGED, [*hub.get_info(CHANGED, []), loop.iter])
         steps = [images_per_step(facts) for facts in (now, before)]
+        epoch = f" (epoch {loop.iter // loop.epoch_length + 1})" if loop.epoch_length else ""
         runner.logger.warning(
-            f"new draws: from step {loop.iter + 1} (epoch {loop.epoch + 1}) on this is another "
-            f"run than the one it goes on from: {described(differing, before, now)}; an optimizer "
-            f"step has {steps[0]} images, before {steps[1] or 'unknown'}"
+            f"new draws: from step {loop.iter + 1}{epoch} on this is another run than the one it "
+            f"goes on from: {described(differing, before, now)}; an optimizer step has {steps[0]} "
+            f"images, before {steps[1] or 'unknown'}"
         )
 
 

@@ -18,14 +18,14 @@ from mmengine.logging import print_log
 
 from ...checkpoints.finding import newest_valid
 from ...checkpoints.reading import read_file
-from ...datasets.draws.facts import refusal, sampler_fact, settled
+from ...datasets.draws.facts import SETTABLE, refusal, sampler_fact, settled
 from ...errors import MaskSSLError
 from .draws import DRAWS
 
 Result = TypeVar("Result")
 
 
-def settle_resume(cfg: Config, given: Collection[str] = ()) -> None:
+def settle_resume(cfg: Config, given: Collection[str] | None = None) -> None:
     """Name the checkpoint that a resumed run goes on from, and take from it what fixes its draws.
 
     The first process decides for all, so that clocks and file systems of other nodes do not
@@ -34,7 +34,8 @@ def settle_resume(cfg: Config, given: Collection[str] = ()) -> None:
     Args:
         cfg: complete, with ``launcher`` and ``work_dir``; changed in place. ``load_from`` becomes
             the checkpoint, or ``resume`` False where there is none.
-        given: SETTABLE facts that the command itself sets.
+        given: SETTABLE facts that the command itself sets. None where no command line is known:
+            the checkpoint decides, or with ``train_cfg.new_draws`` the config as it stands.
 
     Raises:
         MaskSSLError: the command, or the number of processes, would draw otherwise and
@@ -52,9 +53,11 @@ def settle_resume(cfg: Config, given: Collection[str] = ()) -> None:
     cfg.load_from, before = point
     newest = "" if given_path else f", the newest whole checkpoint of {cfg.work_dir}"
     _say(f"resuming from {cfg.load_from}{newest}")
-    now = config_facts(cfg)
+    now, new_draws = config_facts(cfg), (cfg.get("train_cfg") or {}).get("new_draws", False)
+    if given is None:
+        given = SETTABLE if new_draws else ()
     adopted, refused = settled(before, now, given)
-    if refused and not (cfg.get("train_cfg") or {}).get("new_draws"):
+    if refused and not new_draws:
         raise MaskSSLError(refusal(refused, before, now))
     for name, value in adopted.items():
         _say(f"{name} {value} is taken from {cfg.load_from}; the config has {now.get(name)}")
