@@ -100,7 +100,8 @@ def _check_part(content: Mapping[str, Any], part: str, keys: Sequence[str], path
             if entry.get(key) is None:
                 hint = "; w * h of its box will do" if key == "area" else ""
                 raise DataError(
-                    f"{path}: {part}[{number}] (id {entry.get('id')!r}) has no {key!r}; add it{hint}"
+                    f"{path}: {part}[{number}] (id {entry.get('id')!r}) has no {key!r}; add it"
+                    f"{hint}"
                 )
 
 
