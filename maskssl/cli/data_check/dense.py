@@ -14,7 +14,7 @@ from ...datasets.folders import ImageWalk, is_url
 from .looked_at import Found
 from .nodes import Node
 
-CLASSES_REMEDY = "name them with --classes, in the order of their labels"
+CLASSES_REMEDY = "name them there in the order of their labels, or number them by --num-classes N"
 
 
 def look_at_segmentation(node: Node, thorough: bool) -> Found:
