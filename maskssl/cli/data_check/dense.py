@@ -72,6 +72,7 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
         classes=node.classes,
         counts=facts.pixels,
         unit="pixels",
+        files=[image for image, _ in pairs],
         pictures=facts.pictures,
         notes=notes,
     )
@@ -190,6 +191,9 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         classes=classes,
         counts=counts,
         unit="objects",
+        files=[os.path.join(folder, image["file_name"]) for image in content.images.values()]
+        if pictures
+        else (),
         pictures=pictures,
         notes=notes + orientation_notes(pictures),
     )
