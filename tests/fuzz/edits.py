@@ -21,7 +21,8 @@ Edit = Callable[[Path, Random], Any]
 
 
 def one_of(random: Random, folder: Path, pattern: str = "*/*") -> Path:
-    files = sorted(f for f in folder.glob(pattern) if f.is_file() and f.name[0] != ".")
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    files = sorted(path for path in found if path.name[0] != "." and path.suffix != ".db")
     return files[random.integers(len(files))]
 
 
@@ -118,9 +119,11 @@ def capital(root: Path, random: Random) -> str:
 
 
 def no_training_image(root: Path, random: Random) -> str:
-    for path in (root / "train" / "plum").iterdir():
-        path.unlink()
-    return "'plum'"
+    folder = max(path for path in (root / "train").iterdir() if path.is_dir())
+    for path in folder.rglob("*"):
+        if path.is_file() or path.is_symlink():
+            path.unlink()
+    return re.escape(repr(folder.name))
 
 
 def cut_short(root: Path, random: Random) -> str:
@@ -208,6 +211,7 @@ def shuffled(root: Path, random: Random) -> None:
 
 def fewer_lines(root: Path, random: Random) -> None:
     lines = lines_of(root / "val.txt")
+    (root / lines[0].rsplit(" ", 1)[0]).unlink()
     (root / "val.txt").write_text("\n".join(lines[1:]) + "\n\n\n")
 
 
@@ -284,7 +288,7 @@ def paletted(root: Path, random: Random) -> None:
     with Image.open(path) as image:
         indexed = Image.fromarray(np.array(image)).convert("P")
         indexed.putdata(np.array(image).ravel().tolist())
-        indexed.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+        indexed.putpalette([*range(256)] * 3)
         indexed.save(path)
 
 
