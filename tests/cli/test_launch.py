@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from PIL import Image
 
 import maskssl
 from maskssl.checkpoints.errors import CheckpointError
@@ -347,7 +348,8 @@ def test_other_launchers_without_gpus_are_refused(launcher, rank, cfg, built, gr
 
 
 def dataset(root: Path, **more):
-    return dict(dataset=dict(type="RepeatDataset", dataset=dict(data_root=str(root), **more)))
+    images = dict(type="IndexedImages", with_label=False, data_root=str(root), **more)
+    return dict(dataset=dict(type="RepeatDataset", dataset=images))
 
 
 def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
@@ -368,7 +370,7 @@ def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
     missing = refusal(tmp_path, ann_file="instances.json")
     assert f"there is no annotation file {tmp_path}/instances.json" in missing
 
-    (tmp_path / "val" / "empty" / "one.JPG").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "val" / "empty" / "one.JPG")
     cfg.train_dataloader = dataset(tmp_path, data_prefix="val")
     launch.build_runner(cfg, used)
     assert len(built) == 1

@@ -18,11 +18,6 @@ from .looked_at import Found
 from .nodes import Node, nodes_of, used_loaders
 from .run_length import RunLength, run_length, world_size
 
-OWN_DATA = (
-    "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
-    "drawn scenes with maskssl scenes"
-)
-
 __all__ = ["DataError", "check_data", "length_of", "look_at_data"]
 
 
@@ -76,8 +71,7 @@ def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
 
 
 def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
-    remedy = OWN_DATA.format(loader=node.loader)
-    _check_there(node, remedy)
+    _check_there(node)
     try:
         if node.kind == "images":
             unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
@@ -95,10 +89,12 @@ def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
     )
 
 
-def _check_there(node: Node, remedy: str) -> None:
+def _check_there(node: Node) -> None:
     """Refuse paths that do not exist; those of object stores are not looked for."""
     if node.ann_file and not is_url(node.ann_file) and not Path(node.ann_file).is_file():
-        raise DataError(f"{node.loader}: there is no annotation file {node.ann_file}; {remedy}")
+        raise DataError(
+            f"{node.loader}: there is no annotation file {node.ann_file}; {node.remedy}"
+        )
     prefix = node.setting("data_prefix", "") or ""
     keys = prefix if isinstance(prefix, dict) else ["img_path"]
     for key in keys:
@@ -109,8 +105,8 @@ def _check_there(node: Node, remedy: str) -> None:
             try:
                 TarShards(folder)
             except ImageIndexError as error:
-                raise DataError(f"{node.loader}: {error}; {remedy}") from error
+                raise DataError(f"{node.loader}: {error}; {node.remedy}") from error
         elif not Path(folder).is_dir():
-            raise DataError(f"{node.loader}: there is no folder {folder}; {remedy}")
+            raise DataError(f"{node.loader}: there is no folder {folder}; {node.remedy}")
         elif node.kind == "other" and not node.ann_file and not holds_images(Path(folder)):
-            raise DataError(f"{node.loader}: no images in {folder}, at any depth; {remedy}")
+            raise DataError(f"{node.loader}: no images in {folder}, at any depth; {node.remedy}")

@@ -14,7 +14,7 @@ from ...datasets.folders import ImageWalk, is_url
 from .looked_at import Found
 from .nodes import Node
 
-CLASSES_REMEDY = "name them with --classes, in the order of their labels"
+CLASSES_REMEDY = "name them there in the order of their labels, or number them by --num-classes N"
 
 
 def look_at_segmentation(node: Node, thorough: bool) -> Found:
@@ -72,6 +72,7 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
         classes=node.classes,
         counts=facts.pixels,
         unit="pixels",
+        files=[image for image, _ in pairs],
         pictures=facts.pictures,
         notes=notes,
     )
@@ -190,6 +191,9 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         classes=classes,
         counts=counts,
         unit="objects",
+        files=[os.path.join(folder, image["file_name"]) for image in content.images.values()]
+        if pictures
+        else (),
         pictures=pictures,
         notes=notes + orientation_notes(pictures),
     )
