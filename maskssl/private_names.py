@@ -47,3 +47,24 @@ def inductor_knows(option: str) -> bool:
 def run_exit_functions() -> None:
     """Run what atexit has registered, now; it is not run again at the exit."""
     atexit._run_exitfuncs()
+
+
+def inductor_options(mode: str) -> dict[str, Any]:
+    """What a mode of ``torch.compile`` stands for, as options, which may not go with a mode."""
+    import torch
+
+    return dict(torch._inductor.list_mode_options(mode))
+
+
+def inductor_knows(option: str) -> bool:
+    """Whether this torch's compiler has an option."""
+    import torch
+
+    return option in torch._inductor.list_options()
+
+
+def keep_graphs_whole_under_ddp() -> None:
+    """Have DistributedDataParallel not cut compiled graphs where its buckets end."""
+    import torch
+
+    torch._dynamo.config.optimize_ddp = False

@@ -23,6 +23,7 @@ MODULES = (
     "engine.hooks.averaging",
     "engine.hooks.checkpoint",
     "engine.hooks.collapse",
+    "engine.hooks.compiling",
     "engine.hooks.feature_weight",
     "engine.hooks.momentum",
     "engine.hooks.preemption",

@@ -1,4 +1,4 @@
-"""Time whole training steps; the same as ``maskssl benchmark``."""
+"""Time training steps on this machine; the same as ``maskssl benchmark``."""
 
 import sys
 

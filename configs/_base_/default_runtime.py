@@ -13,6 +13,8 @@ default_hooks = dict(
     progress=dict(type="ProgressHook"),
     finite=dict(type="FiniteStepHook", max_in_a_row=10),
     preemption=dict(type="PreemptionHook"),
+    # pretraining compiles where a GPU is; enabled=False runs it as it is written
+    compile=dict(type="CompileHook", enabled="auto"),
 )
 log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"

@@ -12,7 +12,7 @@ COMMANDS = {
     "compare": "put the logs of several runs into one picture and one table",
     "check-data": "look at the data of a config before a run is paid for",
     "index": "index a list, a folder or tar shards ahead of a run",
-    "benchmark": "time training steps, beside any other code",
+    "benchmark": "time training steps on this machine, beside any other code",
     "doctor": "say what is installed, what will work, and what to do about the rest",
     "slurm-train": "train under Slurm, one process per GPU",
     "slurm-test": "test under Slurm, one process per GPU",

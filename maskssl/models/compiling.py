@@ -56,8 +56,9 @@ def compile_stages(
 
     Args:
         model: not sharded.
-        mode: 'default'; 'reduce-overhead' adds CUDA graphs, which take more memory; those with
-            'max-autotune' time kernels and may choose others in another process.
+        mode: 'default'; 'reduce-overhead' adds CUDA graphs, which take more memory and do not
+            go with gradient accumulation; those with 'max-autotune' time kernels and may choose
+            others in another process.
         deterministic: choose no kernel by timing it where that could change results, so that a
             resumed run computes the same. Needs a torch that knows the option (2.9).
         backend: of ``torch.compile``.
@@ -74,9 +75,18 @@ def compile_stages(
             options["deterministic"] = True
 
     def compiled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        return torch.compile(
+        run = torch.compile(
             function, fullgraph=True, dynamic=False, backend=backend, options=options
         )
+        if name != model.stages[0] or not (options or {}).get("triton.cudagraphs"):
+            return run
+
+        def begin(*inputs: Any) -> Any:
+            # a graph's outputs are kept until the step ends, not until the next stage begins
+            torch.compiler.cudagraph_mark_step_begin()
+            return run(*inputs)
+
+        return begin
 
     model.replace_stages(None)
     model.replace_stages(compiled)

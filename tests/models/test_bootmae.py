@@ -375,6 +375,54 @@ def test_the_teacher_is_saved_and_restored(tmp_path):
     assert not torch.equal(teacher.norm.weight, student.norm.weight)
 
 
+def test_the_loss_s_predictions_are_those_of_the_masked_patches_among_all():
+    """Blocks and heads that stop at what the loss reads change nothing, gradients included."""
+    model = build(depth=3, neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=24)))
+    perturb(model.neck)
+    split = split_ordering(ordering(), 4)
+
+    def outputs_and_gradients(only_masked):
+        model.zero_grad()
+        pixels, features = model.decode(model.encode(images(), split), split, only_masked)
+        pixels = pixels.flatten(2)
+        if not only_masked:
+            pixels, features = (gather_patches(x, split.ids_masked) for x in (pixels, features))
+        (pixels.square().mean() + features.square().mean()).backward()
+        grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        return pixels, features, grads
+
+    *some, some_grads = outputs_and_gradients(only_masked=True)
+    *every, all_grads = outputs_and_gradients(only_masked=False)
+    torch.testing.assert_close(some, every, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(some_grads, all_grads, rtol=1e-4, atol=1e-6)
+
+
+def test_the_last_block_runs_from_the_masked_patches_alone():
+    model = build()
+    shapes = []
+    for decoder in (model.neck.pixel, model.neck.feature):
+        for block in decoder.blocks:
+            block.mlp.register_forward_hook(lambda _, __, out: shapes.append(out.shape[1]))
+    model.train().loss(images(), ids_shuffle=ordering())
+    assert shapes == [17, 12, 17, 12]  # cls and 16 patches, of which 12 are masked
+
+
+@pytest.mark.parametrize("with_cp", [True, [1]])
+def test_decoders_may_recompute_their_blocks(with_cp):
+    neck = dict(type="TargetAwareDecoders", pixel=dict(embed_dims=24))
+    plain, saving = build(neck=neck), build(neck=dict(neck, with_cp=with_cp))
+    saving.load_state_dict(plain.state_dict())
+    calls = []
+    saving.neck.pixel.blocks[0].attn.register_forward_hook(lambda *_: calls.append(0))
+    saving.neck.pixel.blocks[1].attn.register_forward_hook(lambda *_: calls.append(1))
+    grads = []
+    for model in (plain, saving):
+        total(model.train().loss(images(), ids_shuffle=ordering())).backward()
+        grads.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
+    torch.testing.assert_close(grads[1], grads[0], rtol=1e-5, atol=1e-7)
+    assert calls == ([0, 1, 1, 0] if with_cp is True else [0, 1, 1])
+
+
 # Losses by hand
 
 

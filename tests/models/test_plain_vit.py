@@ -300,6 +300,17 @@ def test_gradient_checkpointing_is_for_training_alone(training, with_grad, expec
     assert len(calls) == expected
 
 
+def test_gradient_checkpointing_by_choice_of_blocks():
+    saving = build(with_cp=[0, 2]).train()
+    calls = []
+    for index, block in enumerate(saving.blocks):
+        block.attn.register_forward_hook(lambda *_, index=index: calls.append(index))
+    saving(images())[0].square().sum().backward()
+    assert calls == [0, 1, 2, 2, 0]
+    with pytest.raises(MaskSSLError, match=r"with_cp=\[0, 3\] names blocks \[3\] of 3.*0 to 2"):
+        build(with_cp=[0, 3])
+
+
 def test_drop_path_rises_from_zero_at_the_first_block():
     model = build(drop_path_rate=0.3).train()
     rates = [block.drop_path.drop_prob for block in model.blocks]

@@ -6,7 +6,9 @@ optim_wrapper = dict(
     dtype="bfloat16",
     # 16 GPUs x 256 = 4096 images a step: 1.5e-4 x 4096 / 256 = 2.4e-3. The authors' README
     # says 128 x 16 = 2048 in prose; its command and the script say 256 per GPU.
-    optimizer=dict(type="AdamW", lr=1.5e-4 * 4096 / 256, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(
+        type="AdamW", lr=1.5e-4 * 4096 / 256, betas=(0.9, 0.95), weight_decay=0.05, fused=True
+    ),
     # a rate of 1 only groups weight decay: none on 1-D parameters, biases, position and cls
     constructor="LayerDecayOptimWrapperConstructor",
     paramwise_cfg=dict(layer_decay_rate=1.0),

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +17,7 @@ def flops_per_image(step: TrainingStep) -> float:
 
     The step must run neither compiled nor with recomputed blocks.
     """
-    inputs = [view.to(step.device) for view in step.views]
+    inputs = step.inputs()
     with FlopCounterMode(display=False) as counter:
         loss, _ = step.model.parse_losses(step.forward(inputs))
         loss.backward()
@@ -46,7 +45,7 @@ def saved_per_block(step: TrainingStep) -> dict[str, int]:
         return tensor
 
     with _announced(step.model, running, found), saved_tensors_hooks(pack, lambda tensor: tensor):
-        step.forward([view.to(step.device) for view in step.views])
+        step.forward(step.inputs())
     return {name: size for name, size in found.items() if size}
 
 
@@ -65,9 +64,3 @@ def _announced(model: nn.Module, running: list[str], found: dict[str, int]) -> I
     finally:
         for handle in handles:
             handle.remove()
-
-
-def weight_bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of parameters, gradients and the optimizer's states of AdamW, before activations."""
-    trained = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
-    return 4 * (sum(p.numel() for p in model.parameters()) + 3 * trained)

@@ -97,7 +97,7 @@ def table(host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         f"{host['device']}, torch {host['torch']}, {host['threads']} threads, {host['date']}; "
         f"matrix product {peak / 1e12:.3g} TFLOP/s",
         "",
-        f"{'config':44} {'batch':>5} {'run as':16} {'img/s':>8} {'spread':>7} {'peak':>6} "
+        f"{'config':52} {'batch':>5} {'run as':16} {'img/s':>8} {'spread':>7} {'peak':>6} "
         f"{'GiB':>6} {'compile':>8}",
     ]
     for row in rows:
@@ -105,15 +105,15 @@ def table(host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
         mode = f"{row['precision']} {row['compiled'] or 'plain'}"
         compiling = row.get("first_steps_seconds")
         lines.append(
-            f"{row['config'][:44]:44} {row['batch_size']:5} {mode:16} "
+            f"{row['config'][:52]:52} {row['batch_size']:5} {mode:16} "
             f"{row['images_per_second']:8.1f} {row['spread']:7.1%} {share:6.1%} "
             f"{_gib(row['memory_bytes']):>6} {f'{compiling:.0f} s' if compiling else '':>8}"
         )
         for name, other in row.get("against", {}).items():
             ratio = row["images_per_second"] / other["images_per_second"]
             lines.append(
-                f"    {name[:40]:40} {'':22} {other['images_per_second']:8.1f} "
-                f"{other['spread']:7.1%} {'':6} {_gib(other['memory_bytes']):>6}  ours x {ratio:.2f}"
+                f"    {name[:48]:48} {'':22} {other['images_per_second']:8.1f} "
+                f"{other['spread']:7.1%} {'':6} {_gib(other['memory_bytes']):>6}  x {ratio:.2f}"
             )
         parts = row["seconds_by_part"].items()
         lines.append("    ms: " + ", ".join(f"{name} {1000 * s:.1f}" for name, s in parts))

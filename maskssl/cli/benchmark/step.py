@@ -27,8 +27,8 @@ def _untimed(part: str) -> AbstractContextManager[Any]:
 class TrainingStep:
     """Copy a batch to the device, forward, backward, optimizer, teacher: one call a step.
 
-    Images are noise in pinned memory, normalised already; masks are drawn as in training. It is
-    what a runner does without its hooks.
+    Images are noise of 8 bits in pinned memory, normalised on the device; masks are drawn as in
+    training. It is what a runner does without its hooks.
 
     Args:
         cfg: of a pretraining; its weights are drawn.
@@ -64,7 +64,7 @@ class TrainingStep:
     def __call__(self) -> dict[str, Tensor]:
         """Make a step; the losses stay on the device."""
         with self.clock("data"):
-            inputs = [view.to(self.device, non_blocking=True) for view in self.views]
+            inputs = self.inputs()
         losses = self.forward(inputs)
         loss, _ = self.model.parse_losses(losses)
         with self.clock("backward"):
@@ -75,6 +75,12 @@ class TrainingStep:
         with self.clock("teacher's move"):
             self.model.target_generator.update(self.model, MOMENTUM)
         return losses
+
+    def inputs(self) -> list[Tensor]:
+        """The views on the device, normalised (B, 3, H, W)."""
+        norm = self.model.data_preprocessor
+        views = [view.to(self.device, non_blocking=True) for view in self.views]
+        return [(view.float() - norm.mean) / norm.std for view in views]
 
     def forward(self, inputs: list[Tensor]) -> dict[str, Tensor]:
         """The losses alone, under the config's precision."""
@@ -106,12 +112,14 @@ class TrainingStep:
 def _batch(
     cfg: Config, model: Staged, batch_size: int, pin: bool
 ) -> tuple[list[Tensor], list[DataSample]]:
-    """Views (B, 3, H, W) and samples with block masks, the same ones each time."""
+    """Views (B, 3, H, W) of 8 bits and samples with block masks, the same ones each time."""
     grid, patch_size = model.backbone.grid_size, model.backbone.patch_size
     generator = torch.Generator().manual_seed(0)
     shape = batch_size, 3, grid[0] * patch_size, grid[1] * patch_size
     num_views = 2 if cfg.model.type == "ExtreMA" else 1
-    views = [torch.randn(shape, generator=generator) for _ in range(num_views)]
+    views = [
+        torch.randint(256, shape, generator=generator, dtype=torch.uint8) for _ in range(num_views)
+    ]
     samples = []
     for _ in range(batch_size):
         sample = DataSample()

@@ -1,0 +1,163 @@
+"""The benchmark's figures against formulas and by hand."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from maskssl import config_file
+from maskssl.cli.benchmark import run as benchmark
+from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
+from maskssl.cli.benchmark.step import TrainingStep
+from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
+from maskssl.cli.config import load_config
+from maskssl.errors import MaskSSLError
+
+BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+ARCH = dict(embed_dims=32, num_layers=2, num_heads=2)
+CPU = torch.device("cpu")
+
+
+def step(name: str, **options) -> TrainingStep:
+    cfg = load_config(config_file(name), {"model.backbone.arch": ARCH, **options})
+    return TrainingStep(cfg, batch_size=2, device="cpu", precision="fp32")
+
+
+def blocks(tokens: int, dim: int, depth: int) -> int:
+    """Multiplications and additions of encoder blocks: 12 T C^2 and twice T^2 C."""
+    return depth * (12 * tokens * dim**2 + 2 * tokens**2 * dim)
+
+
+def decoder(tokens: int, wanted: int, dim: int, context: int, context_dim: int, depth: int) -> int:
+    """As of encoder blocks, and cross-attention; the last block stops at what is wanted."""
+    total = 0
+    for index in range(depth):
+        queries = wanted if index == depth - 1 else tokens
+        total += 2 * tokens * dim**2 + 2 * queries * dim**2 + 2 * queries * tokens * dim
+        total += 2 * queries * dim**2 + 2 * context * context_dim * dim
+        total += 2 * queries * context * dim + 8 * queries * dim**2
+    return total
+
+
+def test_flops_of_bootmae_by_its_formula():
+    one = step(BOOTMAE)
+    backbone, neck = one.model.backbone, one.model.neck
+    patches = backbone.grid_size[0] * backbone.grid_size[1]
+    pixels = 3 * backbone.patch_size**2
+    masked = one.model.mask_num
+    seen, width = 1 + patches - masked, backbone.embed_dims
+    narrow = neck.to_pixels.in_channels
+    depths = len(neck.pixel.blocks), len(neck.feature.blocks)
+    teacher = patches * pixels * width + blocks(1 + patches, width, 2)
+    embedding = (seen - 1) * pixels * width  # images get no gradient: once in the backward
+    student = blocks(seen, width, 2)
+    student += seen * width * (narrow + width)
+    student += decoder(1 + patches, masked, narrow, seen, width, depths[0])
+    student += decoder(1 + patches, masked, width, seen, width, depths[1])
+    student += masked * (narrow * pixels + width**2)
+    expected = 2 * (teacher + 2 * embedding + 3 * student)
+    assert flops_per_image(one) == pytest.approx(expected, rel=1e-3)
+
+
+def test_flops_of_extrema_by_its_formula():
+    one = step(EXTREMA)
+    backbone = one.model.backbone
+    masks, seen = one.model.draw_masks(1).shape[1:]
+    patches = backbone.grid_size[0] * backbone.grid_size[1]
+    pixels, width = 3 * backbone.patch_size**2, backbone.embed_dims
+    pooling = len(backbone.class_attention.blocks)
+
+    def pooled(tokens: int) -> int:
+        """q, proj and MLP of the cls token, k and v of all tokens, and its attention."""
+        kept = tokens + 1
+        return pooling * (10 * width**2 + 2 * kept * width**2 + 2 * kept * width)
+
+    def mlp(module) -> int:
+        return sum(layer.weight.numel() for layer in module.layers if hasattr(layer, "in_features"))
+
+    projector, predictor = mlp(one.model.neck), mlp(one.model.head.predictor)
+    teacher = patches * pixels * width + blocks(patches, width, 2) + pooled(patches) + projector
+    embedding = masks * seen * pixels * width
+    student = masks * (blocks(seen, width, 2) + pooled(seen) + projector + predictor)
+    expected = 2 * (teacher + 2 * embedding + 3 * student)
+    assert flops_per_image(one) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", [BOOTMAE, EXTREMA])
+def test_a_step_trains_student_and_teacher(name):
+    one = step(name)
+    before = {key: value.clone() for key, value in one.model.state_dict().items()}
+    one()
+    changed = [k for k, v in one.model.state_dict().items() if not torch.equal(v, before[k])]
+    for part in ("backbone.blocks.0", "neck", "target_generator"):
+        assert any(key.startswith(part) for key in changed), part
+    one.restore(before_state := one.state())
+    assert before_state["model"].keys() == before.keys()
+
+
+def test_recomputed_blocks_keep_their_inputs_alone():
+    plain = saved_per_block(step(BOOTMAE))
+    saving = saved_per_block(step(BOOTMAE, **{"model.backbone.with_cp": [1]}))
+    assert saving["backbone.blocks.1"] < plain["backbone.blocks.1"] / 4
+    assert saving["backbone.blocks.0"] == plain["backbone.blocks.0"]
+
+
+def test_parts_are_named_in_the_order_of_a_step():
+    one = step(EXTREMA)
+    one.clock = clock = PartClock(CPU)
+    one.time_stages()
+    one()
+    names = ["data", "teach", "encode", "backward", "optimizer", "teacher's move"]
+    assert list(clock.seconds()) == names
+    assert all(seconds > 0 for seconds in clock.seconds().values())
+
+
+def test_timing_counts_steps_and_takes_turns():
+    calls = []
+    found = timed(lambda: calls.append("a"), CPU, steps=4, runs=3)
+    assert len(calls) == 2 + 4 * 3
+    assert found.seconds > 0 and found.memory is None
+    calls.clear()
+    both = timed_in_turn(
+        dict(a=lambda: calls.append("a"), b=lambda: calls.append("b")), CPU, steps=1, runs=2
+    )
+    assert "".join(calls) == "aaabbbaaabbb"
+    assert both.keys() == {"a", "b"}
+
+
+def other(batch_size: int, device: str):
+    """What --against times."""
+    assert (batch_size, device) == (2, "cpu")
+    return nullcontext
+
+
+def test_measured_told_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "matmul_peak", lambda *_: 1e12)
+    host = benchmark.machine("cpu", "fp32")
+    against = f"{__name__}:other"
+    monkeypatch.setattr(benchmark, "_function", lambda name: other)
+    options = {"model.backbone.arch": ARCH}
+    row = benchmark.measure(
+        BOOTMAE, 2, "cpu", "fp32", options=options, against=against, steps=1, runs=1
+    )
+    text = benchmark.table(host, [row])
+    assert (
+        "bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes" in text
+        and "fp32 plain" in text
+        and "  x " in text
+    )
+    benchmark.write(str(tmp_path / "found.json"), host, [row])
+    read = json.loads((tmp_path / "found.json").read_text())
+    assert read["rows"][0]["images_per_second"] * read["rows"][0]["seconds_per_step"] == (
+        pytest.approx(2)
+    )
+
+
+def test_what_cannot_be_timed_is_refused():
+    other = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
+    with pytest.raises(MaskSSLError, match="ImageClassifier is none.*configs/pretrain"):
+        benchmark.measure(other, 2, "cpu")
+    with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
+        benchmark._function("nowhere:step")

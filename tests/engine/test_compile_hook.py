@@ -1,0 +1,94 @@
+"""Where the step compiles, what is said of it, and what it does not touch."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from maskssl.engine.hooks import compiling
+from maskssl.engine.hooks.compiling import CompileHook
+from maskssl.errors import MaskSSLError
+from maskssl.models.compiling import Staged
+
+
+class Model(Staged):
+    stages = ("double",)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def double(self, x):
+        return 2 * x * self.weight
+
+    def loss(self, x):
+        return self.stage("double")(x).sum()
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Calls of compile_stages."""
+    calls = []
+    monkeypatch.setattr(compiling, "compile_stages", lambda *inputs: calls.append(inputs))
+    return calls
+
+
+def runner(model, **cfg):
+    return SimpleNamespace(model=model, cfg=cfg, logger=logging.getLogger("test"), iter=0)
+
+
+def test_auto_means_a_gpu(compiled, monkeypatch):
+    CompileHook().before_train(runner(Model()))
+    assert compiled == []
+    with torch.device("meta"):
+        model = Model()
+    monkeypatch.setattr(
+        Model, "parameters", lambda self: iter([SimpleNamespace(device=torch.device("cuda"))])
+    )
+    CompileHook().before_train(runner(model))
+    assert compiled == [(model, "default", True)]
+    CompileHook(enabled=False).before_train(runner(model))
+    assert len(compiled) == 1
+
+
+def test_a_switch_turns_it_on_anywhere_and_the_time_is_told_once(compiled, caplog):
+    model = Model()
+    hook, run = (
+        CompileHook(enabled=True, mode="reduce-overhead", deterministic=False),
+        runner(model),
+    )
+    with caplog.at_level(logging.INFO):
+        hook.before_train(run)
+        for _ in range(2):
+            hook.before_train_iter(run, 0)
+            hook.after_train_iter(run, 0)
+    assert compiled == [(model, "reduce-overhead", False)]
+    told = [record.message for record in caplog.records]
+    assert len(told) == 2
+    assert "compiles double (mode 'reduce-overhead')" in told[0]
+    assert "default_hooks.compile.enabled=False turns it off" in told[0]
+    assert told[1].startswith("compiled: the first step took ")
+
+
+def test_sharding_stays_uncompiled_and_says_so(compiled, caplog):
+    CompileHook(enabled=True).before_train(runner(Model(), sharding=dict(type="fsdp2")))
+    assert compiled == []
+    assert "the step stays uncompiled: sharding" in caplog.text
+
+
+def test_other_models_are_left_alone_or_refused(compiled):
+    CompileHook().before_train(runner(nn.Linear(2, 2)))
+    with pytest.raises(MaskSSLError, match="Linear has no stages.*enabled='auto' or False"):
+        CompileHook(enabled=True).before_train(runner(nn.Linear(2, 2)))
+    with pytest.raises(MaskSSLError, match="enabled='on'"):
+        CompileHook(enabled="on")
+
+
+def test_after_training_the_methods_run_again():
+    model = Model().train()
+    model.replace_stages(lambda name, function: lambda self, x: function(self, x) + 1)
+    assert model.loss(torch.ones(2)) == 6
+    CompileHook().after_train(runner(model))
+    assert model.loss(torch.ones(2)) == 4
