@@ -98,7 +98,7 @@ def skip_without(scope: str) -> None:
 @cache
 def built(name: str) -> Built:
     """A config's model and optim wrapper; drawing weights would take most of the time."""
-    cfg = config(name).copy()
+    cfg = deepcopy(config(name))
     inner_model(cfg).backbone.init_cfg = None
     with (
         mock.patch.multiple(nn.init, **{draw: lambda tensor, *_, **__: tensor for draw in DRAWS}),

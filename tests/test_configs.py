@@ -3,6 +3,7 @@
 import ast
 import re
 import warnings
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def _loaded(name: str) -> Config:
 
 def config(name: str) -> Config:
     """A config of its own to change."""
-    return _loaded(name).copy()
+    return deepcopy(_loaded(name))
 
 
 def parsed(name: str) -> dict[str, str | None]:

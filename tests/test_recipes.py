@@ -1,19 +1,32 @@
 """Each config at paper scale against the table of published values: what is built of it."""
 
+import ast
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS, DefaultScope
 from torch import nn
 
-from maskssl.masking import multi_masks
 from maskssl.schedules import feature_weight_ramp
-from tests.recipe_table import TABLE, Built, built, config, groups, lr_curve, recipes, skip_without
+from tests.recipe_table import (
+    TABLE,
+    Built,
+    built,
+    config,
+    groups,
+    inner_model,
+    lr_curve,
+    recipes,
+    skip_without,
+)
 
 RECIPES = sorted(recipes())
 EPOCH = 5  # steps of an epoch in simulated schedules
@@ -81,13 +94,11 @@ def optimizer(model: Built, values: dict[str, Any]) -> None:
         values.clear()
         return
     made, peak = model.wrapper.optimizer, values.pop("lr")
-    kind = type(made).__name__
-    assert kind == {"LARS": "MAELARS"}.get(values["type"], values.pop("type")), kind
-    values.pop("type", None)
+    kind = values.pop("type")
+    assert type(made).__name__ == {"LARS": "MAELARS"}.get(kind, kind)
     decay, rate = values.pop("weight_decay"), values.pop("layer_decay")
-    assert model.wrapper.clip_grad_kwargs.get("max_norm", 0) == values.pop("clip_norm", 0)
-    if values.get("clip_norm"):
-        assert model.wrapper.clip_grad_kwargs["norm_type"] == 2
+    clip = values.pop("clip_norm", 0)
+    assert model.wrapper.clip_grad_kwargs == (dict(max_norm=clip, norm_type=2) if clip else None)
     for key, published in (
         ("betas", "betas"),
         ("momentum", "momentum"),
@@ -128,40 +139,38 @@ def precision(model: Built, values: dict[str, Any]) -> None:
 
 @compares
 def schedule(model: Built, values: dict[str, Any]) -> None:
-    """The lr of the head, and of the stem below it, at the steps of the table."""
-    cfg, scheduled = model.cfg, values.pop("lr_at")
+    """The lr of the head, and of the stem below it, at the times of the table."""
+    cfg = model.cfg
     length = values.pop("epochs", None) or values.pop("iterations")
     assert cfg.train_cfg.get("max_epochs", cfg.train_cfg.get("max_iters")) == length
-    for key in ("warmup_epochs", "warmup_iterations", "floor"):
-        values.pop(key, None)  # lr_at says what they make of it
     epoch = DET_EPOCH if "lr_at_step" in values else EPOCH
-    if "max_iters" in cfg.train_cfg:
-        epoch = 1
+    epoch = 1 if "max_iters" in cfg.train_cfg else epoch
+    warm = values.pop("warmup_epochs", 0) * epoch or values.pop("warmup_iterations", 500)
+    values.pop("floor", None)  # lr_at says what it makes of it
     points = [(step, lr) for step, lr in values.pop("lr_at_step", [])]
-    points += [(round(time * epoch), lr) for time, lr in scheduled]
-    steps, lrs = [step for step, _ in points], [lr for _, lr in points]
-    peak = cfg.optim_wrapper.optimizer.lr
+    points += [(round(time * epoch), lr) for time, lr in values.pop("lr_at")]
+    peak, steps = cfg.optim_wrapper.optimizer.lr, tuple(step for step, _ in points)
     rate = cfg.optim_wrapper.paramwise_cfg.layer_decay_rate
-    head = peak
-    stem = head * rate ** (model.backbone.num_layers + 1)
-    # mmengine's warm-up arrives a step early where it counts in epochs
-    first = max(lrs) / (40 * EPOCH) if epoch == EPOCH else 0.0
-    curves = [(head, _cached_curve(cfg.filename, head, epoch, tuple(steps)))]
-    if epoch != 1 and rate != 1:
-        curves.append((stem, _cached_curve(cfg.filename, stem, epoch, tuple(steps))))
-    for start, curve in curves:
-        scale, warm = start / peak, 1
-        for step, lr, found in zip(steps, lrs, curve, strict=True):
-            if lr == max(lrs):
-                warm = 0
-            allowed = scale * (first * 8.8 * warm + 2e-4 * lr + 1e-9)
-            assert found == pytest.approx(lr * scale, abs=allowed), f"step {step}"
+    for scale in (1.0, rate ** (model.backbone.num_layers + 1)):
+        for (step, lr), found in zip(points, curve(cfg, peak * scale, epoch, steps), strict=True):
+            # mmengine's warm-up arrives a step early
+            allowed = lr * (1.2 / warm if step < warm else 2e-5) + 2e-6 * peak
+            assert found == pytest.approx(lr * scale, abs=allowed * scale), f"step {step}"
+
+
+def curve(cfg: Config, lr: float, epoch: int, steps: tuple[int, ...]) -> list[float]:
+    """``lr_curve``, walked once for all schedules that only scale with the lr."""
+    scales = not any(entry.get("eta_min") for entry in cfg.param_scheduler)
+    walked = _walked(
+        repr(cfg.param_scheduler), repr(cfg.train_cfg), 1.0 if scales else lr, epoch, steps
+    )
+    return [lr * value for value in walked] if scales else walked
 
 
 @cache
-def _cached_curve(file: str, lr: float, epoch: int, steps: tuple[int, ...]) -> list[float]:
-    (cfg,) = (config(name) for name in RECIPES if config(name).filename == file)
-    return lr_curve(cfg, lr, epoch, list(steps))
+def _walked(schedulers: str, loop: str, lr: float, epoch: int, steps: tuple[int, ...]):
+    entries, train_cfg = ast.literal_eval(schedulers), ast.literal_eval(loop)
+    return lr_curve(Config(dict(param_scheduler=entries, train_cfg=train_cfg)), lr, epoch, [*steps])
 
 
 @compares
@@ -189,7 +198,7 @@ def normalisation(model: Built, values: dict[str, Any]) -> None:
         preprocessor = model.model.module.data_preprocessor
     assert preprocessor.mean.flatten().tolist() == pytest.approx(values.pop("mean"))
     assert preprocessor.std.flatten().tolist() == pytest.approx(values.pop("std"))
-    cfg = model.cfg.model.get("module", model.cfg.model).data_preprocessor
+    cfg = inner_model(model.cfg).data_preprocessor
     assert cfg.get("to_rgb") or cfg.get("bgr_to_rgb")  # images are read as BGR
 
 
@@ -227,11 +236,9 @@ def encoder(model: Built, values: dict[str, Any]) -> None:
             torch.testing.assert_close(gamma, torch.full_like(gamma, wanted))
     if "output" in values:
         assert backbone.out_type == values.pop("output")
-        init = model.cfg.model.get("module", model.cfg.model).backbone
-        wanted = values.pop("weights")
-        original = config_of(model).model
-        init = original.get("module", original).backbone.init_cfg
-        assert (init.type, init.checkpoint, init.branch) == ("Pretrained", None, wanted)
+        init = inner_model(config_of(model)).backbone.init_cfg
+        wanted = ("Pretrained", None, values.pop("weights"))
+        assert (init.type, init.checkpoint, init.branch) == wanted
     if "levels" in values:
         assert list(backbone.out_indices) == values.pop("levels")
     trained = any(param.requires_grad for param in backbone.parameters())
@@ -281,10 +288,7 @@ def masking(model: Built, values: dict[str, Any]) -> None:
         values.clear()  # the block mask: tests/test_recipe_pictures.py
         return
     patches = algorithm.backbone.grid_size[0] * algorithm.backbone.grid_size[1]
-    ids = multi_masks(
-        1, patches, algorithm.mask_ratio, algorithm.num_masks, disjoint=algorithm.disjoint
-    )
-    ids = getattr(ids, "ids_keep", ids)
+    ids = algorithm.draw_masks(1)
     assert tuple(ids.shape[1:]) == (values.pop("masks"), values.pop("visible"))
     assert len(ids.unique()) == values.pop("covered")
 
@@ -529,16 +533,13 @@ DETECTOR = re.compile(r"(type|.*\.num_classes|roi_head\.bbox_head\..*|data_prepr
 
 def test_what_cae_leaves_of_the_detector_is_mmdets():
     """Anchors, assigners, samplers, thresholds: those of mmdet's Mask R-CNN."""
-    if not __import__("importlib.util").util.find_spec("mmdet"):
+    found = importlib.util.find_spec("mmdet")
+    if found is None:
         pytest.skip("mmdet is not installed")
-    from mmengine.config import Config
-
-    theirs = dict(
-        leaves(Config.fromfile("mmdet::_base_/models/mask-rcnn_r50_fpn.py").model.to_dict())
-    )
-    ours = dict(
-        leaves(config("det/bootmae_vit-base-p16_mask-rcnn_16xb2-1x_coco.py").model.to_dict())
-    )
+    folder = Path(found.origin).parent / ".mim" / "configs" / "_base_" / "models"
+    name = "det/bootmae_vit-base-p16_mask-rcnn_16xb2-1x_coco.py"
+    theirs = dict(leaves(Config.fromfile(folder / "mask-rcnn_r50_fpn.py").model.to_dict()))
+    ours = dict(leaves(config(name).model.to_dict()))
     parts = ("rpn_head", "roi_head", "train_cfg", "test_cfg")
     differing = {
         path: (ours.get(path), theirs.get(path))
@@ -546,4 +547,3 @@ def test_what_cae_leaves_of_the_detector_is_mmdets():
         if path.startswith(parts) and ours.get(path) != theirs.get(path)
     }
     assert {path for path in differing if not DETECTOR.fullmatch(path)} == set()
-    assert all(ours.get(path) is not None for path in differing if path.endswith("weight"))
