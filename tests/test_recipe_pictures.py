@@ -59,8 +59,9 @@ def pipeline(name: str, loader: str = "train_dataloader") -> Compose:
 
 def packed(name: str, picture: str, seed: int) -> list[Tensor]:
     """The views (3, H, W), RGB, that a pipeline makes."""
+    steps = pipeline(name)
     seed_all(seed)
-    inputs = pipeline(name)(dict(img_path=picture, gt_label=1))["inputs"]
+    inputs = steps(dict(img_path=picture, gt_label=1))["inputs"]
     return [view.flip(0) for view in (inputs if isinstance(inputs, list) else [inputs])]
 
 
@@ -126,13 +127,13 @@ def test_fine_tuning_sees_what_timm_makes(name, picture):
     recipe, erased = TABLE[name], 0
     mean, std = (torch.tensor(recipe["normalisation"][k]).view(3, 1, 1) for k in ("mean", "std"))
     assert [round(channel) for channel in mean.flatten().tolist()] == recipe["augmentation"]["fill"]
-    for seed in range(40):
+    for seed in range(20):
         (found,) = packed(name, picture, seed)
         seed_all(seed)
         expected = finetuned(Image.open(picture), recipe)
         torch.testing.assert_close((found - mean) / std, expected, rtol=0, atol=2e-5)
         erased += found.max() > 255 or found.min() < 0
-    assert 4 <= erased <= 18  # a quarter, with noise beyond what a picture can hold
+    assert 2 <= erased <= 10  # a quarter, with noise beyond what a picture can hold
 
 
 @pytest.mark.parametrize("name", [n for n in AUGMENTED if "_linear_" in n])
