@@ -125,7 +125,8 @@ def lr_curve(cfg: Config, lr: float, epoch_length: int, steps: list[int]) -> lis
         entry = dict(entry)
         to_iter = entry.pop("convert_to_iter_based", False)
         in_epochs = entry.get("by_epoch", True)
-        entry.setdefault("end", cfg.train_cfg["max_epochs" if in_epochs else "max_iters"])
+        if "end" not in entry:
+            entry["end"] = cfg.train_cfg["max_epochs" if in_epochs else "max_iters"]
         scheduler = PARAM_SCHEDULERS.get(entry.pop("type"))
         if to_iter:
             scheduler, in_epochs = scheduler.build_iter_from_epoch, False
