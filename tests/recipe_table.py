@@ -10,6 +10,7 @@ from unittest import mock
 
 import pytest
 import tomllib
+from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.optim.optimizer import OptimWrapper
@@ -71,10 +72,12 @@ class Built:
         """The encoder, of a model that a test-time augmentation wraps too."""
         return getattr(self.model, "module", self.model).backbone
 
-    def lr_of(self, name: str) -> float:
-        """Learning rate that a parameter starts from."""
-        (group,) = (g for g in self.wrapper.optimizer.param_groups if g["param_name"] == name)
-        return group["lr"]
+    def grouped(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Any]]]:
+        """Name, parameter and optimizer group of all that is trained."""
+        names = {param: name for name, param in self.model.named_parameters()}
+        for group in self.wrapper.optimizer.param_groups:
+            for param in group["params"]:
+                yield names[param], param, group
 
 
 @cache

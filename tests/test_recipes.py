@@ -31,7 +31,6 @@ from tests.recipe_table import (
 RECIPES = sorted(recipes())
 EPOCH = 5  # steps of an epoch in simulated schedules
 DET_EPOCH = 600  # longer than the warm-up of 500 steps
-STEM = "backbone.patch_embed.proj.weight"
 # A group of the table -> what compares it. Each takes what was built and the group, and
 # removes from the group what it has compared.
 CHECKS: dict[str, Callable[[Built, dict[str, Any]], None]] = {}
@@ -108,16 +107,14 @@ def optimizer(model: Built, values: dict[str, Any]) -> None:
             wanted = values.pop(published)
             found = {repr(group.get(key, 0.0)) for group in made.param_groups}
             assert found == {repr(tuple(wanted) if published == "betas" else wanted)}, published
-    depth, names = model.backbone.num_layers, {}
-    for group in made.param_groups:
-        (param,), name = group["params"], group["param_name"]
-        names[name] = group
+    depth = model.backbone.num_layers
+    for name, param, group in model.grouped():
         below = depth_from_head(name, depth)
         assert group["lr"] == pytest.approx(peak * rate**below), name
         plain = param.ndim <= 1 or name.endswith(("pos_embed", "cls_token"))
         assert group["weight_decay"] == (0 if plain else decay), name
-    if any(param.requires_grad for param in model.backbone.parameters()):
-        assert names[STEM]["lr"] == pytest.approx(peak * rate ** (depth + 1))
+    trained = {name for name, param in model.model.named_parameters() if param.requires_grad}
+    assert trained == {name for name, _, _ in model.grouped()}
 
 
 def depth_from_head(name: str, depth: int) -> int:
@@ -288,7 +285,6 @@ def masking(model: Built, values: dict[str, Any]) -> None:
         assert algorithm.mask_num == values.pop("masked")
         values.clear()  # the block mask: tests/test_recipe_pictures.py
         return
-    patches = algorithm.backbone.grid_size[0] * algorithm.backbone.grid_size[1]
     ids = algorithm.draw_masks(1)
     assert tuple(ids.shape[1:]) == (values.pop("masks"), values.pop("visible"))
     assert len(ids.unique()) == values.pop("covered")

@@ -19,8 +19,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     The lr of depth d of D is base_lr * layer_decay_rate ** (D - 1 - d), where the
     backbone's ``get_layer_depth`` tells d: 0 for the stem, k + 1 for block k. Heads
     and necks take the full lr. What has the same lr and decay is one group, which the
-    optimizer updates in one pass; ``param_names`` lists its parameters. No weight decay on one-dimensional parameters, biases,
-    position embeddings and cls tokens, wherever they are; mask tokens decay.
+    optimizer updates in one pass; ``param_names`` lists its parameters. No weight decay on
+    one-dimensional parameters, biases, position embeddings and cls tokens, wherever they
+    are; mask tokens decay.
 
     Args (in ``paramwise_cfg``):
         layer_decay_rate: 1.0 (default) keeps one lr and only groups weight decay.
