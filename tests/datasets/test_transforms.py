@@ -61,6 +61,26 @@ def test_an_image_that_was_to_be_skipped_is_named_too(tmp_path):
         LoadImage(ignore_empty=True).transform(dict(img_path=path))
 
 
+@BACKENDS
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_of_exif_data_is_ignored_unless_asked_for(orientation, backend, tmp_path):
+    """Pillow does not apply it, so the authors' data sets do not."""
+    pixels = np.zeros((16, 48, 3), dtype=np.uint8)
+    pixels[:, :16, 0], pixels[:, 32:, 2] = 255, 255  # red left, blue right
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = str(tmp_path / "turned.jpg")
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    stored = np.asarray(Image.open(path).convert("RGB"))[..., ::-1].astype(int)
+    loaded = LoadImage(imdecode_backend=backend).transform(dict(img_path=path))
+    assert loaded["img_shape"] == loaded["ori_shape"] == (16, 48)
+    assert abs(loaded["img"].astype(int) - stored).max() <= 3  # two decoders
+    turned = LoadImage(imdecode_backend=backend, color_type="color").transform(dict(img_path=path))
+    assert turned["img_shape"] == ((48, 16) if orientation in (6, 8) else (16, 48))
+    if orientation == 3:
+        assert abs(turned["img"][::-1, ::-1].astype(int) - stored).max() <= 3
+
+
 def test_every_scope_finds_it():
     assert isinstance(TRANSFORMS.build(dict(type="LoadImage")), LoadImage)
 
