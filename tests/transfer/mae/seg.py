@@ -1,0 +1,7 @@
+"""UperNet on MAE's encoder."""
+
+from maskssl import config_file
+
+_base_ = [config_file("seg/upernet_vit-tiny_scenes.py")]
+
+model = dict(backbone=dict(pos_embed_layout="mae"))
