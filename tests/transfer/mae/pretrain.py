@@ -2,7 +2,7 @@
 
 from maskssl import config_file
 
-_base_ = [config_file("pretrain/bootmae_vit-tiny_scenes.py")]
+_base_ = [config_file("pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py")]
 
 model = dict(
     _delete_=True,
