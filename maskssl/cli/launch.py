@@ -16,6 +16,9 @@ from ..engine.sharding.options import sharding_options
 from .config import ConfigError
 from .data_check import check_data
 
+# names of torch's code paths on x86 CPUs that emulate bf16 number by number
+SLOW_BF16 = ("DEFAULT", "NO AVX", "AVX2")
+
 
 def set_pretrained(cfg: Config, checkpoint: str) -> None:
     """Start the backbone from a checkpoint, or from random weights for 'none'.
@@ -168,6 +171,7 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
             logger="current",
             level=30,  # logging.WARNING
         )
+    _without_slow_bf16(cfg)
     if not distributed:
         return
     if cfg.get("sharding"):
@@ -178,6 +182,21 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
         **(cfg.get("model_wrapper_cfg") or {}),
         "device_ids": None,  # DDP takes none on a CPU
     }
+
+
+def _without_slow_bf16(cfg: Config) -> None:
+    """Train in fp32 on a CPU that has no bf16 instructions, where a convolution takes 50 times."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    wrapper = cfg.get("optim_wrapper") or {}
+    if wrapper.get("type") != "AutocastOptimWrapper" or capability not in SLOW_BF16:
+        return
+    wrapper.type = "OptimWrapper"
+    wrapper.pop("dtype", None)
+    print_log(
+        f"this CPU ({capability}) has no bf16 instructions: trains in fp32",
+        logger="current",
+        level=30,  # logging.WARNING
+    )
 
 
 def _without_sync(node: Any) -> Iterator[int]:

@@ -8,7 +8,6 @@ from PIL import Image
 
 from maskssl.errors import MaskSSLError
 from maskssl.transfer.images import describe_images
-from maskssl.transfer.job_queue import Job, JobError, run_jobs
 from maskssl.transfer.scenes.writer import write_scenes
 
 
@@ -107,9 +106,10 @@ def test_own_images_in_any_layout(tmp_path):
         / "imagefolder"
     )
     both = describe_images(root, tmp_path / "lists")
-    assert (both.num_classes, both.num_images, both.annotated) == (8, 80, False)
+    assert (both.num_classes, both.num_images, both.lists) == (8, 80, {})
     classes = describe_images(root / "train", tmp_path / "lists")
-    assert (classes.num_classes, classes.annotated) == (8, True)
+    assert classes.num_classes == 8 and not (tmp_path / "lists").exists()
+    classes.write_lists()
     train = Path(classes.train).read_text().splitlines()
     val = Path(classes.val).read_text().splitlines()
     assert len(train) == 64 and len(val) == 16 and not set(train) & set(val)
@@ -120,23 +120,3 @@ def test_own_images_in_any_layout(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(MaskSSLError, match="no image below"):
         describe_images(tmp_path / "empty", tmp_path)
-
-
-def test_a_failing_job_stops_the_others_and_shows_its_log(tmp_path):
-    bad = Job("bad", ["sh", "-c", "echo broken pipe dream; exit 3"], tmp_path / "bad.log")
-    slow = Job("slow", ["sleep", "60"], tmp_path / "slow.log")
-    with pytest.raises(JobError, match=r"exit code 3[\s\S]*broken pipe dream"):
-        run_jobs([bad, slow], slots=2, report=lambda line: None)
-    with pytest.raises(JobError, match="waits for"):
-        run_jobs([Job("a", ["true"], tmp_path / "a.log", after=["b"])], 1, lambda line: None)
-
-
-def test_jobs_keep_to_their_needs(tmp_path):
-    mark = tmp_path / "mark"
-    jobs = [
-        Job("first", ["sh", "-c", f"sleep 0.5; touch {mark}"], tmp_path / "1.log", seconds=1),
-        Job("second", ["test", "-e", str(mark)], tmp_path / "2.log", after=["first"]),
-    ]
-    lines: list[str] = []
-    assert run_jobs(jobs, slots=2, report=lines.append).keys() == {"first", "second"}
-    assert any("left" in line for line in lines)
