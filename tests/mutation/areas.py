@@ -23,6 +23,7 @@ TESTS = (
     "tests/engine/test_layer_decay.py",
     "tests/checkpoints",
     "tests/evaluation",
+    "tests/transfer/test_compare_runs.py",
 )
 
 
