@@ -11,6 +11,7 @@ looked at stand with their reasons in tests/mutation/survivors.md.
 
 import argparse
 import ast
+import functools
 import gc
 import importlib
 import json
@@ -103,6 +104,7 @@ def _tried(
     return verdicts
 
 
+@functools.cache
 def _described(place: Place) -> str:
     _, mutant = place.read()
     code = Path(place.file).read_text().splitlines()[mutant.line - 1].strip()
