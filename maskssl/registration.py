@@ -16,6 +16,7 @@ MODULES = (
     "datasets.transforms.block_mask",
     "datasets.transforms.loading",
     "datasets.transforms.mae_crop",
+    "datasets.transforms.map_labels",
     "datasets.transforms.timm_augment",
     "engine.finite_steps.hook",
     "engine.hooks.checkpoint",

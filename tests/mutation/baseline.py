@@ -11,6 +11,8 @@ from pathlib import Path
 import coverage
 import pytest
 
+from .areas import LEFT_OUT
+
 COMMON = ["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "-W", "ignore"]
 
 
@@ -82,7 +84,7 @@ def _measure(sources: Sequence[str], tests: Sequence[str], answer: Connection) -
     counter = coverage.Coverage(data_file=None, include=list(sources), config_file=False)
     watch = _Watch(counter)
     counter.start()
-    failed = pytest.main([*COMMON, "-x", *tests], plugins=[watch])
+    failed = pytest.main([*COMMON, "-x", "-k", f"not {LEFT_OUT}", *tests], plugins=[watch])
     counter.stop()
     if failed:
         return
