@@ -79,6 +79,18 @@ def test_steps_are_those_of_fp32_up_to_rounding():
         torch.testing.assert_close(rounded.state_dict()[name], value, rtol=0, atol=5e-3)
 
 
+def test_bf16_does_not_hang_on_what_the_device_would_take():
+    """A GPU's own choice under autocast is fp16, which would need loss scaling."""
+    own = torch.get_autocast_dtype("cpu")
+    torch.set_autocast_dtype("cpu", torch.float16)
+    try:
+        model = Net()
+        model.train_step(batch(), wrap(model))
+        assert model.seen == [torch.bfloat16]
+    finally:
+        torch.set_autocast_dtype("cpu", own)
+
+
 def test_updates_below_bf16s_resolution_are_kept():
     """1e-4 of a weight of 1 is lost in bf16: the update itself must be fp32."""
     model = Net()

@@ -256,6 +256,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
         assert not any(module.training for module in model.target_generator.modules())
         model.eval()
         model.train()
+    assert model.target_generator.train() is model.target_generator
     assert not any(p.requires_grad for p in model.target_generator.parameters())
     pictures = images(count=16).requires_grad_()
     first, second = model.target_generator(pictures), model.target_generator(pictures)

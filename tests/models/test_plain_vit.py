@@ -237,6 +237,7 @@ def test_frozen_stages_stay_frozen_and_in_eval_mode(stages):
     model = build(frozen_stages=stages, drop_path_rate=0.4, pos_embed_trainable=True).train()
     model.eval()
     model.train()
+    assert model.train() is model
     modes = {name: module.training for name, module in model.named_modules() if name}
     stem = ("patch_embed", "pos_embed", "cls_token")
     frozen = stem * (stages >= 0) + tuple(f"blocks.{i}." for i in range(stages))
@@ -298,6 +299,13 @@ def test_gradient_checkpointing_is_for_training_alone(training, with_grad, expec
     if with_grad:
         output.square().sum().backward()
     assert len(calls) == expected
+
+
+def test_recomputed_blocks_learn_behind_a_frozen_stem():
+    """Their input needs no gradient then, and their weights do."""
+    model = build(with_cp=True, frozen_stages=0).train()
+    model(images())[0].square().sum().backward()
+    assert model.blocks[0].attn.qkv.weight.grad.any()
 
 
 def test_drop_path_rises_from_zero_at_the_first_block():

@@ -49,7 +49,12 @@ def main() -> None:
             _say(_described(place))
         return
     began = time.monotonic()
-    baseline = measure(files, [test for test in TESTS if Path(test).exists()])
+    if options.baseline and options.baseline.exists():
+        baseline = Baseline.read(options.baseline)
+    else:
+        baseline = measure(files, TESTS)
+    if options.baseline:
+        baseline.write(options.baseline)
     _say(f"{len(baseline.seconds)} tests passed in {time.monotonic() - began:.0f} s")
     for name in baseline.modules:
         with suppress(Exception):  # what a platform lacks the tests do without
@@ -69,6 +74,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="how many at once")
     parser.add_argument("--only", help="files whose path contains this")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
+    parser.add_argument("--baseline", type=Path, help="keep what the tests cover in this file")
     parser.add_argument("--out", type=Path, help="write the verdicts as JSON")
     return parser.parse_args()
 

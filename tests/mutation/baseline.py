@@ -1,5 +1,6 @@
 """What the tests are without any mistake: which of them run which lines, and how long."""
 
+import json
 import multiprocessing
 import sys
 import time
@@ -29,6 +30,18 @@ class Baseline:
     seconds: dict[str, float] = field(default_factory=dict)
     covers: dict[str, dict[int, list[str]]] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> "Baseline":
+        """What ``write`` has written; of use until sources or tests change."""
+        found = cls(**json.loads(path.read_text()))
+        for file, lines in found.covers.items():
+            found.covers[file] = {int(line): tests for line, tests in lines.items()}
+        return found
+
+    def write(self, path: Path) -> None:
+        """Keep it for another sample."""
+        path.write_text(json.dumps(vars(self)))
 
     def tests_of(self, file: str, first: int, last: int) -> list[str]:
         """The tests that run some line from first to last, the quick ones first."""
