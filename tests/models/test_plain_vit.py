@@ -204,7 +204,7 @@ def test_blocks_behind_the_last_output_are_not_built():
         (dict(out_indices=[]), r"out_indices=\[\]"),
         (dict(out_type="mean"), "out_type='mean' is unknown"),
         (dict(out_type="cls", with_cls_token=False), "needs with_cls_token=True"),
-        (dict(arch="giant"), r"arch='giant' is unknown; use one of \['base', 'large', 'small'\]"),
+        (dict(arch="giant"), r"arch='giant' is unknown; use one of \['base', 'large', 'mini'"),
         (dict(arch=dict(embed_dims=16, depth=2, num_heads=2)), r"\['num_layers'\].*\['depth'\]"),
         (dict(frozen_stages=4), "frozen_stages=4 with 3 blocks"),
         (dict(frozen_stages=-2), "frozen_stages=-2 with 3 blocks"),
@@ -217,7 +217,7 @@ def test_options_that_cannot_be_meant_are_refused(options, said):
 
 @pytest.mark.parametrize(
     ("arch", "width", "depth", "heads"),
-    [("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],
+    [("mini", 96, 4, 3), ("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],
 )
 def test_named_architectures(arch, width, depth, heads):
     """The heads show in no shape of a weight."""

@@ -14,7 +14,7 @@ import pytest
 
 from .areas import LEFT_OUT
 
-COMMON = ["-q", "-p", "no:cacheprovider", "--no-header", "--no-summary", "-W", "ignore"]
+COMMON = ["-q", "-p", "no:cacheprovider", "--no-header", "-W", "ignore"]
 
 
 @dataclass
@@ -97,7 +97,8 @@ def _measure(sources: Sequence[str], tests: Sequence[str], answer: Connection) -
     counter = coverage.Coverage(data_file=None, include=list(sources), config_file=False)
     watch = _Watch(counter)
     counter.start()
-    failed = pytest.main([*COMMON, "-x", "-k", f"not {LEFT_OUT}", *tests], plugins=[watch])
+    chosen = ["-k", " and ".join(f"not {name}" for name in LEFT_OUT), *tests]
+    failed = pytest.main([*COMMON, "-x", "--tb=short", *chosen], plugins=[watch])
     counter.stop()
     if failed:
         return
