@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
+from maskssl.engine.optimizers.autocast import AutocastOptimWrapper, without_loss_scaling
 from maskssl.errors import MaskSSLError
 
 
@@ -128,6 +128,33 @@ def test_nothing_is_scaled():
 def test_another_dtype_is_refused(dtype):
     with pytest.raises(MaskSSLError, match=rf"dtype='{dtype}'.*bfloat16.*AmpOptimWrapper"):
         wrap(Net(), dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", ["AmpOptimWrapper", "mmengine.AmpOptimWrapper", AmpOptimWrapper])
+@pytest.mark.parametrize(
+    ("device", "dtype", "replaced"),
+    [
+        ("cpu", "float16", True),  # it refuses to run there
+        ("cpu", None, True),
+        ("cuda", "bfloat16", True),  # which needs no loss scaling
+        ("cuda", torch.bfloat16, True),
+        ("cuda", "float16", False),
+        ("cuda", None, False),
+    ],
+)
+def test_amp_of_the_stock_tools(kind, device, dtype, replaced, monkeypatch):
+    monkeypatch.setattr("maskssl.engine.optimizers.autocast.get_device", lambda: device)
+    entry = dict(type=kind, loss_scale="dynamic", use_fsdp=True, optimizer=dict(type="SGD"))
+    entry |= {} if dtype is None else dict(dtype=dtype)
+    given = dict(entry)
+    expected = dict(type="AutocastOptimWrapper", optimizer=dict(type="SGD"))
+    assert without_loss_scaling(entry) == (expected if replaced else given)
+    assert entry == given
+
+
+@pytest.mark.parametrize("entry", [dict(type="OptimWrapper", dtype="bfloat16"), dict(lr=1.0)])
+def test_other_wrappers_stay(entry):
+    assert without_loss_scaling(entry) is entry
 
 
 def test_it_is_registered_for_every_scope():

@@ -507,6 +507,11 @@ def test_what_is_left_out_is_as_published():
     assert model.target_generator.momentum_at(50) == pytest.approx(0.99945)
 
 
+def test_norms_are_as_fine_as_published():
+    norms = [part for part in build().modules() if isinstance(part, torch.nn.LayerNorm)]
+    assert len(norms) > 20 and {norm.eps for norm in norms} == {1e-6}
+
+
 def test_masks_scale_with_the_grid():
     assert build().mask_num == 12
     assert build(backbone=dict(img_size=24, patch_size=4)).mask_num == 27

@@ -342,6 +342,14 @@ def test_what_is_left_out_is_as_published():
     assert model.target_generator.momentum_at(3, 0.5) == pytest.approx(0.998)
 
 
+def test_norms_are_as_fine_as_published():
+    """The encoder's 1e-6; the projector and the predictor keep PyTorch's 1e-5."""
+    model = build()
+    for part, eps in ((model.backbone, 1e-6), (model.neck, 1e-5), (model.head, 1e-5)):
+        norms = [norm for norm in part.modules() if isinstance(norm, torch.nn.LayerNorm)]
+        assert norms and {norm.eps for norm in norms} == {eps}
+
+
 def test_a_temperature_below_one_is_allowed():
     assert build(head=dict(loss="infonce", temperature=0.05)).head.temperature == 0.05
     with pytest.raises(MaskSSLError, match="temperature=-0.1 must be greater"):

@@ -410,6 +410,15 @@ def test_a_table_of_no_square_grid_is_refused(tmp_path):
     )
 
 
+def test_a_table_without_patches_is_refused(tmp_path):
+    state = build(seed=2).state_dict()
+    for rows in (0, 1):  # the cls token's alone, and none
+        state["pos_embed"] = torch.zeros(1, rows, 16)
+        assert_refused(
+            build(seed=5), saved(state, tmp_path), f"{rows} rows, which is no square grid"
+        )
+
+
 def test_long_lists_are_cut(tmp_path):
     other = build(seed=2, arch=dict(ARCH, embed_dims=32))
     message = assert_refused(build(seed=5), saved(other.state_dict(), tmp_path))
