@@ -49,20 +49,6 @@ def run_exit_functions() -> None:
     atexit._run_exitfuncs()
 
 
-def inductor_options(mode: str) -> dict[str, Any]:
-    """What a mode of ``torch.compile`` stands for, as options, which may not go with a mode."""
-    import torch
-
-    return dict(torch._inductor.list_mode_options(mode))
-
-
-def inductor_knows(option: str) -> bool:
-    """Whether this torch's compiler has an option."""
-    import torch
-
-    return option in torch._inductor.list_options()
-
-
 def keep_graphs_whole_under_ddp() -> None:
     """Have DistributedDataParallel not cut compiled graphs where its buckets end."""
     import torch

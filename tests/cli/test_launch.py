@@ -3,6 +3,7 @@
 import argparse
 import re
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -310,21 +311,23 @@ def test_with_gpus_nothing_changes(cfg, built, said, monkeypatch):
 
 
 @pytest.fixture
-def groups(monkeypatch) -> list[str]:
-    """Backends that a process group would have been made with."""
-    backends: list[str] = []
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+def groups(monkeypatch) -> list[tuple[str, dict]]:
+    """Backends and options that process groups would have been made with."""
+    made: list[tuple[str, dict]] = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: bool(made))
     monkeypatch.setattr(
-        torch.distributed, "init_process_group", lambda name, **_: backends.append(name)
+        torch.distributed,
+        "init_process_group",
+        lambda name, **options: made.append((name, options)),
     )
-    return backends
+    return made
 
 
 def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", find_unused_parameters=True)
     launch.build_runner(cfg, [], "pytorch")
-    assert groups == ["gloo"]
+    assert groups == [("gloo", dict(timeout=timedelta(minutes=30)))]
     assert dict(built[0].model_wrapper_cfg) == dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,
@@ -332,6 +335,22 @@ def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeyp
         device_ids=None,
     )
     assert built[0].launcher == "pytorch"
+    launch.build_runner(cfg, [], "pytorch")
+    assert len(groups) == 1  # a process has one group
+
+
+def test_a_rank_waits_for_the_others_as_long_as_the_config_says(cfg, built, groups, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    cfg.env_cfg = dict(dist_cfg=dict(backend="gloo", timeout=90))
+    launch.build_runner(cfg, [], "pytorch")
+    assert groups == [("gloo", dict(timeout=timedelta(seconds=90)))]
+
+
+def test_sharding_wraps_the_model_in_its_own_way(cfg, built, groups, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    cfg.sharding = dict(type="fsdp2")
+    launch.build_runner(cfg, [], "pytorch")
+    assert len(groups) == 1 and "model_wrapper_cfg" not in built[0]
 
 
 @pytest.mark.parametrize(("launcher", "rank"), [("slurm", "0"), ("mpi", "0"), ("pytorch", None)])

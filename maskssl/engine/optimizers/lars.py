@@ -18,8 +18,8 @@ class MAELARS(Lars):
     mmpretrain's LARS folds the lr into the buffer and scales biases.
 
     Args:
-        params: groups of one parameter each, as LayerDecayOptimWrapperConstructor makes
-            them, or of parameters that are all matrices or none.
+        params: groups of parameters that are all matrices or none, as
+            LayerDecayOptimWrapperConstructor makes them of a frozen backbone with a head.
         lr: learning rate.
         momentum: of the buffer.
         weight_decay: only 0; timm divides by another norm with it.

@@ -267,7 +267,7 @@ def _source_grid(backbone: Backbone, table: Tensor) -> tuple[int, int] | None:
         if torch.allclose(table.float(), fixed, atol=1e-2):  # it may be stored in bf16
             return grid
     side = math.isqrt(max(0, patches))
-    if side * side == patches:
+    if side and side * side == patches:
         return side, side
     height, width = backbone.grid_size
     return backbone.grid_size if height * width == patches else None
