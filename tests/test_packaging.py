@@ -116,6 +116,11 @@ class TestEveryCommandFromTheWheel:
         told = command("index", "data/scenes/imagefolder/train", "--out", "train.index")
         assert "64 images" in told and "labels 0 to 7" in told
 
+    def test_check_data(self, command):
+        loaders = options("train_dataloader")[1:]
+        told = command("check-data", CONFIGS["pretrain"], "--cfg-options", *loaders)
+        assert "train_dataloader" in told and "32" in told
+
     def test_benchmark(self, installed, empty):
         """Its own tests measure; here it gets as far as its slip."""
         ran = installed.run("benchmark", CONFIGS["pretrain"], "--mode", "slow", cwd=empty)
@@ -134,7 +139,7 @@ class TestEveryCommandFromTheWheel:
         tested = {name for name in dir(type(self)) if name.startswith("test_")}
         for command in COMMANDS:
             if command != "quickstart":  # tests/transfer/test_quickstart.py
-                stem = command.split("-")[0] if command.startswith("slurm") else command
+                stem = "slurm" if command.startswith("slurm") else command.replace("-", "_")
                 assert any(name.startswith(f"test_{stem}") for name in tested), command
 
 
