@@ -508,7 +508,7 @@ def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
 
     left = []
     monkeypatch.setattr(ending.os, "_exit", left.append)
-    monkeypatch.setattr(ending.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
+    monkeypatch.setattr(ending, "run_exit_functions", lambda: left.append("at exit"))
     try:
         with suppress(SystemExit, KeyError):
             ended(main)

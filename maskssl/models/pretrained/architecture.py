@@ -93,9 +93,10 @@ def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
             with suppress(ValueError):  # no literal
                 entries[line.targets[0].id] = _literal(line.value)
-    beside = dict(data_preprocessor=entries.get("data_preprocessor"))
-    model = entries.get("model") or {}
-    return {**model, **beside} if not model.get("data_preprocessor") else model
+    model = dict(entries.get("model") or {})
+    if "data_preprocessor" in entries and not model.get("data_preprocessor"):
+        model["data_preprocessor"] = entries["data_preprocessor"]
+    return model
 
 
 def _literal(node: ast.expr) -> Any:
