@@ -339,14 +339,16 @@ def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeyp
     assert len(groups) == 1  # a process has one group
 
 
-def test_a_rank_waits_for_the_others_as_long_as_the_config_says(cfg, built, groups, monkeypatch):
+def test_a_rank_waits_for_the_others_as_long_as_the_config_says(
+    cfg, built, groups, said, monkeypatch
+):
     monkeypatch.setenv("RANK", "0")
     cfg.env_cfg = dict(dist_cfg=dict(backend="gloo", timeout=90))
     launch.build_runner(cfg, [], "pytorch")
     assert groups == [("gloo", dict(timeout=timedelta(seconds=90)))]
 
 
-def test_sharding_wraps_the_model_in_its_own_way(cfg, built, groups, monkeypatch):
+def test_sharding_wraps_the_model_in_its_own_way(cfg, built, groups, said, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     cfg.sharding = dict(type="fsdp2")
     launch.build_runner(cfg, [], "pytorch")
