@@ -254,6 +254,17 @@ def test_shards_without_room_for_their_file_go(tmp_path, monkeypatch):
     assert folders(tmp_path) == kept and newest_valid(tmp_path) == path
 
 
+@pytest.mark.parametrize("name", ["mkdir", "rename"])  # by the first process, before and behind
+def test_a_folder_that_cannot_be_made_leaves_nothing(name, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shards.Path, name, full)
+    with pytest.raises(DiskFullError, match="epoch_1.pth was not saved, the disk is full"):
+        shards.write_shards({"a": torch.zeros(3)}, tmp_path / "epoch_1.pth")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("cause", "expected"),
     [

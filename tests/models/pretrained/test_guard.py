@@ -1,5 +1,7 @@
 """A model whose weights never arrived is not scored, under mmengine's loose loading too."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.runner.checkpoint import load_state_dict
@@ -171,3 +173,13 @@ def test_loading_the_backbone_does_not_hide_a_missing_head(tmp_path):
 def test_random_weights_may_be_looked_at_when_nothing_was_promised():
     """Neither init_cfg nor a checkpoint: e.g. a model that a user has just built."""
     build().eval()(images())
+
+
+def test_a_copy_is_guarded_by_itself():
+    """As an average of the model is, which mmengine copies and loads."""
+    model = build()
+    average = copy.deepcopy(model)
+    loose_load(average, without(build(seed=3).state_dict(), "head.fc."))
+    assert "head.fc.weight: not in the checkpoint" in refusal(average)
+    loose_load(model, build(seed=3).state_dict())
+    model.eval()(images())
