@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from copy import deepcopy
 
 import pytest
 from mmengine.config import Config, ConfigDict
@@ -85,7 +86,7 @@ def run(scenes, drawn, monkeypatch, repository):
             "default_hooks.checkpoint.interval": 1,
             "default_hooks.checkpoint.max_keep_ckpts": 9,
             "randomness.deterministic": True,
-            **({"train_cfg.max_epochs": 2} if config == PRETRAIN else BY_ITERATION),
+            **({"train_cfg.max_epochs": 2} if config == PRETRAIN else deepcopy(BY_ITERATION)),
             **dict(options),
         }
         if stop is not None:

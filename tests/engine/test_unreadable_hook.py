@@ -236,18 +236,20 @@ def test_settings_are_checked(options):
 
 
 class TellingOnce:
-    """Sends rank 1 a message before the first of several functions that is called."""
+    """Lets rank 1 go on: when rank 0 waits for it, or has counted without waiting."""
 
     told = False
 
-    def before(self, function):
-        def call(*args, **kwargs):
-            if not self.told:
-                self.told = True
-                distributed.send(torch.zeros(1), 1)
-            return function(*args, **kwargs)
+    def tell(self):
+        if not self.told:
+            self.told = True
+            distributed.send(torch.zeros(1), 1)
 
-        return call
+    def before(self, function):
+        return lambda *args: (self.tell(), function(*args))[1]
+
+    def behind(self, function):
+        return lambda *args: (function(*args), self.tell())[0]
 
 
 def rank_that_checks(rank, folder, results):
@@ -273,7 +275,7 @@ def rank_that_checks(rank, folder, results):
     else:
         telling = TellingOnce()
         unreadable.barrier = telling.before(unreadable.barrier)
-        hook._count = telling.before(hook._count)
+        hook._count = telling.behind(hook._count)
     try:
         hook.after_train_epoch(runner)
         results.put((rank, "went on"))

@@ -120,8 +120,8 @@ class DebugStepHook(Hook):
             up to; of earlier ones only those of that row are at hand.
     """
 
-    # installed behind all hooks that change the wrapper, and reports behind all others
-    priority = "LOWEST"
+    # it ends the run before a hook could save, or move a teacher by, a step that was not made
+    priority = "HIGHEST"
 
     def __init__(self, step: int | None = None) -> None:
         self.step = step
