@@ -8,6 +8,7 @@ from PIL import Image
 
 from maskssl.datasets.transforms.block_mask import BlockMask
 from maskssl.datasets.transforms.loading import LoadImage, UnreadableImageError
+from maskssl.datasets.transforms.map_labels import MapLabels
 from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
@@ -124,3 +125,12 @@ def test_masks_differ_between_images_and_keep_to_the_options():
 def test_what_cannot_be_masked_is_refused_when_the_pipeline_is_built(options, said):
     with pytest.raises(MaskSSLError, match=said):
         BlockMask(**options)
+
+
+def test_masks_in_values_or_colours_become_labels():
+    values = np.array([[0, 255], [7, 0]], np.uint8)
+    mapped = MapLabels({"0": 0, "7": 2, "255": 1})(dict(gt_seg_map=values, seg_map_path="x.png"))
+    assert mapped["gt_seg_map"].tolist() == [[0, 1], [2, 0]]
+    bgr = np.array([[[0, 0, 255], [255, 0, 0]]], np.uint8)  # red, blue
+    mapped = MapLabels({"#ff0000": 1, "#0000ff": 2})(dict(gt_seg_map=bgr, seg_map_path="x.png"))
+    assert mapped["gt_seg_map"].tolist() == [[1, 2]]

@@ -11,6 +11,7 @@ from ...datasets.checks.errors import DataError
 from ...datasets.folders import FolderError, holds_images, is_url
 from ...datasets.index.image_index import ImageIndexError
 from ...datasets.index.tar_shards import TarShards
+from .channels import check_channels
 from .dense import look_at_coco, look_at_segmentation
 from .images import look_at_images
 from .labels import check_evaluators, check_label_spaces, needs_masks
@@ -53,6 +54,7 @@ def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) ->
     """
     nodes = [node for loader in used_loaders(cfg, loaders) for node in nodes_of(cfg, loader)]
     check_evaluators(cfg, nodes)
+    check_channels(cfg, nodes)
     found = [_looked_at(cfg, node, thorough) for node in nodes]
     check_label_spaces(cfg, found)
     return found

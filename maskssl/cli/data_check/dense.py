@@ -11,6 +11,7 @@ from ...datasets.checks.errors import DataError
 from ...datasets.checks.label_codes import LabelCodes
 from ...datasets.checks.pictures import QUICK, check_depth, orientation_notes
 from ...datasets.folders import ImageWalk, is_url
+from .channels import alpha_notes
 from .looked_at import Found
 from .nodes import Node
 
@@ -53,7 +54,7 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
         check_depth(facts.pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
-    notes = orientation_notes(facts.pictures)
+    notes = orientation_notes(facts.pictures) + alpha_notes(facts.pictures)
     extra = sum(1 for _ in ImageWalk(annotations).images()) - len(pairs)
     if extra > 0:
         notes.append(f"{extra:,} masks in {annotations} have no image, and are left out.")
@@ -195,7 +196,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         if pictures
         else (),
         pictures=pictures,
-        notes=notes + orientation_notes(pictures),
+        notes=notes + orientation_notes(pictures) + alpha_notes(pictures),
     )
 
 

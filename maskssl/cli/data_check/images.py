@@ -15,6 +15,7 @@ from ...datasets.folders import ENDINGS, ImageWalk, is_hidden, is_url, split_fol
 from ...datasets.index.image_index import NO_LABEL, ImageIndexError
 from ...datasets.index.sources import source_at
 from ...datasets.index.store import open_index
+from .channels import alpha_notes
 from .looked_at import Found
 from .nodes import Node
 
@@ -95,7 +96,7 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
                 "replace them, or remove them from the data folder or list"
             ),
         )
-        notes += unreadable
+        notes += unreadable + alpha_notes(pictures)
         check_depth(pictures)
     elif is_url(folder):
         notes.append(f"{folder} is no local path; its pictures are not looked at.")

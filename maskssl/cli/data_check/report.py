@@ -9,6 +9,7 @@ from mmengine.config import Config
 from ...datasets.checks.duplicates import duplicates
 from ...datasets.checks.pictures import sample
 from . import length_of, look_at_data
+from .cost import cost, cost_line
 from .labels import batch_size
 from .looked_at import Found
 from .nodes import BANK, loader_config
@@ -36,6 +37,7 @@ def report(cfg: Config, thorough: bool = False) -> dict[str, Any]:
         loaders=[_facts(cfg, one) for one in found],
         duplicates=_leaks(found, thorough),
         run=str(length) if length else None,
+        cost=cost(cfg, length) if length else None,
         thorough=thorough,
     )
 
@@ -107,6 +109,7 @@ def as_text(facts: Mapping[str, Any]) -> str:
         )
     if facts["run"]:
         lines.append(f"run: {facts['run']}")
+        lines.append(f"cost: {cost_line(facts['cost'])}")
     return "\n".join(lines)
 
 
