@@ -192,7 +192,10 @@ class BootMAE(Staged, BaseSelfSupervisor):
                     "ids_shuffle"
                 )
             masks = [torch.as_tensor(sample.mask).flatten() for sample in data_samples]
-            mask = torch.stack(masks).to(images.device)
+            mask = torch.stack(masks)
+            if images.is_cuda and not mask.is_cuda:
+                mask = mask.pin_memory()  # the copy of other memory is waited for
+            mask = mask.to(images.device, non_blocking=True)
             ids_shuffle = order_visible_first(
                 mask, max_rotation=self.max_rotation, generator=generator
             )

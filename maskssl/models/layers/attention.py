@@ -4,6 +4,8 @@ Shapes: B images, N queries, M keys, H heads, D = dim // H channels per head. Th
 inner width H * D may be smaller than dim (12 heads at 512 give 504, as released).
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,23 +14,72 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 # On a CPU the fused kernel's backward is about four times slower than plain matrix
 # products for short sequences, and needs less memory only for long ones.
 CPU_SHORT_SEQUENCE = 256
+# Up to one tile of keys the memory-efficient kernel is the fastest on an H200, 1.4 to 1.6 times
+# as fast as cuDNN's (docs/speed.md), and adds no partial sums in an order that may change. Beyond
+# it torch's own choice is: cuDNN, else flash.
+GPU_SHORT_SEQUENCE = 64
+# Kernels of a GPU want heads of a multiple of 8 channels. BootMAE's pixel decoder has 42, for which
+# there is but a slow one.
+HEAD_MULTIPLE = {"cpu": 1}
+GPU_HEAD_MULTIPLE = 8
+
+
+def _head_width(head_dim: int, device: torch.device) -> int:
+    """D, or the next number of channels per head that the device has fast kernels for."""
+    multiple = HEAD_MULTIPLE.get(device.type, GPU_HEAD_MULTIPLE)
+    return -(-head_dim // multiple) * multiple
+
+
+def _widen_heads(weights: Tensor, head_dim: int, width: int, dim: int = 0) -> Tensor:
+    """Append zero channels to every head along a dimension of a projection's weights or bias."""
+    if width == head_dim:
+        return weights
+    heads = weights.unflatten(dim, (-1, head_dim))  # (H*D, …) -> (H, D, …)
+    behind = heads.ndim - dim - 2
+    return F.pad(heads, (0, 0) * behind + (0, width - head_dim)).flatten(dim, dim + 1)
+
+
+def _into_heads(
+    x: Tensor, layer: nn.Linear, head_dim: int, width: int, rows: slice | None = None
+) -> Tensor:
+    """A projection to (B, N, H * W), or those of its H * D outputs that are named."""
+    if width == head_dim and rows is None:
+        return layer(x)
+    weight, bias = layer.weight, layer.bias
+    if rows is not None:
+        weight, bias = weight[rows], None if bias is None else bias[rows]
+    if bias is not None:
+        bias = _widen_heads(bias, head_dim, width)
+    return F.linear(x, _widen_heads(weight, head_dim, width), bias)
+
+
+def _out_of_heads(x: Tensor, layer: nn.Linear, head_dim: int, width: int) -> Tensor:
+    """The projection of (B, H, N, W), whose heads are D wide without zeros."""
+    merged = x.transpose(1, 2).flatten(2)  # (B, N, H * W)
+    if width == head_dim:
+        return layer(merged)
+    return F.linear(merged, _widen_heads(layer.weight, head_dim, width, dim=1), layer.bias)
 
 
 def _split_heads(x: Tensor, num_heads: int) -> Tensor:
-    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # (B, N, H*D) -> (B, H, N, D)
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # (B, N, H*W) -> (B, H, N, W)
 
 
-def _merge_heads(x: Tensor) -> Tensor:
-    return x.transpose(1, 2).flatten(2)  # (B, H, N, D) -> (B, N, H*D)
+def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, bias: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(D) + bias) v: (B, H, N, W) and twice (B, H, M, W) -> (B, H, N, W).
 
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """softmax(q k^T / sqrt(D) + bias) v: (B, H, N, D) and twice (B, H, M, D) -> (B, H, N, D)."""
-    short = max(q.shape[-2], k.shape[-2]) <= CPU_SHORT_SEQUENCE
-    if q.device.type == "cpu" and short and torch.is_grad_enabled():
-        with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    W >= D are channels with zeros behind the D of each head, which change no product.
+    """
+    attend = partial(F.scaled_dot_product_attention, q, k, v, bias, scale=head_dim**-0.5)
+    longest = max(q.shape[-2], k.shape[-2])
+    if q.device.type == "cpu":
+        if longest <= CPU_SHORT_SEQUENCE and torch.is_grad_enabled():
+            with sdpa_kernel(SDPBackend.MATH):
+                return attend()
+    elif longest <= GPU_SHORT_SEQUENCE:
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            return attend()
+    return attend()
 
 
 class SelfAttention(nn.Module):
@@ -58,17 +109,19 @@ class SelfAttention(nn.Module):
         Returns:
             (B, N, C), or (B, Q, C).
         """
+        inner = self.proj.in_features
+        head_dim = inner // self.num_heads
+        width = _head_width(head_dim, x.device)
         if num_queries is None:
-            parts = self.qkv(x).chunk(3, dim=-1)
+            parts = _into_heads(x, self.qkv, head_dim, width).chunk(3, dim=-1)
         else:
-            inner = self.proj.in_features
-            weight, bias = self.qkv.weight, self.qkv.bias
-            q_bias, kv_bias = (None, None) if bias is None else (bias[:inner], bias[inner:])
-            query = F.linear(x[:, -num_queries:], weight[:inner], q_bias)
-            parts = (query, *F.linear(x, weight[inner:], kv_bias).chunk(2, dim=-1))
+            queries = x[:, -num_queries:]
+            q = _into_heads(queries, self.qkv, head_dim, width, slice(0, inner))
+            kv = _into_heads(x, self.qkv, head_dim, width, slice(inner, None))
+            parts = (q, *kv.chunk(2, dim=-1))
         q, k, v = (_split_heads(part, self.num_heads) for part in parts)
         mask = None if attn_bias is None else attn_bias.to(q.dtype)[None]
-        return self.proj(_merge_heads(_attend(q, k, v, mask)))
+        return _out_of_heads(_attend(q, k, v, head_dim, mask), self.proj, head_dim, width)
 
 
 class CrossAttention(nn.Module):
@@ -84,6 +137,9 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """(B, N, C) and (B, M, C') -> (B, N, C)."""
-        q = _split_heads(self.q(x), self.num_heads)
-        k, v = (_split_heads(part, self.num_heads) for part in self.kv(context).chunk(2, dim=-1))
-        return self.proj(_merge_heads(_attend(q, k, v)))
+        head_dim = self.proj.in_features // self.num_heads
+        width = _head_width(head_dim, x.device)
+        q = _split_heads(_into_heads(x, self.q, head_dim, width), self.num_heads)
+        kv = _into_heads(context, self.kv, head_dim, width)
+        k, v = (_split_heads(part, self.num_heads) for part in kv.chunk(2, dim=-1))
+        return _out_of_heads(_attend(q, k, v, head_dim), self.proj, head_dim, width)

@@ -1,0 +1,68 @@
+"""Attention in wider heads with zeros behind computes what it does in its own."""
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from maskssl.models.layers import attention
+from maskssl.models.layers.attention import CrossAttention, SelfAttention
+
+CLOSE = dict(rtol=1e-5, atol=1e-6)
+
+
+def outputs_and_gradients(module, *inputs, **options):
+    inputs = [one.clone().requires_grad_() for one in inputs]
+    module.zero_grad()
+    output = module(*inputs, **options)
+    weights = torch.linspace(-1, 1, output.numel()).view_as(output)
+    (weights * output.square()).sum().backward()
+    named = {name: p.grad.clone() for name, p in module.named_parameters()}
+    return output.detach(), [one.grad for one in inputs], named
+
+
+def drawn(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+CASES = {
+    "self": (lambda: SelfAttention(26, 4), (drawn(2, 7, 26),), {}),
+    "self, last queries": (lambda: SelfAttention(26, 4), (drawn(2, 7, 26),), dict(num_queries=3)),
+    "self, no bias": (lambda: SelfAttention(26, 4, qkv_bias=False), (drawn(2, 7, 26),), {}),
+    "self, bias": (lambda: SelfAttention(24, 4), (drawn(2, 7, 24), drawn(4, 7, 7)), {}),
+    "cross": (lambda: CrossAttention(26, 10, 4), (drawn(2, 7, 26), drawn(2, 5, 10)), {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_wider_heads_change_nothing(case, monkeypatch):
+    """6 channels per head, once as they are and once in 8."""
+    torch.manual_seed(0)
+    build, inputs, options = CASES[case]
+    module = build()
+    as_it_is = outputs_and_gradients(module, *inputs, **options)
+    monkeypatch.setitem(attention.HEAD_MULTIPLE, "cpu", 8)
+    seen = []
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def look(q, k, v, *args, **kwargs):
+        seen.append((q.shape[-1], k.shape[-1], v.shape[-1]))
+        return attend(q, k, v, *args, **kwargs)
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", look)
+    widened = outputs_and_gradients(module, *inputs, **options)
+    assert seen == [(8, 8, 8)]
+    torch.testing.assert_close(widened, as_it_is, **CLOSE)
+
+
+@pytest.mark.parametrize(("head_dim", "device", "width"), [(42, "cpu", 42), (42, "cuda", 48)])
+def test_heads_are_widened_on_a_gpu(head_dim, device, width):
+    assert attention._head_width(head_dim, torch.device(device)) == width
+    assert attention._head_width(64, torch.device(device)) == 64
+
+
+def test_the_memory_efficient_kernel_may_be_asked_for():
+    """The context that short sequences run in on a GPU leaves a kernel on every device."""
+    q = drawn(1, 2, 5, 8)
+    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        short = torch.nn.functional.scaled_dot_product_attention(q, q, q)
+    torch.testing.assert_close(short, torch.nn.functional.scaled_dot_product_attention(q, q, q))
