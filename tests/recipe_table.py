@@ -1,6 +1,7 @@
 """The table of published values, and the configs that it speaks of as built objects."""
 
 import importlib.util
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,6 @@ from unittest import mock
 
 import pytest
 import tomllib
-from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.optim.optimizer import OptimWrapper
