@@ -29,16 +29,17 @@ def test_pretrain_probe_and_knn(scenes, run_python, tmp_path):
 
     pretrained = tmp_path / "pretrain"
     tool(
-        "train", "pretrain/bootmae_vit-tiny_scenes.py", "--work-dir", pretrained,
+        "train", "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+        "--work-dir", pretrained,
         loaders=["train_dataloader"], options=["train_cfg.max_epochs=1"],
     )  # fmt: skip
     tool(
-        "train", "finetune/linear_vit-tiny_scenes.py",
+        "train", "finetune/bootmae_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py",
         "--work-dir", tmp_path / "linear", "--pretrained", pretrained,
         loaders=["train_dataloader", "val_dataloader"], options=["train_cfg.max_epochs=2"],
     )  # fmt: skip
     tool(
-        "test", "finetune/knn_vit-tiny_scenes.py",
+        "test", "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py",
         "--work-dir", tmp_path / "knn", "--pretrained", pretrained,
         loaders=["test_dataloader", "test_cfg.bank_dataloader"],
     )  # fmt: skip

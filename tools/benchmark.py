@@ -1,6 +1,6 @@
 """Time whole training steps of pretraining configs on this machine, beside any other code.
 
-python tools/benchmark.py pretrain/bootmae_vit-base_16xb256-amp-coslr-800e_in1k.py
+python tools/benchmark.py pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py
 python tools/benchmark.py CONFIG --plain --against my_module:my_step --json steps.json
 """
 

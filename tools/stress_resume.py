@@ -1,6 +1,7 @@
 """Kill a training again and again, resume it, and compare it with one that was left alone.
 
-python tools/stress_resume.py configs/pretrain/bootmae_vit-tiny_scenes.py --kills 20 \
+python tools/stress_resume.py \
+    configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py --kills 20 \
     --cfg-options default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=10
 """
 

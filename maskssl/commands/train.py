@@ -1,7 +1,7 @@
 """Train any stage by its config: pretraining, probe, fine-tuning, segmentation, detection.
 
-maskssl train pretrain/bootmae_vit-tiny_scenes.py
-maskssl train finetune/linear_vit-tiny_scenes.py --pretrained CHECKPOINT
+maskssl train pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py
+maskssl train det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py --pretrained CHECKPOINT
 maskssl train CONFIG --nproc 8 --resume
 """
 
