@@ -62,9 +62,10 @@ def pretraining(checkpoints):
 
 def user_config(scope, scenes, work_dir, checkpoint):
     """What a user writes: nothing of maskssl but the import, the type and init_cfg."""
-    name = dict(mmseg="seg/upernet_vit-tiny_scenes.py", mmdet="det/mask-rcnn_vit-tiny_scenes.py")[
-        scope
-    ]
+    name = dict(
+        mmseg="seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
+        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+    )[scope]
     shipped = small_config(name, scenes, work_dir)
     backbone = dict(
         type="mmpretrain.PlainViT",

@@ -58,7 +58,7 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_pyt
         "test_dataloader.num_workers=0",
         "test_dataloader.persistent_workers=False",
     ]
-    config = "configs/seg/upernet_vit-tiny_scenes.py"
+    config = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
     done = run_python(
         "tools/test.py", config, out / "runs" / "seg-pretrained", "--work-dir", tmp_path,
         "--cfg-options", *options,
@@ -74,7 +74,7 @@ def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_
     out, _ = quickstart
     done = run_python(
         "tools/test.py",
-        "configs/finetune/finetune_vit-tiny_scenes.py",
+        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
         out / "runs" / "pretrain",
         "--work-dir",
         tmp_path,
@@ -90,7 +90,7 @@ def test_reconstruction_tool(quickstart, run_python, tmp_path):
     out, _ = quickstart
     done = run_python(
         "tools/reconstruct.py",
-        "configs/pretrain/bootmae_vit-tiny_scenes.py",
+        "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
         out / "runs" / "pretrain",
         out.parent / "scenes" / "imagefolder" / "val",
         "--out",
