@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation.run_logs import read_run
 from maskssl.transfer.images import describe_images
 from maskssl.transfer.scenes.writer import write_scenes
 
@@ -33,7 +34,8 @@ def test_every_figure_is_in_the_table_and_the_report(quickstart):
         "Mask R-CNN",
         "Mask R-CNN",
     ]
-    assert all(0 <= row[kind] <= 100 for row in report["rows"] for kind in ("pretrained", "random"))
+    for row in report["rows"]:
+        assert row["gain"] == pytest.approx(row["pretrained"] - row["random"])
     assert "gain" in printed and "left" in printed
     for file in report["pictures"].values():
         with Image.open(out / "report" / file) as picture:
@@ -65,9 +67,22 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_pyt
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     tested = json.loads((tmp_path / "metrics.json").read_text())["mIoU"]
-    lines = next((out / "runs" / "seg-pretrained").glob("*/vis_data/scalars.json")).read_text()
-    trained = [json.loads(line)["mIoU"] for line in lines.splitlines() if "mIoU" in line]
-    assert tested == pytest.approx(trained[-1])
+    trained = read_run(out / "runs" / "seg-pretrained").series("mIoU")
+    assert tested == pytest.approx(trained[-1][1])
+    rows = json.loads((out / "report" / "report.json").read_text())["rows"]
+    assert {row["name"]: row["pretrained"] for row in rows}["UperNet, mIoU %"] == trained[-1][1]
+
+
+def test_another_method_into_the_same_folder_is_refused(quickstart, run_python):
+    out, _ = quickstart
+    before = (out / "report" / "report.json").read_bytes()
+    done = run_python(
+        "tools/quickstart.py", "--smoke", "--out", out, "--scenes", out.parent / "scenes",
+        "--method", "extrema",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "method=bootmae (now: extrema)" in done.stderr and "--out" in done.stderr
+    assert (out / "report" / "report.json").read_bytes() == before
 
 
 def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_path):
