@@ -8,6 +8,7 @@ from importlib import import_module
 
 from . import __version__
 from .cli.ending import run_to_end
+from .cli.waiting import wait_passively
 from .commands import COMMANDS
 
 HELP = """usage: maskssl COMMAND [options]
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the command's name and its options; default those of the process.
     """
+    wait_passively()  # no command has imported torch yet
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     name, *options = arguments or ["--help"]
     if name in ("-h", "--help"):

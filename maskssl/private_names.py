@@ -1,4 +1,4 @@
-"""All that the package takes from mmengine and Python without their promise to keep it.
+"""All that the package takes from mmengine, torch and Python without their promise to keep it.
 
 Each function stands for one name that begins with an underscore and has no public counterpart;
 tests/test_private_names.py tries them all and names the release that broke one.
@@ -13,28 +13,40 @@ def accumulative_counts(wrapper: Any) -> int:
     return wrapper._accumulative_counts
 
 
-def seeds_differ_by_rank(runner: Any) -> bool:
-    """Whether a runner has added the rank to its seed (``randomness.diff_rank_seed``)."""
-    return bool(runner._randomness_cfg.get("diff_rank_seed", False))
+def put_loop_at(loop: Any, iteration: int, epoch: int | None = None) -> None:
+    """Let an mmengine training loop stand behind so many iterations (and epochs)."""
+    loop._iter = iteration
+    if epoch is not None:
+        loop._epoch = epoch
 
 
-def run_exit_functions() -> None:
-    """Run what atexit has registered, now; it is not run again at the exit."""
-    atexit._run_exitfuncs()
+def is_initialised(dataset: Any) -> bool:
+    """Whether an mmengine dataset has read its list; its decorator force_full_init asks too."""
+    return getattr(dataset, "_fully_initialized", False)
+
+
+def mark_initialised(dataset: Any) -> None:
+    """Note that an mmengine dataset has read its list."""
+    dataset._fully_initialized = True
 
 
 def inductor_options(mode: str) -> dict[str, Any]:
-    """What a mode of ``torch.compile`` stands for, as options, which may not go with a mode."""
-    import torch
+    """Options that a mode of torch.compile stands for."""
+    import torch  # light commands, which use this file too, do without it
 
     return dict(torch._inductor.list_mode_options(mode))
 
 
 def inductor_knows(option: str) -> bool:
-    """Whether this torch's compiler has an option."""
+    """Whether this torch's inductor has an option."""
     import torch
 
     return option in torch._inductor.list_options()
+
+
+def run_exit_functions() -> None:
+    """Run what atexit has registered, now; it is not run again at the exit."""
+    atexit._run_exitfuncs()
 
 
 def keep_graphs_whole_under_ddp() -> None:

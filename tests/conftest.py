@@ -13,8 +13,22 @@ import torch
 from mmengine.registry import DefaultScope
 
 import maskssl.registration  # noqa: F401  as every tool does
+from tests.wheel import checkout, installed, wheel  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Files whose tests start other interpreters, each of which imports mmpretrain (12 s of a CPU).
+STARTING = (
+    *("test_commands", "test_distributed", "test_launch_scripts", "test_packaging"),
+    *("test_quickstart", "test_ranks", "test_resume", "test_sharding", "test_without_ops"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow, for ``-m 'not slow'``, what starts interpreters."""
+    for item in items:
+        if "run_python" in getattr(item, "fixturenames", ()) or item.path.stem in STARTING:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -90,6 +90,8 @@ def test_importing_the_package_registers_nothing(run_python):
         ("reconstruct", "reconstruct"),
         ("compare_runs", "compare"),
         ("index_images", "index"),
+        ("benchmark", "benchmark"),
+        ("check_data", "check-data"),
     ],
 )
 def test_tools_are_the_commands(tool, command, run_python, repository):

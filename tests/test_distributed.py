@@ -1,8 +1,7 @@
-"""Two processes over gloo: every stage by tools/dist_train.sh."""
+"""Two processes over gloo: every stage by tools/dist_train.sh, and so by ``maskssl train``."""
 
 import importlib.util
 import json
-import os
 import re
 import subprocess
 from functools import cache
@@ -15,7 +14,7 @@ from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
 from maskssl.transfer.scenes.writer import write_scenes
-from tests.stress.resume_stress import differing
+from tests.stress.resume_stress import differing, environment
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
@@ -55,7 +54,7 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
     done = subprocess.run(
         [*command, *arguments, "--cfg-options", *fixed, *options],
         cwd=ROOT,
-        env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        env={**environment(), "PORT": str(port), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=600,
@@ -67,7 +66,7 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
 @pytest.mark.parametrize("feature_weight", [1.0, 0.0])
 def test_pretraining(scenes, tmp_path, feature_weight):
     log = dist_train(
-        "pretrain/bootmae_vit-tiny_scenes.py", scenes, tmp_path, 29611,
+        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py", scenes, tmp_path, 29611,
         "train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32",
         f"model.head.feature_weight={feature_weight}",
     )  # fmt: skip
@@ -79,23 +78,35 @@ def test_pretraining(scenes, tmp_path, feature_weight):
 
 # a stage of each kind: its length, and what is logged that only this kind logs
 STAGES = {
-    "pretrain/extrema_vit-tiny_scenes.py": (
+    "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py": (
         ("train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32"),
         ("loss_infonce", "spread_teacher"),  # its keys come from both processes
     ),
-    "finetune/finetune_vit-tiny_scenes.py": (
+    "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py": (
         (
             *("train_cfg.max_epochs=2", "train_dataloader.dataset.indices=32"),
             *("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=3"),
         ),
         ("accuracy/top1",),
     ),
-    "seg/upernet_vit-tiny_scenes.py": (("train_cfg.max_iters=3",), ("mIoU",)),
-    "det/mask-rcnn_vit-tiny_scenes.py": (("train_cfg.max_epochs=1",), ("coco/segm_mAP",)),
+    "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": (
+        ("train_cfg.max_iters=3",),
+        ("mIoU",),
+    ),
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py": (
+        ("train_cfg.max_epochs=1",),
+        ("coco/segm_mAP",),
+    ),
 }
 OTHERS = {
-    "finetune/linear_extrema_vit-tiny_scenes.py": (("train_cfg.max_epochs=2",), ("accuracy/top1",)),
-    "seg/upernet_extrema_vit-tiny_scenes.py": (("train_cfg.max_iters=3",), ("mIoU",)),
+    "finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py": (
+        ("train_cfg.max_epochs=2",),
+        ("accuracy/top1",),
+    ),
+    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": (
+        ("train_cfg.max_iters=3",),
+        ("mIoU",),
+    ),
 }
 
 
@@ -134,7 +145,11 @@ def sharded(scenes, tmp_path_factory):
 
 @pytest.mark.parametrize("config", [*STAGES, *OTHERS])
 def test_every_stage(config, replicated):
-    _, log = replicated(config)
+    work_dir, log = replicated(config)
+    # each process takes its share: two with four images each make a step of eight
+    steps = dict(pretrain=32 // 8, finetune=2 * 32 // 8, seg=3, det=8 // 8)[config.split("/")[0]]
+    steps = 2 * 64 // 8 if "linear" in config else steps
+    assert max(line["step"] for line in logged(work_dir) if "loss" in line) == steps
     replaced = "SyncBN entries of the model become BN" in log
     assert replaced == config.startswith(("seg/", "det/", "finetune/linear"))
     assert all(name in log for name in {**STAGES, **OTHERS}[config][1])
@@ -152,7 +167,6 @@ def test_sharding_trains_every_stage_alike(config, sharding, replicated, sharded
     whole, _ = replicated(config)
     split, log = sharded(config, sharding)
     assert re.search(r"(sharded|ZeRO stage 1) over\s+2 processes", log)
-    assert "was not tested" not in log
     ours, expected = logged(split), logged(whole)
     assert len(ours) == len(expected)
     names = ("loss", "grad_norm", "accuracy/top1", "mIoU", "coco/segm_mAP", "spread_student")
@@ -176,13 +190,16 @@ def test_sharding_trains_every_stage_alike(config, sharding, replicated, sharded
 
 def test_a_killed_run_goes_on_from_its_shards(scenes, sharded, tmp_path):
     """With EMA; bit for bit as a run that was left alone."""
-    config = "finetune/finetune_vit-tiny_scenes.py"
+    config = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
     undisturbed, _ = sharded(config, "fsdp2")
     options = (*STAGES[config][0], *SHARDING["fsdp2"])
     shot = dict(type="KillHook", iteration=5, delay=0.02, in_save=True)  # in that of step 6
     armed = tmp_path / "armed.py"
     base = f"_base_ = {str(ROOT / 'configs' / config)!r}"
-    armed.write_text(f"{base}\ndefault_hooks = dict(kill={shot})")
+    imports = ["maskssl.registration", "tests.stress.kill_hook"]
+    armed.write_text(
+        f"{base}\ndefault_hooks = dict(kill={shot})\ncustom_imports = dict(imports={imports})"
+    )
     log = dist_train(str(armed), scenes, tmp_path / "killed", 29615, *options, code=1)
     assert "SIGKILL" in log
     found = newest_valid(tmp_path / "killed").name

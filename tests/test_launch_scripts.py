@@ -17,6 +17,7 @@ from maskssl.transfer.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"
+PRETRAIN = "bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
 STAND_IN = """#!{python}
 import json, os, sys
 from pathlib import Path
@@ -214,7 +215,7 @@ def two_processes(scenes, tmp_path):
         with (tmp_path / "output").open("w") as output:
             process = subprocess.Popen(
                 ["bash", str(TOOLS / "dist_train.sh"),
-                 str(ROOT / "configs/pretrain/bootmae_vit-tiny_scenes.py"), "2",
+                 str(ROOT / "configs/pretrain" / PRETRAIN), "2",
                  "--work-dir", str(tmp_path / "work"), "--cfg-options", *options],
                 cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1", **variables},

@@ -13,9 +13,11 @@ from maskssl.masking import (
     block_mask,
     check_ordering,
     gather_patches,
+    multi_masks,
     order_visible_first,
     scaled_counts,
     split_ordering,
+    visible_count,
 )
 
 # Block masks
@@ -297,3 +299,24 @@ def test_what_is_no_permutation_is_refused(row):
 def test_a_split_keeps_and_masks_something(num_keep):
     with pytest.raises(MaskSSLError, match=f"^{num_keep} of 4 patches would stay visible"):
         split_ordering(torch.arange(4)[None], num_keep)
+
+
+def test_masks_are_drawn_where_they_are_wanted():
+    for disjoint in (True, False):
+        ids = multi_masks(2, 16, 0.75, 3, disjoint, device="meta")
+        assert (ids.device.type, ids.dtype, ids.shape) == ("meta", torch.int64, (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("patches", "ratio", "visible"),
+    [(196, 0.8, 39), (196, 0.9, 19), (16, 0.75, 4), (10, 0.89, 1), (10, 0.11, 8)],
+)
+def test_visible_patches_are_rounded_down(patches, ratio, visible):
+    assert visible_count(patches, ratio) == visible
+
+
+@pytest.mark.parametrize(("ratio", "visible"), [(0.95, 0), (1.0, 0), (0.0, 10), (-0.5, 15)])
+def test_a_ratio_that_leaves_no_choice_is_refused(ratio, visible):
+    said = f"mask_ratio={ratio} leaves {visible} of 10 patches visible; choose a ratio from 0.1 to"
+    with pytest.raises(MaskSSLError, match=said):
+        visible_count(10, ratio)

@@ -1,89 +1,146 @@
-"""The wheel holds the package and its configs, and imports without the dense stages."""
+"""The wheel holds the package and its configs; from it, every command runs in an empty folder."""
 
 import json
+import re
 import shutil
-import zipfile
+import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "*.pt", "work_dirs")
-COPIED = ("maskssl", "configs", "tests", "tools", "requirements")
-CLUTTER = ("data/scenes/x.jpg", "data/x.py", "logs/setup.log", "work_dirs/run/config.py")
-# files of such names stand in folders that are no packages: the hard case for a wheel
-ODD_NAMES = ("pretrain/a_vit-base_16xb256-1.5x_in1k.py", "pretrain/metafile.yml")
+from maskssl.commands import COMMANDS
+from maskssl.methods import METHODS
+from tests.wheel import ODD_NAMES, relative
 
-
-@pytest.fixture(scope="module")
-def checkout(repository, tmp_path_factory) -> Path:
-    """A copy of the checkout, with what work leaves behind in it."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for folder in COPIED:
-        shutil.copytree(repository / folder, copy / folder, ignore=IGNORED)
-    for file in (*repository.glob("*.toml"), *repository.glob("*.py"), *repository.glob("*.md")):
-        shutil.copy(file, copy)
-    for name in (*CLUTTER, *(f"configs/{name}" for name in ODD_NAMES)):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        (copy / name).write_text("")
-    return copy
+CONFIGS = METHODS["bootmae"].configs
 
 
-@pytest.fixture(scope="module")
-def wheel(checkout, run_python, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    offline = ["--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
-    ran = run_python("-m", "pip", "wheel", *offline, "--wheel-dir", out, ".", cwd=checkout)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    (built,) = out.glob("maskssl-*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def unpacked(wheel, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def relative_files(folder: Path) -> set[str]:
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
-    }
-
-
-def test_wheel_holds_every_module_and_config_and_nothing_else(checkout, unpacked):
-    modules = {f"maskssl/{name}" for name in relative_files(checkout / "maskssl")}
-    configs = {f"maskssl/configs/{name}" for name in relative_files(checkout / "configs")}
+def test_wheel_holds_every_module_and_config_and_nothing_else(checkout, installed):
+    modules = {f"maskssl/{name}" for name in relative(checkout / "maskssl")}
+    configs = {f"maskssl/configs/{name}" for name in relative(checkout / "configs")}
+    configs = {name for name in configs if not name.endswith(".md")}
     assert len(configs) > len(ODD_NAMES), "the checkout has no configs"
-    installed = {name for name in relative_files(unpacked) if ".dist-info/" not in name}
-    assert installed == modules | configs
+    found = {name for name in relative(installed.site) if name.startswith("maskssl/")}
+    assert found == modules | configs
+    assert "maskssl/py.typed" in found and "maskssl/configs/model-index.yml" in found
 
 
-def test_metadata_names_the_extras_and_the_python(unpacked):
-    (metadata,) = unpacked.glob("maskssl-*.dist-info/METADATA")
-    lines = metadata.read_text().splitlines()
+def test_metadata_names_the_extras_the_python_and_the_command(installed):
+    (folder,) = installed.site.glob("maskssl-*.dist-info")
+    lines = (folder / "METADATA").read_text().splitlines()
     assert "Requires-Python: >=3.10" in lines
     assert {"Provides-Extra: seg", "Provides-Extra: det"} <= set(lines)
+    assert "License-Expression: Apache-2.0" in lines
+    assert "maskssl = maskssl.__main__:main" in (folder / "entry_points.txt").read_text()
 
 
-def test_config_of_the_wheel_is_found_and_loads(unpacked, checkout, run_python, tmp_path):
-    leaves = sorted(p for p in (checkout / "configs" / "pretrain").glob("*.py") if p.stat().st_size)
-    assert leaves, "configs/pretrain holds no config"
-    name = f"pretrain/{leaves[0].name}"
-    code = (
-        "import json, maskssl; from mmengine.config import Config\n"
-        f"path = maskssl.config_file({name!r}); cfg = Config.fromfile(path)\n"
-        "print(json.dumps([maskssl.__file__, path, cfg.model.type, cfg.custom_imports.imports]))"
+def test_the_script_is_the_command(installed, tmp_path):
+    ran = subprocess.run(
+        [str(installed.site / "bin" / "maskssl"), "--help"],
+        env={"PYTHONPATH": str(installed.site)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
-    ran = run_python("-c", code, cwd=tmp_path, env={"PYTHONPATH": str(unpacked)})
     assert ran.returncode == 0, ran.stderr
-    package, path, model, imports = json.loads(ran.stdout.splitlines()[-1])
-    assert Path(package) == unpacked / "maskssl" / "__init__.py"
-    assert Path(path) == unpacked / "maskssl" / "configs" / name
-    assert model and imports == ["maskssl.registration"]
+    assert all(f"  {name} " in ran.stdout for name in COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Path:
+    """The folder that the commands run in, one after the other."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def command(installed, empty):
+    """Run a command of the wheel there, and expect it to end well."""
+
+    def run(*words, **options):
+        ran = installed.run(*words, cwd=empty, **options)
+        assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+        return ran.stdout
+
+    return run
+
+
+def options(*loaders: str) -> list[str]:
+    return [
+        "--cfg-options",
+        *(f"{loader}.{option}" for loader in loaders
+          for option in ("num_workers=0", "persistent_workers=False", "dataset.indices=32")),
+    ]  # fmt: skip
+
+
+class TestEveryCommandFromTheWheel:
+    """In this order: what one leaves, the next reads. The quickstart's own tests run it so."""
+
+    def test_doctor(self, command):
+        assert json.loads(command("doctor", "--json"))["works"]
+
+    def test_scenes(self, command, empty):
+        sizes = ["--num-train", "64", "--num-val", "8", "--num-dense-train", "2"]
+        command("scenes", "data/scenes", *sizes, "--num-dense-val", "2")
+        assert len(list((empty / "data/scenes/imagefolder/train").rglob("*.*"))) == 64
+
+    def test_train_on_two_processes(self, command, empty):
+        port = {"PORT": "29651", "OMP_NUM_THREADS": "1"}
+        command(
+            "train", CONFIGS["pretrain"], "--nproc", "2", "--work-dir", "run",
+            *options("train_dataloader"), "train_cfg.max_epochs=1",
+            "train_dataloader.batch_size=8", "default_hooks.logger.interval=1", env=port,
+        )  # fmt: skip
+        (log,) = (empty / "run").glob("*/vis_data/scalars.json")
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert max(line["step"] for line in lines) == 2  # 32 images, 2 processes of 8
+
+    def test_test(self, command, empty):
+        loaders = options("test_dataloader", "test_cfg.bank_dataloader")
+        command("test", CONFIGS["knn"], "--pretrained", "run", "--work-dir", "knn", *loaders)
+        assert "accuracy/top1" in json.loads((empty / "knn" / "metrics.json").read_text())
+
+    def test_reconstruct(self, command, empty):
+        command(
+            "reconstruct", CONFIGS["pretrain"], "run", "data/scenes/imagefolder/val",
+            "--limit", "2", "--out", "drawn.png",
+        )  # fmt: skip
+        assert Image.open(empty / "drawn.png").width > 100
+
+    def test_compare(self, command, empty):
+        words = ("compare", "run", "run", "--labels", "once", "twice", "--out", "both")
+        assert "picture: " in command(*words)
+        assert (empty / "both" / "compare.png").is_file()
+
+    def test_index(self, command):
+        told = command("index", "data/scenes/imagefolder/train", "--out", "train.index")
+        assert "64 images" in told and "labels 0 to 7" in told
+
+    def test_check_data(self, command):
+        loaders = options("train_dataloader")[1:]
+        told = command("check-data", CONFIGS["pretrain"], "--cfg-options", *loaders)
+        assert "train_dataloader" in told and "32" in told
+
+    def test_benchmark(self, installed, empty):
+        """Its own tests measure; here it gets as far as its slip."""
+        ran = installed.run("benchmark", CONFIGS["pretrain"], "--mode", "slow", cwd=empty)
+        assert ran.returncode == 1
+        assert ran.stderr.splitlines()[-1].startswith("MaskSSLError: --mode slow: they are default")
+
+    @pytest.mark.parametrize("name", ["slurm-train", "slurm-test"])
+    def test_slurm(self, name, installed, empty):
+        if shutil.which("srun"):
+            pytest.skip("would start a job")
+        ran = installed.run(name, "p", "j", CONFIGS["pretrain"], cwd=empty)
+        assert ran.returncode == 1
+        assert re.match("SlurmError: there is no srun on the PATH", ran.stderr)
+
+    def test_none_is_forgotten(self):
+        tested = {name for name in dir(type(self)) if name.startswith("test_")}
+        for command in COMMANDS:
+            if command != "quickstart":  # tests/transfer/test_quickstart.py
+                stem = "slurm" if command.startswith("slurm") else command.replace("-", "_")
+                assert any(name.startswith(f"test_{stem}") for name in tested), command
 
 
 def test_config_of_the_checkout_is_found(run_python, repository, tmp_path):

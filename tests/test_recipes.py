@@ -1,181 +1,181 @@
-"""The configs at paper scale keep to the published recipes, step by step of the lr."""
+"""Each config at paper scale against the table of published values: what is built of it."""
 
+import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 from mmengine.config import Config
-from mmengine.registry import PARAM_SCHEDULERS
-from torch import nn
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+from tests import recipe_model_checks  # noqa: F401  registers its comparisons
+from tests.recipe_table import TABLE, built, config, groups, recipes, skip_without
+from tests.recipe_training_checks import CHECKS
 
-# GPUs, images per GPU and forward, lr, weight decay, epochs or iterations
-RECIPES = {
-    "pretrain/bootmae_vit-base_16xb256-amp-coslr-800e_in1k.py": (16, 256, 2.4e-3, 0.05, 801),
-    "pretrain/bootmae_vit-large_16xb128-amp-coslr-800e_in1k.py": (16, 128, 1.2e-3, 0.05, 801),
-    "pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py": (8, 256, 1.2e-3, 0.1, 300),
-    "pretrain/extrema_vit-base_8xb256-amp-coslr-30e_in22k.py": (8, 256, 1.2e-3, 0.1, 30),
-    "finetune/extrema_vit-base_8xb128-100e_in1k.py": (8, 128, 2e-3, 0.05, 100),
-    "finetune/extrema_vit-base-linear_8xb512-90e_in1k.py": (8, 512, 1.6, 0.0, 90),
-    "seg/upernet_extrema_vit-base_8xb2-160k_ade20k-512x512.py": (8, 2, 1e-4, 0.05, 160000),
-    "seg/upernet_extrema_vit-large_8xb2-160k_ade20k-512x512.py": (8, 2, 4e-5, 0.05, 160000),
-    "det/mask-rcnn_extrema_vit-base_16xb2-1x_coco.py": (16, 2, 3e-4, 0.05, 12),
-    "det/mask-rcnn_extrema_vit-large_16xb2-1x_coco.py": (16, 2, 2e-4, 0.05, 12),
-    "finetune/bootmae_vit-base_8xb256-100e_in1k.py": (8, 256, 5e-3, 0.05, 100),
-    "finetune/bootmae_vit-large_8xb128-50e_in1k.py": (8, 128, 1.5e-3, 0.05, 50),
-    "finetune/bootmae_vit-base-linear_8xb1024-90e_in1k.py": (8, 1024, 6.4, 0.0, 90),
-    "finetune/bootmae_vit-large-linear_8xb1024-50e_in1k.py": (8, 1024, 4.48, 0.0, 50),
-    "seg/upernet_bootmae_vit-base_8xb2-160k_ade20k-512x512.py": (8, 2, 4e-4, 0.05, 160000),
-    "seg/upernet_bootmae_vit-large_8xb2-160k_ade20k-512x512.py": (8, 2, 4e-5, 0.05, 160000),
-    "det/mask-rcnn_bootmae_vit-base_16xb2-1x_coco.py": (16, 2, 3e-4, 0.05, 12),
-    "det/mask-rcnn_bootmae_vit-large_16xb2-1x_coco.py": (16, 2, 2e-4, 0.05, 12),
-}
-
-
-def load(name: str) -> Config:
-    return Config.fromfile(CONFIGS / name)
+RECIPES = sorted(recipes())
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_published_numbers(name):
-    cfg = load(name)
-    gpus, batch, lr, decay, length = RECIPES[name]
-    assert cfg.train_dataloader.batch_size == batch
-    assert cfg.auto_scale_lr.base_batch_size == gpus * batch
-    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(lr)
-    assert cfg.optim_wrapper.optimizer.weight_decay == decay
-    assert cfg.train_cfg.get("max_epochs", cfg.train_cfg.get("max_iters")) == length
+def test_what_is_built_has_the_published_values(name):
+    skip_without(config(name).default_scope)
+    model = built(name)
+    for group, values in groups(recipes()[name]).items():
+        if group in ("augmentation", "test", "pictures"):
+            continue  # tests/test_recipe_pictures.py
+        CHECKS[group](model, values)
+        assert not values, f"{name}: nobody compares {group}.{', '.join(values)}"
 
 
-def test_published_masking():
-    name = "pretrain/bootmae_vit-base_16xb256-amp-coslr-800e_in1k.py"
-    cfg = load(name)
-    assert cfg.model.mask_num == 147
-    block_mask = cfg.train_dataloader.dataset.pipeline[3]
-    assert (block_mask.num_masks, block_mask.min_area, block_mask.max_area) == (120, 16, 60)
-    assert cfg.model.target_generator.schedule.dynamic is True
-    large = load(name.replace("base_16xb256", "large_16xb128"))
-    assert large.model.target_generator.schedule.dynamic is False
-
-
-def test_published_multi_masking():
-    name = "pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py"
-    masks = {
-        file: (load(file).model.mask_ratio, load(file).model.num_masks)
-        for file in (name, name.replace(".py", "_90x8.py"), name.replace(".py", "_no-colour.py"))
+def test_every_config_at_paper_scale_is_in_the_table_and_every_value_has_a_source():
+    shipped = {
+        path.relative_to(root).as_posix()
+        for root in (TABLE.parents[2] / "configs",)
+        for path in root.glob("*/*.py")
+        if re.search(r"_(in1k|in22k|ade20k-\d+x\d+|coco)(_|\.py)", path.name)
+        and "_deprecation_" not in path.read_text(encoding="utf-8")
     }
-    assert list(masks.values()) == [(0.8, 5), (0.9, 8), (0.8, 5)]
-    model = load(name).model
-    assert model.disjoint and model.backbone.drop_path_rate == 0.1
-    assert dict(model.target_generator.schedule) == dict(type="cosine", start=0.996)
-    assert (model.neck.num_layers, model.head.predictor.num_layers) == (3, 2)
-    assert (model.neck.hidden_channels, model.neck.out_channels) == (4096, 256)
-    assert dict(model.backbone.class_attention) == dict(num_layers=2, layer_scale_init=0.1)
-    large = load(name.replace("base", "large")).model.backbone.class_attention
-    assert dict(large) == dict(num_layers=2, layer_scale_init=1e-5)
+    assert shipped == set(RECIPES)
+    text = TABLE.read_text(encoding="utf-8")
+    known = set(re.findall(r"^([\w-]+) = \"", text.split("[sources]")[1].split("# ---")[0], re.M))
+    for name, recipe in recipes().items():
+        sources = {recipe["source"]}
+        sources |= {group["source"] for group in recipe.values() if "source" in group}
+        assert sources <= known, name
 
 
-def test_published_colours_of_the_views():
-    cfg = load("pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py")
-    jitter, grey = cfg.train_dataloader.dataset.pipeline[3].transforms[0]
-    colours = jitter.transforms[0]
-    assert (jitter.prob, grey.prob) == (0.8, 0.2)
-    strengths = [colours[key] for key in ("brightness", "contrast", "saturation", "hue")]
-    assert strengths == [0.4, 0.4, 0.2, 0.1]
+# Nothing beside the table
 
 
-def test_extrema_finetunes_as_published():
-    cfg = load("finetune/extrema_vit-base_8xb128-100e_in1k.py")
-    assert cfg.model.backbone.drop_path_rate == 0.2 and cfg.model.backbone.pos_embed_trainable
-    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.65
-    assert cfg.custom_hooks == []
+def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted paths and values of a config, lists of numbers as one value."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, (list, tuple)) and any(isinstance(v, (dict, list)) for v in node):
+        for index, value in enumerate(node):
+            yield from leaves(value, f"{path}.{index}")
+    else:
+        yield path, node
 
 
-def lr_curve(cfg: Config, epoch_length: int, lr_scale: float = 1.0) -> list[float]:
-    """The learning rate of every step, as mmengine's runner makes it."""
-    lr = cfg.optim_wrapper.optimizer.lr * lr_scale
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
-    schedulers = []
-    for entry in cfg.param_scheduler:
-        entry = dict(entry)
-        to_iter = entry.pop("convert_to_iter_based", False)
-        in_epochs = entry.get("by_epoch", True)
-        entry.setdefault("end", cfg.train_cfg["max_epochs" if in_epochs else "max_iters"])
-        scheduler = PARAM_SCHEDULERS.get(entry.pop("type"))
-        if to_iter:
-            scheduler = scheduler.build_iter_from_epoch
-            entry["epoch_length"] = epoch_length
-        schedulers.append(scheduler(optimizer, **entry))
-    steps = cfg.train_cfg.get("max_iters") or cfg.train_cfg.max_epochs * epoch_length
-    values = []
-    for _ in range(steps):
-        values.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        for scheduler in schedulers:
-            scheduler.step()
-    return values
-
-
-@pytest.mark.parametrize(
-    ("name", "warm_epochs", "floor"),
-    [
-        ("pretrain/bootmae_vit-base_16xb256-amp-coslr-800e_in1k.py", 40, 1e-4),
-        ("pretrain/bootmae_vit-large_16xb128-amp-coslr-800e_in1k.py", 40, 1e-5),
-        ("finetune/bootmae_vit-base_8xb256-100e_in1k.py", 20, 1e-6),
-        ("finetune/bootmae_vit-large_8xb128-50e_in1k.py", 5, 1e-6),
-        ("finetune/bootmae_vit-base-linear_8xb1024-90e_in1k.py", 10, 0.0),
-    ],
+# What a config value is called in the table; None says that it is structure, not a value.
+RULES: tuple[tuple[str, str | None], ...] = (
+    (r"(.*\.)?type", None),
+    (r"optim_wrapper\.optimizer\.lr", "optimizer.lr"),
+    (r"optim_wrapper\.optimizer\.betas", "optimizer.betas"),
+    (r"optim_wrapper\.optimizer\.momentum", "optimizer.momentum"),
+    (r"optim_wrapper\.optimizer\.trust_coefficient", "optimizer.trust_coefficient"),
+    (r"optim_wrapper\.optimizer\.weight_decay", "optimizer.weight_decay"),
+    (r"optim_wrapper\.paramwise_cfg\.layer_decay_rate", "optimizer.layer_decay"),
+    (r"optim_wrapper\.clip_grad(\..*)?", "optimizer.clip_norm"),
+    (r"optim_wrapper\.accumulative_counts", "batch.accumulation"),
+    (r"optim_wrapper\.dtype", "precision.dtype"),
+    (r"optim_wrapper\.constructor", None),
+    (r"param_scheduler\..*", "schedule.lr_at"),
+    (r"train_cfg\.max_epochs", "schedule.epochs"),
+    (r"train_cfg\.max_iters", "schedule.iterations"),
+    (r"train_cfg\.(by_epoch|val_interval)", None),
+    (r"auto_scale_lr\.base_batch_size", "batch.gpus"),
+    (r"auto_scale_lr\.enable", None),
+    (r"custom_hooks\.\d\.momentum", "ema.decay"),
+    (r"custom_hooks(\.\d\.interval)?", None),
+    (r"(train|test)_dataloader\.batch_size", "batch.per_gpu"),
+    (r"model\.data_preprocessor\.(mean|std)", "normalisation.mean"),
+    (r"model\.data_preprocessor\.(to_rgb|bgr_to_rgb|to_onehot|pad_mask)", None),
+    (r"model\.data_preprocessor\.num_classes", "head.classes"),
+    (r"model\.data_preprocessor\.(pad_val|seg_pad_val|size)", "pictures.crop"),
+    (r"model\.data_preprocessor\.pad_size_divisor", "pictures.pad"),
+    (r"model\.backbone\.arch", "encoder.embed_dims"),
+    (r"model\.backbone\.(img_size|patch_size|final_norm)", r"encoder.\1"),
+    (r"model\.backbone\.with_cls_token", "encoder.cls_token"),
+    (r"model\.backbone\.pos_embed_layout", "encoder.position"),
+    (r"model\.backbone\.pos_embed_trainable", "encoder.position_learnt"),
+    (r"model\.backbone\.drop_path_rate", "encoder.drop_path"),
+    (r"model\.backbone\.layer_scale_init", "encoder.layer_scale"),
+    (r"model\.backbone\.rel_pos_bias", "encoder.relative_bias"),
+    (r"model\.backbone\.class_attention\..*", "encoder.class_attention_layers"),
+    (r"model\.backbone\.out_type", "encoder."),
+    (r"model\.backbone\.out_indices", "encoder."),
+    (r"model\.backbone\.frozen_stages", "encoder.frozen"),
+    (r"model\.backbone\.init_cfg\.(branch|checkpoint)", "encoder.weights"),
+    (r"model\.backbone\.split_qkv_init", None),
+    (r"model\.neck\.pixel\.embed_dims", "decoders.pixel_dims"),
+    (r"model\.neck\.num_layers", "decoders.layers|heads.projector_layers"),
+    (r"model\.neck\.(hidden|out)_channels", r"heads.\1"),
+    (r"model\.shallow_index", "decoders.pixel_level"),
+    (r"model\.deep_index", "decoders.feature_level"),
+    (r"model\.head\.(feature_weight|weight_mask)", r"loss.\1"),
+    (r"model\.head\.predictor\.(num_layers|hidden_channels)", "heads.predictor_layers"),
+    (r"model\.head\.(loss|temperature)", r"heads.\1"),
+    (r"model\.head\.(in_channels|num_classes)", "head.classes"),
+    (r"model\.head\.norms\..*", "head.norms"),
+    (r"model\.head\.init_std", "head.init_std"),
+    (r"model\.head\.loss\..*", "targets.smoothing"),
+    (r"model\.head\.topk", None),
+    (r"model\.train_cfg\.augments\..*", "targets.mixup"),
+    (r"model\.target_generator\.schedule\..*", "teacher.momentum_at"),
+    (r"model\.mask_num", "masking.masked"),
+    (r"model\.(mask_ratio|num_masks|disjoint)", "masking.masks"),
+    (r"model\.(k|temperature)", r"neighbours.\1"),
+    (r"model\.neck\.(\d\.)?(in_channels|scales|norm_cfg\..*)", "pyramid.scales"),
+    (r"model\.neck\.\d\.(out_channels|num_outs)", "pyramid.channels"),
+    (r"model\.(decode|auxiliary)_head\..*", "decode_heads.channels"),
+    (r"model\.test_cfg\.(mode|crop_size|stride)", "test.window"),
+    (r"model\.(rpn_head|roi_head|train_cfg|test_cfg)\..*", "detector.classes"),
+    (r"train_dataloader\.dataset\.pipeline\.\d\..*", "augmentation.|pictures."),
+    (r"(val|test)_dataloader\.dataset\.pipeline\.\d\..*", "test."),
+    (r"test_cfg\.bank_dataloader\.batch_size", "batch.per_gpu"),
+    (r"test_cfg\.bank_dataloader\.dataset\.pipeline\.\d\..*", "test."),
+)  # fmt: skip
+WATCHED = re.compile(
+    r"(optim_wrapper|param_scheduler|train_cfg|auto_scale_lr|custom_hooks|model)\b"
+    r"|.*_dataloader\.(batch_size|dataset\.pipeline)\b"
 )
-def test_learning_rate_follows_the_authors(name, warm_epochs, floor):
-    """Straight up from 0 to the peak, then half a cosine to the floor (cosine_scheduler)."""
-    cfg, epoch_length = load(name), 5
-    # the fine-tuning floor is the last layer's; others have their own share of it
-    scale = cfg.optim_wrapper.paramwise_cfg.layer_decay_rate
-    peak, floor = cfg.optim_wrapper.optimizer.lr * scale, floor * scale
-    warm, total = warm_epochs * epoch_length, cfg.train_cfg.max_epochs * epoch_length
-    falling = torch.arange(total - warm, dtype=torch.float64) / (total - warm)
-    expected = torch.cat(
-        [
-            torch.linspace(0, peak, warm, dtype=torch.float64),
-            floor + (peak - floor) * 0.5 * (1 + torch.cos(torch.pi * falling)),
-        ]
-    )
-    curve = torch.tensor(lr_curve(cfg, epoch_length, scale), dtype=torch.float64)
-    torch.testing.assert_close(curve, expected, rtol=1e-5, atol=2e-6 * peak)
 
 
-@pytest.mark.parametrize(
-    ("name", "warm_epochs", "floor"),
-    [
-        ("pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py", 40, 0.0),
-        ("pretrain/extrema_vit-base_8xb256-amp-coslr-30e_in22k.py", 4, 0.0),
-        ("finetune/extrema_vit-base-linear_8xb512-90e_in1k.py", 10, 0.0),
-    ],
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_value_stands_outside_the_table(name):
+    known = {
+        f"{group}.{key}" for group, values in groups(recipes()[name]).items() for key in values
+    }
+    strangers = []
+    for path, value in leaves(config(name).to_dict()):
+        path = path.replace("model.module.", "model.")
+        if not WATCHED.match(path) or path.startswith("val_dataloader.batch"):
+            continue
+        matches = ((re.fullmatch(pattern, path), keys) for pattern, keys in RULES)
+        found, keys = next(((match, keys) for match, keys in matches if match), (None, None))
+        if found is None:
+            strangers.append(f"{path} = {value!r}: no rule")
+            continue
+        if keys is None or value is None:
+            continue
+        wanted = [found.expand(key) for key in keys.split("|")]
+        if not any(entry.startswith(key) for key in wanted for entry in known):
+            strangers.append(f"{path} = {value!r}: the recipe has no {' or '.join(wanted)}")
+    assert not strangers, "\n".join(strangers)
+
+
+# the box head and the number of proposals are CAE's, and in the table
+DETECTOR = re.compile(
+    r".*\.num_classes|roi_head\.bbox_head\..*|train_cfg\.rpn_proposal\.max_per_img"
 )
-def test_extremas_learning_rate_is_that_of_its_fractional_epoch(name, warm_epochs, floor):
-    """lr * t / warm-up, then half a cosine in t (main.py: adjust_learning_rate).
-
-    mmengine's warm-up arrives one step earlier.
-    """
-    cfg, epoch_length = load(name), 5
-    peak, epochs = cfg.optim_wrapper.optimizer.lr, cfg.train_cfg.max_epochs
-    t = torch.arange(epochs * epoch_length, dtype=torch.float64) / epoch_length
-    falling = (t - warm_epochs) / (epochs - warm_epochs)
-    cosine = floor + (peak - floor) * 0.5 * (1 + torch.cos(torch.pi * falling))
-    expected = torch.where(t < warm_epochs, peak * t / warm_epochs, cosine)
-    curve = torch.tensor(lr_curve(cfg, epoch_length), dtype=torch.float64)
-    step = peak / (warm_epochs * epoch_length)
-    assert (curve - expected).abs().max() < 1.1 * step
-    torch.testing.assert_close(curve[t >= warm_epochs], expected[t >= warm_epochs])
 
 
-def test_segmentation_warms_up_along_the_falling_line():
-    """mmcv's poly with linear warm-up, which the authors use."""
-    cfg = load("seg/upernet_bootmae_vit-base_8xb2-160k_ade20k-512x512.py")
-    peak = cfg.optim_wrapper.optimizer.lr
-    curve = lr_curve(cfg, 1)
-    for step in (0, 1, 700, 1499, 1500, 80000, 159999):
-        line = peak * (1 - step / 160000)
-        warm = 1 - (1 - min(step, 1500) / 1500) * (1 - 1e-6)
-        assert curve[step] == pytest.approx(line * warm, rel=2e-3, abs=1e-5 * peak)
+def test_what_cae_leaves_of_the_detector_is_mmdets():
+    """Anchors, assigners, samplers, thresholds: those of mmdet's Mask R-CNN."""
+    found = importlib.util.find_spec("mmdet")
+    if found is None:
+        pytest.skip("mmdet is not installed")
+    folder = Path(found.origin).parent / ".mim" / "configs" / "_base_" / "models"
+    name = "det/bootmae_vit-base-p16_mask-rcnn_16xb2-1x_coco.py"
+    theirs = dict(leaves(Config.fromfile(folder / "mask-rcnn_r50_fpn.py").model.to_dict()))
+    ours = dict(leaves(config(name).model.to_dict()))
+    parts = ("rpn_head", "roi_head", "train_cfg", "test_cfg")
+    differing = {
+        path: (ours.get(path), theirs.get(path))
+        for path in ours.keys() | theirs.keys()
+        if path.startswith(parts) and ours.get(path) != theirs.get(path)
+    }
+    assert {path for path in differing if not DETECTOR.fullmatch(path)} == set()

@@ -1,26 +1,28 @@
 """Killed and resumed runs of every stage end as if never stopped, bit for bit."""
 
 import os
-import signal
 import subprocess
-import time
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import (
+    TRAIN,
     Shot,
     StressError,
     differing,
     differing_logs,
     draw_shots,
+    environment,
     stress_resume,
+    with_kill_hook,
 )
-from tests.support import tool_command
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_ITERATION = {
@@ -83,7 +85,13 @@ def pretraining(scenes, tmp_path_factory):
     # saved after each second step: the second kill comes between the epochs, behind step 3
     shots = [Shot(1, 0.0, False), Shot(3, 0.0, False), Shot(6, 0.003, True)]
     changes = {"train_cfg.max_epochs": 3}
-    stress("pretrain/bootmae_vit-tiny_scenes.py", scenes, folder, shots, **changes)
+    stress(
+        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+        scenes,
+        folder,
+        shots,
+        **changes,
+    )
     return folder
 
 
@@ -98,10 +106,26 @@ def test_pretraining_with_three_kills(pretraining):
 @pytest.mark.parametrize(
     ("config", "changes", "shot"),
     [
-        ("pretrain/extrema_vit-tiny_scenes.py", {"train_cfg.max_epochs": 2}, Shot(4, 0.0, False)),
-        ("finetune/finetune_vit-tiny_scenes.py", {"train_cfg.max_epochs": 2}, Shot(4, 0.0, False)),
-        ("seg/upernet_vit-tiny_scenes.py", {"train_cfg.max_iters": 5}, Shot(3, 0.0, False)),
-        ("det/mask-rcnn_vit-tiny_scenes.py", {"train_cfg.max_epochs": 2}, Shot(3, 0.0, False)),
+        (
+            "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+            {"train_cfg.max_epochs": 2},
+            Shot(4, 0.0, False),
+        ),
+        (
+            "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
+            {"train_cfg.max_epochs": 2},
+            Shot(4, 0.0, False),
+        ),
+        (
+            "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
+            {"train_cfg.max_iters": 5},
+            Shot(3, 0.0, False),
+        ),
+        (
+            "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+            {"train_cfg.max_epochs": 2},
+            Shot(3, 0.0, False),
+        ),
     ],
 )
 def test_the_other_stages_with_one_kill(config, changes, shot, scenes, tmp_path):
@@ -112,12 +136,12 @@ def test_the_other_stages_with_one_kill(config, changes, shot, scenes, tmp_path)
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_any_number_of_workers_gives_the_same_run(workers, pretraining, scenes, tmp_path):
-    config = "pretrain/bootmae_vit-tiny_scenes.py"
+    config = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
     settings = {**options(config, scenes), "train_cfg.max_epochs": 3}
     settings["train_dataloader.num_workers"] = workers
     settings["train_dataloader.persistent_workers"] = True
     arguments = [f"{key}={value}" for key, value in settings.items()]
-    command = tool_command("train.py", f"configs/{config}", "--work-dir", str(tmp_path))
+    command = [*TRAIN, f"configs/{config}", "--work-dir", str(tmp_path)]
     arguments.append("randomness.deterministic=True")
     subprocess.run(
         [*command, "--cfg-options", *arguments], cwd=ROOT, check=True, capture_output=True
@@ -128,22 +152,18 @@ def test_any_number_of_workers_gives_the_same_run(workers, pretraining, scenes, 
 
 
 def test_sigterm_saves_leaves_with_75_and_resumes_the_same_run(pretraining, scenes, tmp_path):
-    config = str(pretraining / "whole.py")
-    command = [*tool_command("train.py", config), "--work-dir", str(tmp_path / "run"), "--resume"]
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        running = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 300
-        while "Epoch(train)" not in log.read_text() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        running.send_signal(signal.SIGTERM)
-        code = running.wait(timeout=120)
-    if code == 0:
-        pytest.skip("the run had ended before the signal came")
-    assert code == 75, log.read_text()[-2000:]
-    left = read_checkpoint(newest_valid(tmp_path / "run"))
-    assert 0 < left["meta"]["iter"] <= 9
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    cfg = Config.fromfile(str(pretraining / "whole.py"))
+    with_kill_hook(cfg, iteration=4, kind="SIGTERM").dump(str(tmp_path / "told.py"))
+    options = ["--work-dir", str(tmp_path / "run"), "--resume"]
+    left = subprocess.run(
+        [*TRAIN, str(tmp_path / "told.py"), *options],
+        cwd=ROOT, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert left.returncode == 75, left.stderr[-2000:]
+    assert read_checkpoint(newest_valid(tmp_path / "run"))["meta"]["iter"] == 5
+    subprocess.run(
+        [*TRAIN, str(pretraining / "whole.py"), *options], cwd=ROOT, check=True, capture_output=True
+    )
     one, other = (
         read_checkpoint(newest_valid(f)) for f in (pretraining / "whole", tmp_path / "run")
     )
@@ -161,7 +181,8 @@ def test_a_damaged_last_checkpoint_costs_only_the_steps_after_the_one_before(
     before = newest_valid(tmp_path / "run")
     assert before != last
     command = [
-        *tool_command("train.py", str(pretraining / "whole.py")),
+        *TRAIN,
+        str(pretraining / "whole.py"),
         "--work-dir",
         str(tmp_path / "run"),
         "--resume",
@@ -178,7 +199,7 @@ def test_a_damaged_last_checkpoint_costs_only_the_steps_after_the_one_before(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("train_dataloader.batch_size=4", "resume with the data, batch size and number"),
+        ("train_dataloader.batch_size=4", "batch_size 4 instead of 8"),
         ("model.neck.pixel.embed_dims=24", "Resume with the config that the run began with"),
     ],
 )
@@ -189,7 +210,7 @@ def test_resuming_another_run_is_refused(change, said, pretraining, tmp_path):
     folder.mkdir()
     for file in (pretraining / "whole").glob("iter_8.pth*"):
         shutil.copy(file, folder)
-    command = [*tool_command("train.py", str(pretraining / "whole.py")), "--work-dir", str(folder)]
+    command = [*TRAIN, str(pretraining / "whole.py"), "--work-dir", str(folder)]
     done = subprocess.run(
         [*command, "--resume", "--cfg-options", change], cwd=ROOT, capture_output=True, text=True
     )
@@ -200,7 +221,7 @@ def test_resuming_another_run_is_refused(change, said, pretraining, tmp_path):
 def test_resuming_from_weights_alone_is_refused(pretraining, tmp_path):
     state = read_checkpoint(newest_valid(pretraining / "whole"))["state_dict"]
     torch.save(dict(state_dict=state), tmp_path / "weights.pth")
-    command = [*tool_command("train.py", str(pretraining / "whole.py"))]
+    command = [*TRAIN, str(pretraining / "whole.py")]
     command += ["--work-dir", str(tmp_path / "w"), "--resume", str(tmp_path / "weights.pth")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "was not saved in the middle of a training" in done.stderr, done.stderr[-1500:]
@@ -246,3 +267,12 @@ def test_an_earlier_stress_is_not_mixed_in(tmp_path):
     (tmp_path / "whole").mkdir()
     with pytest.raises(StressError, match="holds an earlier stress"):
         stress_resume("configs/x.py", tmp_path, 1, {}, print)
+
+
+def test_the_command_says_how_it_is_called():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.stress.resume_stress", "--help"],
+        cwd=ROOT, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "--kills" in done.stdout

@@ -33,6 +33,7 @@ def test_momentum_options():
     options = dict(start=0.5, end=0.7, dynamic_end=0.9, ramp_epochs=2, dynamic_epochs=4)
     curve = [bootmae_momentum(epoch, **options) for epoch in range(6)]
     assert curve == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9, 0.9])
+    assert bootmae_momentum(2.5, **dict(options, dynamic_epochs=3)) == pytest.approx(0.8)
     # a dynamic end before the ramp's own is reached at once
     assert bootmae_momentum(3, ramp_epochs=2, dynamic_epochs=2) == pytest.approx(0.99999)
 

@@ -1,5 +1,6 @@
 """A user's own mmseg or mmdet config: plain Runner, custom_imports, our backbone type."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,10 @@ def pretraining(checkpoints):
 
 def user_config(scope, scenes, work_dir, checkpoint):
     """What a user writes: nothing of maskssl but the import, the type and init_cfg."""
-    name = dict(mmseg="seg/upernet_vit-tiny_scenes.py", mmdet="det/mask-rcnn_vit-tiny_scenes.py")[
-        scope
-    ]
+    name = dict(
+        mmseg="seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
+        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+    )[scope]
     shipped = small_config(name, scenes, work_dir)
     backbone = dict(
         type="mmpretrain.PlainViT",
@@ -139,6 +141,15 @@ def test_loads_trains_and_tests(scope, method, scenes, checkpoints, tmp_path):
     cfg.load_from = str(trained)
     metrics = Runner.from_cfg(cfg).test()
     assert {"mmseg": "mIoU", "mmdet": "coco/bbox_mAP"}[scope] in metrics
+    # the checkpoint is the whole model: it scores what its training's last validation did
+    lines = next((tmp_path / "train").glob("*/vis_data/scalars.json")).read_text().splitlines()
+    validated = json.loads(lines[-1])
+    figures = {name: value for name, value in metrics.items() if "time" not in name}
+    assert {name: validated[name] for name in figures} == pytest.approx(figures, nan_ok=True)
+    weights = torch.load(trained, weights_only=False)["state_dict"]
+    tested = runner.model.state_dict()
+    assert weights.keys() == tested.keys()
+    assert all(torch.equal(weights[name], value) for name, value in tested.items())
 
 
 @pytest.mark.parametrize("scope", ["mmseg", "mmdet"])

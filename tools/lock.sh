@@ -12,4 +12,5 @@ compile() {
 compile pyproject.toml --extra seg --extra det --extra dev --extra docs --extra build \
     --no-emit-package onedl-mmcv --output-file requirements/lock.txt
 compile --no-deps requirements/mmcv.in --output-file requirements/mmcv.txt
+compile --no-deps requirements/stock.in --output-file requirements/stock.txt
 compile --no-deps requirements/uv.in --output-file requirements/uv.txt

@@ -24,6 +24,9 @@ lint "mend the lines above, some by $BIN/ruff check --fix" ruff check --quiet --
 lint "run $BIN/ruff format" ruff format --quiet --check --output-format concise .
 lint "mend the types above" mypy --no-error-summary
 lint "mend the spelling, or list the word under [tool.codespell] in pyproject.toml" \
-    codespell maskssl configs tools tests README.md pyproject.toml setup.py
+    codespell maskssl configs tools tests docs ./*.md pyproject.toml setup.py mkdocs.yml
+lint "an import runs up the floors of docs/house.md: move what is imported down, or the importer up" \
+    lint-imports
+lint "mend the pages, or their places in mkdocs.yml" mkdocs build --quiet --strict --site-dir "$(mktemp -d)"
 
 "$BIN/python" -m pytest --quiet --durations=15 "$@"

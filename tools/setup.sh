@@ -96,7 +96,7 @@ main() {
     fi
     run "installing maskssl itself" \
         "$VENV/bin/uv" pip install --python "$VENV/bin/python" --no-deps --no-build-isolation --editable .
-    "$VENV/bin/python" tools/doctor.py >>"$LOG" 2>&1 || die "tools/doctor.py refuses this environment: $(tail -n 1 "$LOG")"
+    "$VENV/bin/python" tools/doctor.py --import >>"$LOG" 2>&1 || die "maskssl doctor --import refuses this environment: $(tail -n 1 "$LOG")"
     fingerprint "$VENV/bin/python" >"$VENV/.maskssl-ready"
     say "ready"
 }

@@ -15,8 +15,14 @@ Run, with the released model converted, or to train it:
 Reproduced: no.
 """
 
-_base_ = ["./bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512.py"]
+_base_ = [
+    "../_base_/models/upernet_vit_released.py",
+    "../_base_/datasets/ade20k_512x512.py",
+    "../_base_/schedules/upernet_adamw_160k.py",
+    "../_base_/runtime_mmseg.py",
+    "../_base_/methods/bootmae.py",
+]
 
-model = dict(
-    backbone=dict(pos_embed_trainable=True, rel_pos_bias=True, layer_scale_init=1.0),
-)
+__method = _base_.pop("method")
+
+model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)

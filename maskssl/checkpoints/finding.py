@@ -38,11 +38,6 @@ def newest_valid(folder: str | Path) -> Path | None:
     return None
 
 
-def is_valid(path: str | Path) -> bool:
-    """Whether a checkpoint is whole."""
-    return check_checkpoint(path) is None
-
-
 def check_checkpoint(path: str | Path) -> str | None:
     """Why a checkpoint is not whole; None if it is.
 

@@ -85,11 +85,12 @@ def read_checkpoint(path: str | Path, place: Place | None = None) -> dict[str, A
     return map_leaves(content, placed)
 
 
-def read_file(path: str | Path) -> dict[str, Any]:
+def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
     """As ``read_checkpoint``, but tensors that lie in shards stay None.
 
     Args:
         path: a file written by torch.save.
+        facts_alone: no tensor will be looked at, so none is read; the file must stay as it is.
 
     Raises:
         CheckpointError: missing, truncated, or holding objects other than tensors,
@@ -110,7 +111,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
         )
     try:
         with torch.serialization.safe_globals(list(ALLOWED)):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            mmap = facts_alone and start.startswith(MAGIC[0])
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and plain values ({_offender(error)}), and loading it "

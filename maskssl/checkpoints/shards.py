@@ -12,12 +12,12 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, barrier, broadcast_object_list, get_rank
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -77,23 +77,13 @@ def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[
     own = _own_rows(tensors)
     needed = sum(tensor.numel() * tensor.element_size() for tensor in own.values())
     final = checkpoint.with_name(f"{checkpoint.stem}.{secrets.token_hex(4)}{SUFFIX}")
-    first = get_rank() == 0
-    with (
-        full_disk_told(checkpoint, lambda: needed),
-        hidden(final, is_folder=True) if first else nullcontext(final) as part,
-    ):
-        agreed = [final, part]
-        broadcast_object_list(agreed)
-        final, part = agreed
+    with full_disk_told(checkpoint, lambda: needed), ExitStack() as stack:
+        final, part = _by_first(lambda: (final, stack.enter_context(hidden(final, True))))
         told = all_gather_object(_written(own, part / f"{get_rank():05d}.safetensors"))
         for found in told:
             if isinstance(found, OSError):  # the same on every process
                 raise found
-        if first:
-            sync_folder(part)
-            part.rename(final)
-            sync_folder(checkpoint.parent)
-    barrier()  # it is there when any process goes on
+        _by_first(lambda: _complete(part, final))  # it is there when any process goes on
     files = {name: known for name, known, _ in told}
     return dict(folder=final.name, files=files, tensors=_index(tensors, told))
 
@@ -166,6 +156,26 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             found.update(chunk)
     return found.hexdigest()
+
+
+def _complete(part: Path, final: Path) -> None:
+    sync_folder(part)
+    part.rename(final)
+    sync_folder(final.parent)
+
+
+def _by_first(action: Callable[[], Any]) -> Any:
+    """What the first process gets from an action, on all; its OSError is raised on all too."""
+    found: list[Any] = [None]
+    if get_rank() == 0:
+        try:
+            found[0] = action()
+        except OSError as error:
+            found[0] = error
+    broadcast_object_list(found)
+    if isinstance(found[0], OSError):
+        raise found[0]
+    return found[0]
 
 
 def _own_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="random seed; default the config's")
     parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your own data")
     parser.add_argument(
+        "--map-masks",
+        nargs="+",
+        metavar="VALUE=LABEL",
+        help="what masks hold, if it is no labels: 0=0 255=1, or colours, '#ff0000=1'",
+    )
+    parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=ConfigOptions,

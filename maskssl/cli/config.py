@@ -36,7 +36,11 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     with warnings.catch_warnings():
         # Python hides these: a config of a former name says the new one
         warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
-        cfg = Config.fromfile(located_config(path))
+        file = located_config(path)
+    try:
+        cfg = Config.fromfile(file)
+    except (SyntaxError, FileNotFoundError) as error:  # of the file, or of a base that it names
+        raise ConfigError(f"{file} cannot be read as a config: {error}") from error
     for key in cfg:
         _refuse_lookalike(key, key, RUNNER_KEYS)
     for option in options or {}:

@@ -29,13 +29,13 @@ class ConfigOptions(DictAction):
         option_string: str | None = None,
     ) -> None:
         """Add the options to those of earlier ``--cfg-options``."""
-        options = dict(getattr(namespace, self.dest, None) or {})
         for pair in values or ():
             key, equals, value = pair.partition("=")
             if not equals:
                 parser.error(f"{option_string} {pair}: give KEY=VALUE, in quotes if it has spaces")
-            if key.rsplit(".", 1)[-1] in PATH_KEYS:
-                options[key] = None if value == "None" else value
-            else:
-                options[key] = self._parse_iterable(value)
-        setattr(namespace, self.dest, options)
+            if key.rsplit(".", 1)[-1] not in PATH_KEYS:
+                super().__call__(parser, namespace, [pair], option_string)
+                continue
+            options = dict(getattr(namespace, self.dest, None) or {})
+            options[key] = None if value == "None" else value
+            setattr(namespace, self.dest, options)

@@ -1,13 +1,13 @@
 """How a command ends: as one sentence for what its user can mend, as it is for the rest."""
 
 import argparse
-import atexit
 import os
 import sys
 import traceback
 from collections.abc import Callable
 
 from ..errors import MaskSSLError
+from ..private_names import run_exit_functions
 
 
 def run_to_end(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> None:
@@ -49,7 +49,7 @@ def leave_processes(code: int = 0) -> None:
     if distributed is None or not distributed.is_initialized():
         return
     distributed.destroy_process_group()
-    atexit._run_exitfuncs()
+    run_exit_functions()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -10,10 +10,14 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
+from ..engine.runner.resuming import join_processes
 from ..engine.runner.runner import MaskSSLRunner
 from ..engine.sharding.options import sharding_options
 from .config import ConfigError
 from .data_check import check_data
+
+# names of torch's code paths on x86 CPUs that emulate bf16 number by number
+SLOW_BF16 = ("DEFAULT", "NO AVX", "AVX2")
 
 
 def set_pretrained(cfg: Config, checkpoint: str) -> None:
@@ -98,7 +102,9 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_auto_scale_lr(cfg: Config) -> None:
-    """Scale the lr by the actual over the config's base batch size.
+    """Scale the lr by the images of an optimizer step over the config's base batch size.
+
+    Both count all processes and all forwards that are accumulated.
 
     Raises:
         ConfigError: the config states no base batch size.
@@ -121,13 +127,39 @@ def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") ->
         loaders: dataloaders that will be used; their files are looked for first.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
     """
-    cfg.launcher = launcher
+    start_processes(cfg, launcher)
     if cfg.get("sharding"):
         sharding_options(cfg.sharding)  # an unknown option shows now
     check_data(cfg, loaders)
     if not torch.cuda.is_available():
         _fit_to_cpu(cfg, distributed=launcher != "none")
     return MaskSSLRunner.from_cfg(cfg)
+
+
+def start_processes(cfg: Config, launcher: str) -> None:
+    """Join the group of processes, over NCCL, or gloo without a GPU; a second call does nothing.
+
+    Args:
+        cfg: takes ``launcher`` up.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ConfigError: a launcher that starts no processes on CPUs.
+    """
+    cfg.launcher = launcher
+    if launcher == "none" or torch.distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        join_processes(cfg)
+        return
+    if launcher != "pytorch" or "RANK" not in os.environ:
+        raise ConfigError(
+            f"launcher={launcher!r} without GPUs: start CPU processes with "
+            "maskssl train CONFIG --nproc N (launcher pytorch)"
+        )
+    # not mmengine's init_dist, which calls torch.cuda.set_device
+    seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout", 1800)
+    torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
 
 
 def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
@@ -139,17 +171,9 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
             logger="current",
             level=30,  # logging.WARNING
         )
+    _without_slow_bf16(cfg)
     if not distributed:
         return
-    if cfg.launcher != "pytorch" or "RANK" not in os.environ:
-        raise ConfigError(
-            f"launcher={cfg.launcher!r} without GPUs: start CPU processes with "
-            "maskssl train CONFIG --nproc N (launcher pytorch)"
-        )
-    if not torch.distributed.is_initialized():
-        # before mmengine does: its init_dist calls torch.cuda.set_device
-        seconds = cfg.get("env_cfg", {}).get("dist_cfg", {}).get("timeout", 1800)
-        torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
     if cfg.get("sharding"):
         return
     cfg.model_wrapper_cfg = {
@@ -158,6 +182,21 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
         **(cfg.get("model_wrapper_cfg") or {}),
         "device_ids": None,  # DDP takes none on a CPU
     }
+
+
+def _without_slow_bf16(cfg: Config) -> None:
+    """Train in fp32 on a CPU that has no bf16 instructions, where a convolution takes 50 times."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    wrapper = cfg.get("optim_wrapper") or {}
+    if wrapper.get("type") != "AutocastOptimWrapper" or capability not in SLOW_BF16:
+        return
+    wrapper.type = "OptimWrapper"
+    wrapper.pop("dtype", None)
+    print_log(
+        f"this CPU ({capability}) has no bf16 instructions: trains in fp32",
+        logger="current",
+        level=30,  # logging.WARNING
+    )
 
 
 def _without_sync(node: Any) -> Iterator[int]:

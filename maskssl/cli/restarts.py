@@ -15,8 +15,9 @@ def resume_from(given: str | None, work_dir: str | Path) -> str | None:
     A job that a launcher has started again goes on from the newest checkpoint that it has
     written itself, whatever its command line says; before its first one it starts as it
     did at first. Slurm counts its restarts. torchrun's count will not do, as on nodes
-    where no process died it stays 0, and all ranks must decide alike; so a checkpoint
-    counts that is younger than the launch. The work dir is one that all nodes share.
+    where no process died it stays 0; so a checkpoint counts that is younger than the
+    launch. That is read from one clock: the first process's node saves the checkpoints,
+    and it alone is asked (``from_first_process``).
 
     Args:
         given: the command line's ``--resume``.

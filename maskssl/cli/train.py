@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import command_line, launch, restarts, trackers
+from . import command_line, launch, resuming, trackers
 
 LOADERS = ("train_dataloader", "val_dataloader")
 
@@ -14,9 +14,7 @@ def train(args: argparse.Namespace) -> None:
         launch.use_amp(cfg)
     if args.auto_scale_lr:
         launch.use_auto_scale_lr(cfg)
-    if resume := restarts.resume_from(args.resume, cfg.work_dir):
-        cfg.resume = True
-        cfg.load_from = None if resume == "auto" else launch.checkpoint_at(resume)
     if args.track:
         trackers.use_tracker(cfg, args.track)
+    resuming.apply_resume(cfg, args)
     launch.build_runner(cfg, LOADERS, args.launcher).train()

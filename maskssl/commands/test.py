@@ -1,7 +1,7 @@
 """Test a trained model, or a pretrained backbone by kNN.
 
-maskssl test seg/upernet_vit-tiny_scenes.py work_dirs/upernet_vit-tiny_scenes --show-dir shown
-maskssl test finetune/knn_vit-tiny_scenes.py --pretrained CHECKPOINT
+maskssl test CONFIG work_dirs/RUN --show-dir shown
+maskssl test finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHECKPOINT
 """
 
 import argparse

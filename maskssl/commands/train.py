@@ -1,7 +1,7 @@
 """Train any stage by its config: pretraining, probe, fine-tuning, segmentation, detection.
 
-maskssl train pretrain/bootmae_vit-tiny_scenes.py
-maskssl train finetune/linear_vit-tiny_scenes.py --pretrained CHECKPOINT
+maskssl train pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py
+maskssl train CONFIG --pretrained CHECKPOINT
 maskssl train CONFIG --nproc 8 --resume
 """
 
@@ -19,11 +19,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         metavar="PATH",
-        help="go on from PATH, or from the latest checkpoint in the work dir",
+        help="go on from PATH, or from the newest whole checkpoint in the work dir",
+    )
+    parser.add_argument(
+        "--new-draws",
+        action="store_true",
+        help="let the resumed run draw otherwise: by another seed, batch size, number of "
+        "processes or data",
+    )
+    parser.add_argument(
+        "--debug-step",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="N",
+        help="with --resume: run step N (of a checkpoint in WORK_DIR/non_finite/ the first that "
+        "was skipped) again, say where it is not finite, and end",
     )
     parser.add_argument("--amp", action="store_true", help="bf16 mixed precision")
     parser.add_argument(
-        "--auto-scale-lr", action="store_true", help="scale the lr with the actual batch size"
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the lr with the images of an optimizer step",
     )
     parser.add_argument(
         "--track", choices=TRACKERS, help="log to this tracker too; its package is needed"

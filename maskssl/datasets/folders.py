@@ -181,7 +181,7 @@ def split_folders(folder: str | Path) -> dict[str, Path]:
                 f"{top} has {len(names)} folders named for {split}: {', '.join(names)}; keep one "
                 "there, or name the folders to use in the config"
             )
-    return {split: innermost(top / names[0], split) for split, names in named.items()}
+    return {split: innermost(top / named[split][0], split) for split in _SPLITS if split in named}
 
 
 def innermost(folder: str | Path, split: str | None = None) -> Path:

@@ -1,6 +1,7 @@
 """From a method and a data set to jobs: pretraining, every stage from its and random weights."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,7 @@ def plan_lanes() -> Lanes:
         "OMP_WAIT_POLICY": "passive",
         # a process that has asked the driver for GPUs cannot be forked; this asks NVML
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # the fork server imports as we do
     }
     return Lanes(environments, ["maskssl.transfer.warmed"], common)
 

@@ -10,7 +10,6 @@ from maskssl.checkpoints import finding
 from maskssl.checkpoints.finding import (
     check_checkpoint,
     checkpoints_ahead,
-    is_valid,
     newest_valid,
 )
 from maskssl.checkpoints.writing import sidecar_of, write_checkpoint
@@ -66,7 +65,7 @@ def test_a_damaged_last_checkpoint(checksum, damage, reason, tmp_path, logged):
     assert logged() == []
     damage(third)
     assert newest_valid(tmp_path) == second
-    assert not is_valid(third)
+    assert check_checkpoint(third) is not None
     [warning] = logged()
     assert warning.startswith(f"checkpoint {third} is passed over: ")
     assert reason in warning
@@ -80,13 +79,13 @@ def test_a_flipped_bit_is_seen_without_a_checksum_where_it_matters(tmp_path):
     seen = 0
     for place in range(100):
         flip(path, place / 100)
-        seen += not is_valid(path)
-        if is_valid(path):
+        seen += check_checkpoint(path) is not None
+        if check_checkpoint(path) is None:
             found = torch.load(path)
             torch.testing.assert_close(found.pop("state_dict"), content["state_dict"])
             assert found.items() <= content.items()
         path.write_bytes(whole)
-    assert is_valid(path)
+    assert check_checkpoint(path) is None
     assert seen > 90
 
 
@@ -143,10 +142,10 @@ def test_names_suffice_where_they_can(tmp_path, monkeypatch):
 def test_a_broken_checksum_file_speaks_against_nothing(text, tmp_path, logged):
     path = save(tmp_path / "epoch_1.pth", 1)
     sidecar_of(path).write_text(text)
-    assert is_valid(path)
+    assert check_checkpoint(path) is None
     assert "epoch_1.pth.sha256 cannot be read" in logged()[0]
     flip(path)
-    assert not is_valid(path)
+    assert check_checkpoint(path) is not None
 
 
 def test_checkpoints_ahead_of_a_run(tmp_path):

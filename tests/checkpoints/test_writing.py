@@ -94,9 +94,9 @@ def test_killed_at_any_moment_of_a_save(name, tmp_path):
 
 
 def test_killed_in_the_middle_of_the_content(tmp_path, monkeypatch):
-    """A run that saves step after step and is killed at some write of torch's, six times."""
+    """A run that saves step after step and is killed at some write of torch's, five times."""
     write, saved = writing._Sink.write, 0
-    for writes in (1, 7, 23, 40, 41, 77):
+    for writes in (1, 23, 50, 79, 110):
         left = [writes]
 
         def counted(sink, data, left=left):
@@ -119,7 +119,7 @@ def test_killed_in_the_middle_of_the_content(tmp_path, monkeypatch):
         newest = newest_valid(tmp_path)
         assert (step_of(newest) if newest else 0) == len(files) >= saved
         saved = len(files)
-    assert saved > 5
+    assert saved > 2
 
 
 def test_content_that_cannot_be_saved_leaves_nothing(tmp_path):
@@ -162,7 +162,12 @@ def test_a_full_disk_that_torch_gives_another_name(room, tmp_path, monkeypatch):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(data)
 
-    monkeypatch.setattr(Path, "open", lambda *_: Full())
+    opened = Path.open
+
+    def limited(path, *args, **kwargs):
+        return Full() if path.name.endswith("part") else opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", limited)
     with pytest.raises(DiskFullError, match="the disk is full"):
         write_checkpoint(content(2), tmp_path / "epoch_1.pth")
 

@@ -3,6 +3,7 @@
 import argparse
 import re
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from PIL import Image
 
 import maskssl
 from maskssl.checkpoints.errors import CheckpointError
@@ -98,6 +100,22 @@ def test_a_config_and_its_options(write):
 def test_a_missing_config_is_named(tmp_path):
     with pytest.raises(ConfigError, match=f"no config at {tmp_path}/none.py"):
         load_config(str(tmp_path / "none.py"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("x = (\n", "never closed"), ("_base_ = ['./none.py']\n", r"No such file.*none\.py")],
+)
+def test_a_config_that_cannot_be_read_is_named(line, said, tmp_path):
+    (tmp_path / "mine.py").write_text(line)
+    with pytest.raises(ConfigError, match=rf"mine\.py cannot be read as a config: .*{said}"):
+        load_config(str(tmp_path / "mine.py"))
+
+
+def test_a_defect_in_a_config_keeps_its_traceback(tmp_path):
+    (tmp_path / "mine.py").write_text("lr = 1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        load_config(str(tmp_path / "mine.py"))
 
 
 @pytest.mark.parametrize("prefix", ["", "configs/"])
@@ -293,21 +311,23 @@ def test_with_gpus_nothing_changes(cfg, built, said, monkeypatch):
 
 
 @pytest.fixture
-def groups(monkeypatch) -> list[str]:
-    """Backends that a process group would have been made with."""
-    backends: list[str] = []
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
+def groups(monkeypatch) -> list[tuple[str, dict]]:
+    """Backends and options that process groups would have been made with."""
+    made: list[tuple[str, dict]] = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: bool(made))
     monkeypatch.setattr(
-        torch.distributed, "init_process_group", lambda name, **_: backends.append(name)
+        torch.distributed,
+        "init_process_group",
+        lambda name, **options: made.append((name, options)),
     )
-    return backends
+    return made
 
 
 def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     cfg.model_wrapper_cfg = dict(type="MMDistributedDataParallel", find_unused_parameters=True)
     launch.build_runner(cfg, [], "pytorch")
-    assert groups == ["gloo"]
+    assert groups == [("gloo", dict(timeout=timedelta(minutes=30)))]
     assert dict(built[0].model_wrapper_cfg) == dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,
@@ -315,6 +335,24 @@ def test_processes_without_gpus_talk_over_gloo(cfg, built, groups, said, monkeyp
         device_ids=None,
     )
     assert built[0].launcher == "pytorch"
+    launch.build_runner(cfg, [], "pytorch")
+    assert len(groups) == 1  # a process has one group
+
+
+def test_a_rank_waits_for_the_others_as_long_as_the_config_says(
+    cfg, built, groups, said, monkeypatch
+):
+    monkeypatch.setenv("RANK", "0")
+    cfg.env_cfg = dict(dist_cfg=dict(backend="gloo", timeout=90))
+    launch.build_runner(cfg, [], "pytorch")
+    assert groups == [("gloo", dict(timeout=timedelta(seconds=90)))]
+
+
+def test_sharding_wraps_the_model_in_its_own_way(cfg, built, groups, said, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    cfg.sharding = dict(type="fsdp2")
+    launch.build_runner(cfg, [], "pytorch")
+    assert len(groups) == 1 and "model_wrapper_cfg" not in built[0]
 
 
 @pytest.mark.parametrize(("launcher", "rank"), [("slurm", "0"), ("mpi", "0"), ("pytorch", None)])
@@ -331,7 +369,8 @@ def test_other_launchers_without_gpus_are_refused(launcher, rank, cfg, built, gr
 
 
 def dataset(root: Path, **more):
-    return dict(dataset=dict(type="RepeatDataset", dataset=dict(data_root=str(root), **more)))
+    images = dict(type="IndexedImages", with_label=False, data_root=str(root), **more)
+    return dict(dataset=dict(type="RepeatDataset", dataset=images))
 
 
 def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
@@ -352,7 +391,7 @@ def test_data_that_is_not_there_is_named(cfg, built, tmp_path):
     missing = refusal(tmp_path, ann_file="instances.json")
     assert f"there is no annotation file {tmp_path}/instances.json" in missing
 
-    (tmp_path / "val" / "empty" / "one.JPG").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "val" / "empty" / "one.JPG")
     cfg.train_dataloader = dataset(tmp_path, data_prefix="val")
     launch.build_runner(cfg, used)
     assert len(built) == 1
@@ -384,6 +423,15 @@ def test_the_command_line_fills_the_config(write, checkpoint):
     cfg = command_line.configured(parsed(own, "--seed", "0"))
     assert cfg.work_dir == "mine"
     assert dict(cfg.randomness) == dict(seed=0, a=2)
+
+
+def test_the_number_of_classes_is_one_option(write):
+    own = write(
+        "model.update(head=dict(type='LinearClsHead', num_classes=8),"
+        " data_preprocessor=dict(num_classes=8))\n"
+    )
+    cfg = command_line.configured(parsed(own, "--num-classes", "3"))
+    assert cfg.model.head.num_classes == cfg.model.data_preprocessor.num_classes == 3
 
 
 def ended(main, debug: bool = False) -> None:
@@ -462,7 +510,7 @@ def test_the_process_group_ends_with_the_run(end, monkeypatch, tmp_path):
 
     left = []
     monkeypatch.setattr(ending.os, "_exit", left.append)
-    monkeypatch.setattr(ending.atexit, "_run_exitfuncs", lambda: left.append("at exit"))
+    monkeypatch.setattr(ending, "run_exit_functions", lambda: left.append("at exit"))
     try:
         with suppress(SystemExit, KeyError):
             ended(main)

@@ -1,6 +1,6 @@
 """--track: adds one backend, keeps the others, and says what is missing."""
 
-from importlib.machinery import ModuleSpec
+import sys
 
 import pytest
 from mmengine.config import Config
@@ -19,12 +19,53 @@ def cfg():
     )
 
 
+# The packages as far as mmengine's backends call them: what arrives is written down.
+WANDB = """
+calls = []
+
+def init(project=None, name=None, group=None, dir=None):
+    calls.append(("init", project, name, group, dir))
+
+def log(values, commit=True):
+    calls.append(("log", values))
+"""
+MLFLOW = """
+calls = []
+
+def set_tracking_uri(uri):
+    calls.append(("uri", uri))
+
+def get_experiment_by_name(name):
+    return None
+
+def create_experiment(name, artifact_location=None):
+    calls.append(("experiment", name, artifact_location))
+
+def set_experiment(name):
+    pass
+
+def set_tag(key, value):
+    calls.append(("tag", key, value))
+
+def log_metric(key, value, step):
+    calls.append(("log", {key: value}, step))
+"""
+
+
 @pytest.fixture
-def installed(monkeypatch):
-    """As if both packages were there."""
-    monkeypatch.setattr(trackers, "find_spec", lambda name: ModuleSpec(name, None, origin="there"))
+def installed(monkeypatch, tmp_path):
+    """Both packages, importable in the test alone."""
+    for name, source in dict(wandb=WANDB, mlflow=MLFLOW).items():
+        package = tmp_path / "packages" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text(source)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "packages")
     for name in ("WANDB_PROJECT", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+    yield
+    for name in ("wandb", "mlflow"):
+        sys.modules.pop(name, None)
 
 
 def test_wandb_is_added_behind_what_is_always_written(cfg, installed, monkeypatch):
@@ -59,11 +100,29 @@ def test_mlflow_without_a_server_stays_in_the_work_dir(cfg, installed, tmp_path)
     assert added.artifact_location == f"file://{tmp_path}/run/mlflow"
 
 
-@pytest.mark.parametrize("name", trackers.TRACKERS)
-def test_mmengine_builds_the_backends(cfg, installed, name, tmp_path):
+def arrived(cfg, name, folder) -> list[tuple]:
+    """What the package is told when a loss is logged through the configured backend."""
     trackers.use_tracker(cfg, name)
-    added = cfg.visualizer.vis_backends[-1]
-    assert type(VISBACKENDS.build(dict(added, save_dir=str(tmp_path)))).__name__ == added.type
+    backend = VISBACKENDS.build(dict(cfg.visualizer.vis_backends[-1], save_dir=str(folder)))
+    backend.add_scalar("loss", 0.5, step=7)
+    return sys.modules[name].calls
+
+
+def test_a_figure_arrives_at_wandb_under_the_names_of_the_run(cfg, installed, tmp_path):
+    assert arrived(cfg, "wandb", tmp_path / "vis") == [
+        ("init", "maskssl", "some run", "some run", str(tmp_path / "vis")),
+        ("log", {"loss": 0.5}),
+    ]
+
+
+def test_a_figure_arrives_at_mlflow_in_the_work_dir(cfg, installed, tmp_path):
+    cfg.work_dir = str(tmp_path / "run")
+    assert arrived(cfg, "mlflow", tmp_path / "vis") == [
+        ("uri", f"sqlite:///{tmp_path}/run/mlflow.db"),
+        ("experiment", "maskssl", f"file://{tmp_path}/run/mlflow"),
+        ("tag", "mlflow.runName", "run"),
+        ("log", {"loss": 0.5}, 7),
+    ]
 
 
 def test_a_backend_of_the_config_is_not_doubled(cfg, installed):
@@ -72,11 +131,14 @@ def test_a_backend_of_the_config_is_not_doubled(cfg, installed):
     assert len(cfg.visualizer.vis_backends) == 3
 
 
-# a folder of W&B's, below the working directory, looks like a package without origin
-@pytest.mark.parametrize("spec", [None, ModuleSpec("wandb", None)])
+@pytest.mark.parametrize("folder", [False, True], ids=["nothing", "a folder of its files"])
 @pytest.mark.parametrize("name", trackers.TRACKERS)
-def test_a_missing_package_is_told(cfg, monkeypatch, name, spec):
-    monkeypatch.setattr(trackers, "find_spec", lambda name: spec)
+def test_a_missing_package_is_told(cfg, monkeypatch, tmp_path, name, folder):
+    """W&B's own folder, below the working directory, looks like a package without origin."""
+    if folder:
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ConfigError, match=f"needs the package {name}, .*pip install {name}"):
         trackers.use_tracker(cfg, name)
     assert cfg.visualizer.vis_backends == ALWAYS

@@ -219,7 +219,10 @@ def test_replacements_are_logged(damaged, tmp_path, monkeypatch):
 # The list
 
 
-def test_a_list_is_read_from_where_one_stopped(tmp_path):
+def test_a_list_is_read_from_where_one_stopped(tmp_path, monkeypatch):
+    logged = []
+    name = "maskssl.datasets.draws.unreadable_list.print_log"
+    monkeypatch.setattr(name, lambda text, **_: logged.append(text))
     unreadable = UnreadableList(tmp_path / "new")
     assert unreadable.read() == ([], 0)
     unreadable.append([dict(epoch=0, index=3), dict(epoch=0, index=3)])
@@ -232,7 +235,8 @@ def test_a_list_is_read_from_where_one_stopped(tmp_path):
     assert draws == [(1, 4)]
     with unreadable.path.open("a") as file:
         file.write(', "index": 9}\n')
-    assert unreadable.read(end)[0] == [(2, 9)]
+    assert unreadable.read(end) == ([(2, 9)], unreadable.path.stat().st_size)
+    assert not logged  # no line was read twice, or cut
 
 
 def test_damaged_lines_are_told(tmp_path, monkeypatch):

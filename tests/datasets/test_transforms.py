@@ -8,6 +8,7 @@ from PIL import Image
 
 from maskssl.datasets.transforms.block_mask import BlockMask
 from maskssl.datasets.transforms.loading import LoadImage, UnreadableImageError
+from maskssl.datasets.transforms.map_labels import MapLabels
 from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
 
@@ -61,6 +62,26 @@ def test_an_image_that_was_to_be_skipped_is_named_too(tmp_path):
         LoadImage(ignore_empty=True).transform(dict(img_path=path))
 
 
+@BACKENDS
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_of_exif_data_is_ignored_unless_asked_for(orientation, backend, tmp_path):
+    """Pillow does not apply it, so the authors' data sets do not."""
+    pixels = np.zeros((16, 48, 3), dtype=np.uint8)
+    pixels[:, :16, 0], pixels[:, 32:, 2] = 255, 255  # red left, blue right
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = str(tmp_path / "turned.jpg")
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    stored = np.asarray(Image.open(path).convert("RGB"))[..., ::-1].astype(int)
+    loaded = LoadImage(imdecode_backend=backend).transform(dict(img_path=path))
+    assert loaded["img_shape"] == loaded["ori_shape"] == (16, 48)
+    assert abs(loaded["img"].astype(int) - stored).max() <= 3  # two decoders
+    turned = LoadImage(imdecode_backend=backend, color_type="color").transform(dict(img_path=path))
+    assert turned["img_shape"] == ((48, 16) if orientation in (6, 8) else (16, 48))
+    if orientation == 3:
+        assert abs(turned["img"][::-1, ::-1].astype(int) - stored).max() <= 3
+
+
 def test_every_scope_finds_it():
     assert isinstance(TRANSFORMS.build(dict(type="LoadImage")), LoadImage)
 
@@ -104,3 +125,12 @@ def test_masks_differ_between_images_and_keep_to_the_options():
 def test_what_cannot_be_masked_is_refused_when_the_pipeline_is_built(options, said):
     with pytest.raises(MaskSSLError, match=said):
         BlockMask(**options)
+
+
+def test_masks_in_values_or_colours_become_labels():
+    values = np.array([[0, 255], [7, 0]], np.uint8)
+    mapped = MapLabels({"0": 0, "7": 2, "255": 1})(dict(gt_seg_map=values, seg_map_path="x.png"))
+    assert mapped["gt_seg_map"].tolist() == [[0, 1], [2, 0]]
+    bgr = np.array([[[0, 0, 255], [255, 0, 0]]], np.uint8)  # red, blue
+    mapped = MapLabels({"#ff0000": 1, "#0000ff": 2})(dict(gt_seg_map=bgr, seg_map_path="x.png"))
+    assert mapped["gt_seg_map"].tolist() == [[1, 2]]

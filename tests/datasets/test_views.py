@@ -9,7 +9,7 @@ from PIL import Image
 from maskssl import config_file
 from maskssl.cli.config import load_config
 
-PAPER = "pretrain/extrema_vit-base_8xb256-amp-coslr-300e_in1k.py"
+PAPER = "pretrain/extrema_vit-base-p16_8xb256-amp-coslr-300e_in1k.py"
 
 
 @pytest.fixture

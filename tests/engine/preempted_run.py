@@ -1,7 +1,9 @@
 """A tiny training that tests start, signal, and resume: python preempted_run.py FOLDER ..."""
 
 import argparse
+import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import time
@@ -16,7 +18,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from maskssl.engine.hooks.preemption import PreemptionHook
 
 
@@ -49,7 +51,7 @@ class Signal(Hook):
     """Signal this process, or its whole group, in one step on one rank."""
 
     def __init__(self, step: int, name: str, group: bool, rank: int) -> None:
-        self.step, self.rank = step, rank
+        self.step, self.rank, self.number = step, rank, signal.Signals[name]
         target = -os.getpgid(0) if group else os.getpid()
         # from another process, as a scheduler's comes
         self.command = ["kill", "-s", name.removeprefix("SIG"), "--", str(target)]
@@ -57,7 +59,19 @@ class Signal(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if runner.iter + 1 == self.step and get_rank() == self.rank:
             subprocess.run(self.command)
-            time.sleep(0.5)  # for loader processes to end, if they do
+            for child in multiprocessing.active_children():
+                while not has_taken(child.pid, self.number):
+                    time.sleep(0.005)
+
+
+def has_taken(process: int, number: int) -> bool:
+    """Whether a process has ended, or no signal of this number waits for it any more."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return True
+    waiting = re.findall(r"(?:Sig|Shd)Pnd:\s*(\w+)", status)
+    return "State:\tZ" in status or not any(int(mask, 16) >> number - 1 & 1 for mask in waiting)
 
 
 class SignalInSave(Hook):
@@ -83,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
             persistent_workers=args.workers > 0,
         ),
         train_cfg=dict(by_epoch=False, max_iters=12),
-        optim_wrapper=OptimWrapper(optimizer),
+        optim_wrapper=OptimWrapper(optimizer, accumulative_counts=args.accumulate),
         param_scheduler=[dict(type="StepLR", by_epoch=False, step_size=2, gamma=0.9)],
         default_hooks=dict(checkpoint=None),
         custom_hooks=hooks,
@@ -106,6 +120,7 @@ def parsed(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--group", action="store_true", help="signal loader processes too")
     parser.add_argument("--on-rank", type=int, default=0)
     parser.add_argument("--interval", type=int, default=10)
+    parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.0, help="to load one row")
     parser.add_argument("--resume", action="store_true")

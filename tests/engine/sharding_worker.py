@@ -19,12 +19,15 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch.distributed.checkpoint import FileSystemWriter
+from torch.distributed.tensor import DTensor
 
 import maskssl.registration  # noqa: F401  registers
-from maskssl.cli.command_line import leave_processes
-from maskssl.engine.runner.runner import Runner
-from maskssl.engine.sharding.fsdp2 import as_forward, shard_model
+from maskssl.checkpoints import shards
+from maskssl.cli.ending import leave_processes
+from maskssl.engine.runner import runner as runner_module
+from maskssl.engine.runner.runner import MaskSSLRunner
+from maskssl.engine.sharding.fsdp2 import share_out, whole_weights
+from maskssl.engine.sharding.options import sharding_options
 from maskssl.masking import split_ordering
 
 FSDP2 = dict(type="fsdp2")
@@ -106,18 +109,20 @@ def averaged(value: torch.Tensor) -> float:
 
 
 def loss_and_gradients(entry: dict[str, Any] | None, **backbone: Any) -> dict[str, Any]:
-    rank = dist.get_rank() if dist.is_initialized() else 0
-    model = perturbed(build(rank, **backbone)).train()  # every process draws other weights
+    model = perturbed(build(**backbone)).train()
     if entry is not None:
-        shard_model(model, entry)
+        share_out(model, sharding_options(entry))
     loss = losses(model, share(samples()[:BATCH]))
+    block = model.backbone.blocks[0].mlp.fc1.weight
     loss.backward()
     gradients = {
         name: p.grad.full_tensor() if entry else p.grad
         for name, p in model.named_parameters()
         if p.grad is not None
     }
-    return dict(loss=averaged(loss), gradients=gradients)
+    sharded = isinstance(block, DTensor)  # after the forward, before the backward
+    assert entry is None or all(isinstance(p, DTensor) for p in model.parameters())
+    return dict(loss=averaged(loss), gradients=gradients, sharded=sharded)
 
 
 class Recorder(Hook):
@@ -165,12 +170,12 @@ def run(
     broken: int | None = None,
     publish: tuple[str, ...] = (),
     **cfg: Any,
-) -> tuple[Runner, Recorder]:
+) -> tuple[MaskSSLRunner, Recorder]:
     """Epochs of three steps with the usual hooks; of two processes each takes half a batch."""
     recorder = Recorder()
     processes = dist.get_world_size() if dist.is_initialized() else 1
     rank = dist.get_rank() if dist.is_initialized() else 0
-    runner = Runner(
+    runner = MaskSSLRunner(
         build(seed + rank),  # every process draws other weights
         work_dir=str(work_dir),
         train_dataloader=dict(
@@ -179,7 +184,8 @@ def run(
             batch_size=BATCH // processes,
             collate_fn=dict(type="default_collate"),
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        # of another number of processes, which draws nothing here
+        train_cfg=dict(by_epoch=True, max_epochs=epochs, new_draws=bool(resume)),
         optim_wrapper={**OPTIM_WRAPPER, "type": kind, "accumulative_counts": every},
         custom_hooks=[
             dict(type="MomentumUpdateHook"),
@@ -188,6 +194,7 @@ def run(
             recorder,
         ],
         default_scope="mmpretrain",
+        randomness=dict(seed=3),
         default_hooks=dict(
             checkpoint=dict(
                 type="SafeCheckpointHook", interval=1, published_keys=list(publish) or None
@@ -206,54 +213,61 @@ def run(
 
 @contextmanager
 def allocations() -> Iterator[dict[str, tuple[int, int]]]:
-    """Path -> rows that this process makes room for, and rows of the whole; FSDP2 splits rows."""
-    own_share, read = Runner.own_share, {}
+    """Path -> rows that this process reads, and rows of the whole; FSDP2 splits rows."""
+    placed_like, read = runner_module.placed_like, {}
 
-    def allocate(self, path, size, dtype):
-        tensor = own_share(self, path, size, dtype)
-        local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-        read[path] = (len(local), size[0]) if size else (1, 1)
-        return tensor
+    def noting(*args):
+        place = placed_like(*args)
 
-    Runner.own_share = allocate
+        def note(path, stored):
+            tensor = place(path, stored)
+            local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+            read[path] = (len(local), stored.shape[0]) if stored.shape else (1, 1)
+            return tensor
+
+        return note
+
+    runner_module.placed_like = noting
     try:
         yield read
     finally:
-        Runner.own_share = own_share
+        runner_module.placed_like = placed_like
 
 
 def without_space(folder: Path) -> dict[str, Any]:
     """Training when the disk of the second process is full at the save of the second epoch."""
-    write_data, calls = FileSystemWriter.write_data, []
+    save_file, calls = shards.save_file, []
 
-    def write(self, *args, **kwargs):
+    def write(*args):
         calls.append(1)
         if len(calls) == 2 and dist.get_rank() == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write_data(self, *args, **kwargs)
+        return save_file(*args)
 
-    FileSystemWriter.write_data = write
+    shards.save_file = write
     try:
         _, recorder = run(folder, epochs=3, sharding=SHARDED)
     finally:
-        FileSystemWriter.write_data = write_data
+        shards.save_file = save_file
     return dict(steps=len(recorder.losses), left=sorted(path.name for path in folder.iterdir()))
 
 
-def pictures(runner: Runner) -> list[torch.Tensor]:
+def pictures(runner: MaskSSLRunner) -> list[torch.Tensor]:
     """What the model predicts by a method that is not forward, for the whole batch."""
     batch = samples()[:BATCH]
     images = torch.stack([sample["inputs"] for sample in batch])
     split = split_ordering(torch.stack([sample["data_samples"].ids for sample in batch]), 4)
     model = runner.model.eval()
-    with torch.no_grad():
-        return list(as_forward(model, lambda: model.predict_targets(images, split)))
+    with torch.no_grad(), whole_weights(model):
+        found = list(model.predict_targets(images, split))
+    assert not dist.is_initialized() or all(isinstance(p, DTensor) for p in model.parameters())
+    return found
 
 
 def under_autocast(entry: dict[str, Any] | None) -> float:
     model = build().train()
     if entry is not None:
-        shard_model(model, entry)
+        share_out(model, sharding_options(entry))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = losses(model, share(samples()[:BATCH]))
     loss.backward()

@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import AmpOptimWrapper, build_optim_wrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
-from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
+from maskssl.engine.optimizers.autocast import AutocastOptimWrapper, without_loss_scaling
 from maskssl.errors import MaskSSLError
 
 
@@ -79,6 +79,18 @@ def test_steps_are_those_of_fp32_up_to_rounding():
         torch.testing.assert_close(rounded.state_dict()[name], value, rtol=0, atol=5e-3)
 
 
+def test_bf16_does_not_hang_on_what_the_device_would_take():
+    """A GPU's own choice under autocast is fp16, which would need loss scaling."""
+    own = torch.get_autocast_dtype("cpu")
+    torch.set_autocast_dtype("cpu", torch.float16)
+    try:
+        model = Net()
+        model.train_step(batch(), wrap(model))
+        assert model.seen == [torch.bfloat16]
+    finally:
+        torch.set_autocast_dtype("cpu", own)
+
+
 def test_updates_below_bf16s_resolution_are_kept():
     """1e-4 of a weight of 1 is lost in bf16: the update itself must be fp32."""
     model = Net()
@@ -116,6 +128,33 @@ def test_nothing_is_scaled():
 def test_another_dtype_is_refused(dtype):
     with pytest.raises(MaskSSLError, match=rf"dtype='{dtype}'.*bfloat16.*AmpOptimWrapper"):
         wrap(Net(), dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", ["AmpOptimWrapper", "mmengine.AmpOptimWrapper", AmpOptimWrapper])
+@pytest.mark.parametrize(
+    ("device", "dtype", "replaced"),
+    [
+        ("cpu", "float16", True),  # it refuses to run there
+        ("cpu", None, True),
+        ("cuda", "bfloat16", True),  # which needs no loss scaling
+        ("cuda", torch.bfloat16, True),
+        ("cuda", "float16", False),
+        ("cuda", None, False),
+    ],
+)
+def test_amp_of_the_stock_tools(kind, device, dtype, replaced, monkeypatch):
+    monkeypatch.setattr("maskssl.engine.optimizers.autocast.get_device", lambda: device)
+    entry = dict(type=kind, loss_scale="dynamic", use_fsdp=True, optimizer=dict(type="SGD"))
+    entry |= {} if dtype is None else dict(dtype=dtype)
+    given = dict(entry)
+    expected = dict(type="AutocastOptimWrapper", optimizer=dict(type="SGD"))
+    assert without_loss_scaling(entry) == (expected if replaced else given)
+    assert entry == given
+
+
+@pytest.mark.parametrize("entry", [dict(type="OptimWrapper", dtype="bfloat16"), dict(lr=1.0)])
+def test_other_wrappers_stay(entry):
+    assert without_loss_scaling(entry) is entry
 
 
 def test_it_is_registered_for_every_scope():

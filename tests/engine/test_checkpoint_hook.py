@@ -94,9 +94,16 @@ def scopes():
 
 
 def build(
-    folder, epochs=4, hooks=(), iterations=None, scores=None, resume=None, runner=None, **options
+    folder,
+    epochs=4,
+    hooks=(),
+    iterations=None,
+    scores=None,
+    resume=None,
+    runner=MaskSSLRunner,
+    **options,
 ):
-    batches = iterations or BATCHES
+    batches = max(iterations or 0, BATCHES)
     data = TensorDataset(torch.linspace(-1, 1, 4 * batches).reshape(-1, 2))
     model = Line()
     train_cfg = dict(by_epoch=iterations is None)
@@ -107,7 +114,7 @@ def build(
         val_evaluator=Evaluator(Scores(*scores or ())),
     )
     saving = dict(type="SafeCheckpointHook", interval=1) | options
-    return (runner or MaskSSLRunner)(
+    return runner(
         model,
         work_dir=str(folder),
         train_dataloader=DataLoader(data, batch_size=2),
@@ -116,6 +123,7 @@ def build(
         param_scheduler=dict(type="LinearLR", by_epoch=False, end=10),
         default_hooks=dict(checkpoint=saving),
         default_scope="mmpretrain",
+        randomness=dict(seed=3),
         custom_hooks=list(hooks),
         experiment_name=f"{Path(folder).name}-{next(_runs)}",
         log_level="WARNING",

@@ -71,6 +71,9 @@ def test_a_probe_is_built_with_it():
             constructor="LayerDecayOptimWrapperConstructor",
         ),
     )
-    groups = wrapper.optimizer.param_groups
-    adapted = {name: g["always_adapt"] for g in groups for name in g["param_names"]}
+    adapted = {
+        name: group["always_adapt"]
+        for group in wrapper.optimizer.param_groups
+        for name in group["param_names"]
+    }
     assert adapted == {"0.weight": True, "0.bias": False, "1.weight": False, "1.bias": False}

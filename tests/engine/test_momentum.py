@@ -18,13 +18,14 @@ from maskssl.engine.hooks.momentum import MomentumUpdateHook
 from maskssl.engine.optimizers.autocast import AutocastOptimWrapper
 from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask
+from maskssl.schedules import cosine_momentum
 
 BATCHES = 3
 # 0.5 in epoch 0, 0.7 in epoch 1, 0.9 from epoch 2
 SCHEDULE = dict(type="bootmae", start=0.5, end=0.9, ramp_epochs=2, dynamic=False)
 
 
-def build(seed: int = 0):
+def build(seed: int = 0, schedule=SCHEDULE):
     torch.manual_seed(seed)
     arch = dict(embed_dims=16, num_layers=1, num_heads=2)
     return MODELS.build(
@@ -33,7 +34,7 @@ def build(seed: int = 0):
             backbone=dict(type="PlainViT", arch=arch, img_size=16, patch_size=4),
             neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=8, num_layers=1)),
             head=dict(type="BootMAEHead"),
-            target_generator=dict(type="MomentumEncoder", schedule=SCHEDULE),
+            target_generator=dict(type="MomentumEncoder", schedule=schedule),
         )
     )
 
@@ -146,6 +147,13 @@ def test_the_teacher_starts_as_the_student_and_is_logged(run):
     _, student, teacher = recorder.weights[0]
     assert not moved(student, teacher)
     assert recorder.logged == pytest.approx([0.5] * 3 + [0.7] * 3)
+
+
+def test_a_schedule_by_progress_moves_with_every_step(run):
+    recorder = run(build(schedule=dict(type="cosine", start=0.6)))
+    expected = [cosine_momentum(done / (2 * BATCHES), start=0.6) for done in range(1, 7)]
+    assert len(set(expected)) == 6 and expected[-1] == 1.0
+    assert recorder.logged == pytest.approx(expected)
 
 
 def test_the_feature_weight_rises_by_epoch(run):

@@ -6,12 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from torch.utils.data import DataLoader
 
 from maskssl.checkpoints.reading import read_checkpoint
@@ -63,6 +63,18 @@ def test_sigterm_saves_this_step_and_resume_ends_bit_for_bit(tmp_path):
     torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
 
 
+def test_a_signal_in_the_middle_of_an_accumulation_waits_for_the_optimizer_step(tmp_path):
+    options = ["--accumulate", "4"]
+    with pytest.raises(SystemExit) as left:
+        run_here(tmp_path / "left", "--signal-at", "6", *options)
+    assert left.value.code == 75
+    assert [path.name for path in (tmp_path / "left").glob("*.pth")] == ["iter_8.pth"]
+    run_here(tmp_path / "left", "--resume", *options)
+    run_here(tmp_path / "whole", *options)
+    ends = [torch.load(tmp_path / name / "end.pt") for name in ("whole", "left")]
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
+
+
 def test_a_signal_to_loader_processes_too_does_not_break_the_save(tmp_path):
     options = ["--signal-at", 3, "--group", "--workers", 2, "--seconds", 0.01]
     left = run(tmp_path, *options)
@@ -71,8 +83,8 @@ def test_a_signal_to_loader_processes_too_does_not_break_the_save(tmp_path):
 
 
 def test_ranks_agree_on_the_step_when_one_alone_is_signalled(tmp_path):
-    options = ["--signal-at", 2, "--kind", "SIGUSR1", "--on-rank", 1, "--interval", 4]
-    left = run(tmp_path, *options, ranks=2)
+    options = ["--signal-at", 3, "--kind", "SIGUSR1", "--on-rank", 1, "--interval", 2]
+    left = run(tmp_path, *options, "--accumulate", 2, ranks=2)
     assert "SIGUSR1: left after step 4 with exit code 75" in left.stdout, left.stderr[-3000:]
     assert left.stderr.count("exitcode  : 75") == 2 or "exitcode: 75" in left.stderr
     assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_4.pth"]
@@ -102,7 +114,12 @@ class FakeRunner:
         self.train_loop, self.val_loop = Loop(DataLoader([1, 2])), None
         self.logger, self.saves, self.saved = Logger(), 0, saved
         self.hooks = [object(), self]
-        self.optim_wrapper = SimpleNamespace(should_update=lambda: True, _accumulative_counts=1)
+        weight = torch.nn.Parameter(torch.ones(()))
+        self.optim_wrapper = OptimWrapper(torch.optim.SGD([weight], lr=0.1), accumulative_counts=2)
+
+    def forward(self) -> None:
+        (weight,) = self.optim_wrapper.optimizer.param_groups[0]["params"]
+        self.optim_wrapper.update_params(weight**2)
 
     def save_now(self, runner):
         self.saves += 1
@@ -123,6 +140,10 @@ def test_the_checkpoint_hook_saves_and_handlers_are_given_back(handlers):
     hook.after_train_iter(runner, 0)
     assert runner.saves == 0
     os.kill(os.getpid(), signal.SIGUSR1)
+    runner.forward()  # the first of two that make a step
+    hook.after_train_iter(runner, 0)
+    assert runner.saves == 0
+    runner.forward()
     with pytest.raises(SystemExit) as left:
         hook.after_train_iter(runner, 0)
     assert left.value.code == 75 and runner.saves == 1
@@ -153,23 +174,51 @@ def test_forked_children_do_as_without_the_hook(handlers):
     assert runner.saves == 0
 
 
-def test_a_loader_process_leaves_for_its_parent_alone(tmp_path):
+def test_a_loader_process_outlives_signals_that_are_not_its_parents(tmp_path):
+    """It echoes after a scheduler's signals, which would end it before it runs on."""
+    questions, answers = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
         Shielded((tmp_path / "inner").write_bytes, [signal.SIGTERM, signal.SIGUSR1])(b"3")
-        (tmp_path / "ready").touch()
-        time.sleep(60)
-        os._exit(7)
-    while not (tmp_path / "ready").exists():
-        time.sleep(0.01)
+        while True:
+            os.write(answers[1], os.read(questions[0], 1))
+
+    def echo(letter: bytes) -> bytes:
+        os.write(questions[1], letter)
+        return os.read(answers[0], 1)
+
+    assert echo(b"a") == b"a"
     assert (tmp_path / "inner").read_bytes() == b"3"  # the loader's own worker_init_fn
     for name in ("TERM", "USR1"):
         subprocess.run(["kill", "-s", name, str(child)], check=True)
-    os.kill(child, signal.SIGUSR1)
-    time.sleep(0.2)
-    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    assert echo(b"b") == b"b"
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_the_watch_in_a_loader_process_ends_it_for_its_parent_alone(monkeypatch):
+    class Ended(Exception):
+        pass
+
+    def end(code):
+        raise Ended(code)
+
+    told = [
+        SimpleNamespace(si_signo=number, si_pid=sender)
+        for number, sender in (
+            (signal.SIGTERM, 2),
+            (signal.SIGUSR1, 1),
+            (signal.SIGUSR1, 2),
+            (signal.SIGTERM, 1),
+            (signal.SIGTERM, 2),
+        )
+    ]
+    waiting = iter(told)
+    monkeypatch.setattr("signal.sigwaitinfo", lambda signals: next(waiting))
+    monkeypatch.setattr("os._exit", end)
+    with pytest.raises(Ended, match="^0$"):
+        Shielded(None, [signal.SIGTERM, signal.SIGUSR1])._watch(1)
+    assert list(waiting) == told[4:]
 
 
 def test_a_foreign_loader_is_told_of(handlers):

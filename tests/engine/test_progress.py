@@ -7,18 +7,19 @@ import re
 import struct
 import sys
 import termios
-import time
 import traceback
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from maskssl.engine.hooks.progress import ProgressHook
+from maskssl.engine.hooks.progress import ProgressHook, _figures
 from maskssl.engine.hooks.throughput import ThroughputHook
 from maskssl.errors import MaskSSLError
 
@@ -29,7 +30,6 @@ class Model(BaseModel):
         self.layer = torch.nn.Linear(1, 1)
 
     def forward(self, inputs, data_samples=None, mode="loss"):
-        time.sleep(0.005)
         if mode != "loss":
             return [1, 1]
         return dict(loss=self.layer(inputs.mean().view(1, 1)).sum())
@@ -162,9 +162,10 @@ def test_epochs_on_a_terminal(tmp_path):
     drawn = drawings(written)
     training = [line for line in drawn if line.startswith("Epoch")]
     assert len(training) == 12
-    assert training[0].startswith("Epoch 1/2 [1/6]  ..........    8 %  0:00:")
-    assert training[7].startswith("Epoch 2/2 [2/6]  ######....   66 %  0:00:")
-    assert all(re.search(r" left  loss -?\d\.\d{4}  \d+ img/s$", line) for line in training)
+    assert training[0].startswith("Epoch 1/2 [1/6]  ..........    8 %  ")
+    assert training[7].startswith("Epoch 2/2 [2/6]  ######....   66 %  ")
+    figures = r" %  \d+:\d\d:\d\d left  loss -?\d\.\d{4}  \d+ img/s$"
+    assert all(re.search(figures, line) for line in training)
     assert len([line for line in drawn if line.startswith("Validation [")]) == 10
 
     rows = screen(written)
@@ -183,6 +184,17 @@ def test_iterations_and_the_time_left(tmp_path):
     training = [line for line in drawings(written) if line.startswith("Iter")]
     assert [line.split("  ")[0] for line in training] == [f"Iter {i}/12" for i in range(1, 13)]
     assert "##########  100 %  0:00:00 left  loss " in training[-1]
+
+
+def test_the_figures_are_those_of_the_log():
+    hub = MessageHub("figures")
+    hub.update_info("eta", 3 * 3600 + 25 * 60 + 4.9)
+    for loss, rate in ((9.0, 1.0), (1.25, 1499.6)):
+        hub.update_scalar("train/loss", loss)
+        hub.update_scalar("train/img_per_s", rate)
+    runner = SimpleNamespace(message_hub=hub)
+    assert _figures(runner, "train") == ["3:25:04 left", "loss 1.2500", "1500 img/s"]
+    assert _figures(runner, "val") == ["3:25:04 left"]
 
 
 def test_a_line_too_long_for_the_terminal_is_cut_and_does_not_wrap(tmp_path):

@@ -9,15 +9,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.engine.runner.runner import Runner
-from maskssl.engine.sharding.fsdp2 import as_forward, shard_model, shard_optimizer
-from maskssl.engine.sharding.options import ShardingError, sharding_options
+from maskssl.engine.runner import runner as runner_module
+from maskssl.engine.sharding.fsdp2 import share_out
+from maskssl.engine.sharding.options import ShardingError, refuse_one_process, sharding_options
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="written for machines without GPU"
@@ -103,6 +101,8 @@ def test_loss_and_gradients_are_those_of_one_process(case, worker, found):
     assert found[case]["gradients"].keys() == expected["gradients"].keys()
     for name, gradient in expected["gradients"].items():
         torch.testing.assert_close(found[case]["gradients"][name], gradient, **CLOSE)
+    # reshard_after_forward=False keeps a block's weights whole for the backward
+    assert found[case]["sharded"] == (case != "kept")
 
 
 def test_autocast_stays_around_the_forward(worker, found):
@@ -170,7 +170,7 @@ def test_shards_are_the_same_checkpoint(found, folder):
         path = folder / "sharded" / name
         assert path.stat().st_size < (folder / "fsdp2" / name).stat().st_size / 2
         shards = path.with_name(read_sidecar(path).shards)
-        assert names(shards) == [".metadata", "__0_0.distcp", "__1_0.distcp"]
+        assert names(shards) == ["00000.safetensors", "00001.safetensors"]
         read = read_checkpoint(path)
         assert read.keys() == whole.keys()
         assert_same_layout(whole["state_dict"], read["state_dict"])
@@ -208,11 +208,8 @@ def test_shards_are_published_as_one_file(folder):
 
 
 def test_shards_are_not_written_to_other_storage():
-    runner = Runner.__new__(Runner)
-    runner._shared = True
-    runner.cfg = Config(dict(sharding=dict(type="fsdp2", checkpoint="sharded")))
     with pytest.raises(ShardingError, match="https://x/epoch_1.pth is none; use checkpoint='whole"):
-        runner.joined(dict(state_dict={}), "https://x/epoch_1.pth")
+        runner_module._in_shards(dict(state_dict={}), "https://x/epoch_1.pth", local=False)
 
 
 def test_ddp_goes_on_from_shards(found, folder, alone):
@@ -249,7 +246,6 @@ def test_methods_besides_forward_find_their_weights(worker, found, folder):
     expected = worker.pictures(type("Runner", (), dict(model=model)))
     for one, two in zip(found["pictures"], expected, strict=True):
         torch.testing.assert_close(one, two, **CLOSE)
-    assert as_forward(model, lambda: 5) == 5
 
 
 # Refusals
@@ -270,12 +266,20 @@ def test_options_that_cannot_be_meant(entry, said):
         sharding_options(entry)
 
 
-def test_one_process_alone_is_refused(worker):
+def test_one_process_alone_is_refused(worker, tmp_path):
     with pytest.raises(ShardingError, match="needs processes to share the model"):
-        shard_model(worker.build(), dict(type="fsdp2"))
+        refuse_one_process(sharding_options(dict(type="fsdp2")))
+    with pytest.raises(ShardingError, match="needs processes to share the model"):
+        worker.run(tmp_path, sharding=dict(type="fsdp2"))
 
 
-def test_an_optimizer_of_other_parameters_is_refused(worker):
-    wrapper = OptimWrapper(torch.optim.SGD(worker.build().parameters(), lr=1.0))
+def test_an_optimizer_that_cannot_go_on_with_the_shares_is_refused(worker):
+    model, options = worker.build(), sharding_options(dict(type="fsdp2"))
+    other = torch.optim.SGD(worker.build().parameters(), lr=1.0)
     with pytest.raises(ShardingError, match=r"118 of the optimizer's 118 parameters are not"):
-        shard_optimizer(worker.build(), wrapper, dict(type="fsdp2"))
+        share_out(model, options, other)
+    stepped = torch.optim.Adam(model.parameters(), lr=1.0)
+    next(model.parameters()).grad = torch.ones_like(next(model.parameters()))
+    stepped.step()
+    with pytest.raises(ShardingError, match="resume by the config"):
+        share_out(model, options, stepped)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +18,7 @@ from maskssl.datasets.draws.draw import Draw
 from maskssl.datasets.draws.sampler import DrawIterator
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.draws.unreadable_list import UnreadableList
+from maskssl.engine.hooks import unreadable
 from maskssl.engine.hooks.unreadable import UnreadableImagesHook
 from maskssl.errors import MaskSSLError
 from tests.datasets.pictures import draw_loader, pictures, write_pictures
@@ -235,8 +235,25 @@ def test_settings_are_checked(options):
 # Two ranks
 
 
+class TellingOnce:
+    """Lets rank 1 go on: when rank 0 waits for it, or has counted without waiting."""
+
+    told = False
+
+    def tell(self):
+        if not self.told:
+            self.told = True
+            distributed.send(torch.zeros(1), 1)
+
+    def before(self, function):
+        return lambda *args: (self.tell(), function(*args))[1]
+
+    def behind(self, function):
+        return lambda *args: (function(*args), self.tell())[0]
+
+
 def rank_that_checks(rank, folder, results):
-    """Rank 1 lists its unreadable image late; both ranks must hear of it."""
+    """Rank 1 lists its image when rank 0 is at the end of its epoch; both must hear of it."""
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
@@ -253,11 +270,12 @@ def rank_that_checks(rank, folder, results):
     for batch in loader.batch_sampler:
         assert len(batch) in (2, 4)
     if rank == 1:
-        distributed.send(torch.zeros(1), 0)
-        time.sleep(0.3)  # rank 0 is at the end of its epoch by now
+        distributed.recv(torch.zeros(1), 0)
         UnreadableList(folder).append([dict(epoch=0, index=1)])
     else:
-        distributed.recv(torch.zeros(1), 1)
+        telling = TellingOnce()
+        unreadable.barrier = telling.before(unreadable.barrier)
+        hook._count = telling.behind(hook._count)
     try:
         hook.after_train_epoch(runner)
         results.put((rank, "went on"))

@@ -88,9 +88,11 @@ def test_more_neighbours_than_the_bank_holds_are_refused(k):
 # The classifier and its loop
 
 
+ARCH = dict(embed_dims=16, num_layers=1, num_heads=2)
+
+
 def build(k: int = 3, **backbone):
-    arch = dict(embed_dims=16, num_layers=1, num_heads=2)
-    encoder = dict(type="PlainViT", arch=arch, img_size=16, patch_size=8, out_type="avg")
+    encoder = dict(type="PlainViT", arch=ARCH, img_size=16, patch_size=8, out_type="avg")
     torch.manual_seed(0)
     return MODELS.build(dict(type="KNNClassifier", backbone={**encoder, **backbone}, k=k))
 
@@ -134,6 +136,29 @@ def test_the_loop_embeds_the_bank_and_scores_the_test_images():
         expected = torch.cat([encoder(torch.stack(batch["inputs"]))[-1] for batch in bank])
     torch.testing.assert_close(model.bank, expected)
     assert model.bank_labels.tolist() == [0, 1, 2] * 6
+
+
+def test_every_class_of_the_bank_has_a_score():
+    model = build(k=6)
+    run_loop(model, loader(18, 1), loader(3, 2))
+    (sample,) = model(loader(1, 3).dataset[0]["inputs"][None], [DataSample()], mode="predict")
+    assert sample.pred_score.shape == (3,)
+    assert sample.pred_label.item() == sample.pred_score.argmax().item() == 0
+    expected = knn_scores(
+        model(loader(1, 3).dataset[0]["inputs"][None]), model.bank, model.bank_labels, 3, 6
+    )
+    torch.testing.assert_close(sample.pred_score, expected[0])
+
+
+def test_twenty_neighbours_vote_at_temperature_007_by_default():
+    model = MODELS.build(
+        dict(type="KNNClassifier", backbone=dict(type="PlainViT", arch=ARCH, out_type="avg"))
+    )
+    assert (model.k, model.temperature) == (20, 0.07)
+    features, bank = random(3, 6, 0), random(40, 6, 1)
+    labels = torch.arange(40) % 4
+    expected = knn_scores(features, bank, labels, 4, k=20, temperature=0.07)
+    torch.testing.assert_close(knn_scores(features, bank, labels, 4), expected)
 
 
 def test_wrong_labels_in_the_bank_are_believed():
@@ -183,3 +208,17 @@ def test_a_prediction_without_a_bank_is_refused():
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="predict")
     with pytest.raises(MaskSSLError, match="mode='loss': KNNClassifier knows"):
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="loss")
+
+
+def test_shares_of_all_ranks_are_joined_in_the_order_of_the_set(monkeypatch):
+    """Nine images on four ranks: dealt in turn, the last round filled up from the beginning."""
+    order = [number % 9 for number in range(12)]
+    shares = [
+        (torch.tensor([[float(i), -i] for i in order[rank::4]]), torch.tensor(order[rank::4]))
+        for rank in range(4)
+    ]
+    monkeypatch.setattr(knn_loop, "get_world_size", lambda: 4)
+    monkeypatch.setattr(knn_loop, "all_gather_object", lambda own: shares)
+    features, labels = knn_loop._gathered(*shares[0], 9)
+    assert labels.tolist() == list(range(9))
+    assert features.tolist() == [[i, -i] for i in range(9)]

@@ -256,6 +256,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_eval_mode():
         assert not any(module.training for module in model.target_generator.modules())
         model.eval()
         model.train()
+    assert model.target_generator.train() is model.target_generator
     assert not any(p.requires_grad for p in model.target_generator.parameters())
     pictures = images(count=16).requires_grad_()
     first, second = model.target_generator(pictures), model.target_generator(pictures)
@@ -522,6 +523,46 @@ def test_pixel_target_is_normalised_per_patch_and_channel():
                     )
     flat = torch.full((1, 3, 4, 4), 0.7)
     torch.testing.assert_close(standardised(flat, 4), torch.zeros(1, 1, 3, 16), rtol=0, atol=1e-4)
+
+
+# Defaults
+
+
+def test_what_is_left_out_is_as_published():
+    """147 of 196 masked; two blocks per decoder, 512 wide for pixels, 768 for features."""
+    with torch.device("meta"):
+        model = MODELS.build(
+            dict(
+                type="BootMAE",
+                backbone=dict(type="PlainViT"),
+                neck=dict(type="TargetAwareDecoders"),
+                head=dict(type="BootMAEHead"),
+                target_generator=dict(type="MomentumEncoder"),
+            )
+        )
+    assert (model.backbone.embed_dims, model.backbone.patch_size) == (768, 16)
+    assert model.backbone.grid_size == (14, 14)
+    assert (model.mask_num, model.shallow_index, model.max_rotation) == (147, 0, 3)
+    for decoder, width in ((model.neck.pixel, 512), (model.neck.feature, 768)):
+        assert decoder.embed.weight.shape == (width, 768)
+        assert len(decoder.blocks) == 2
+        assert {block.mlp.fc1.out_features for block in decoder.blocks} == {4 * width}
+        assert {block.cross_attn.num_heads for block in decoder.blocks} == {12}
+    assert model.neck.to_pixels.weight.shape == (512, 3, 16, 16)
+    head = model.head
+    assert (head.feature_weight, head.current_feature_weight, head.feature_ramp) == (1, 1, 0.25)
+    assert head.weight_mask
+    assert model.target_generator.momentum_at(50) == pytest.approx(0.99945)
+
+
+def test_norms_are_as_fine_as_published():
+    norms = [part for part in build().modules() if isinstance(part, torch.nn.LayerNorm)]
+    assert len(norms) > 20 and {norm.eps for norm in norms} == {1e-6}
+
+
+def test_masks_scale_with_the_grid():
+    assert build().mask_num == 12
+    assert build(backbone=dict(img_size=24, patch_size=4)).mask_num == 27
 
 
 # Refusals

@@ -154,3 +154,23 @@ def test_the_teacher_s_moves_are_seen():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(MaskSSLError, match="compile mode='fast' is unknown; use one of default"):
         compile_stages(bootmae(), mode="fast")
+
+
+@pytest.mark.parametrize(("mode", "deterministic"), [("default", True), ("max-autotune", False)])
+def test_what_the_compiler_is_asked_for(mode, deterministic, monkeypatch):
+    """Whole graphs of one shape; by default no kernel is chosen by timing it."""
+    asked = []
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: asked.append(options) or function
+    )
+    compile_stages(bootmae(), mode, deterministic)
+    assert len(asked) == len(bootmae().stages)
+    known = "deterministic" in torch._inductor.list_options()
+    options = dict(torch._inductor.list_mode_options(mode))
+    if deterministic and known:
+        options["deterministic"] = True
+    expected = dict(fullgraph=True, dynamic=False, backend="inductor", options=options)
+    assert all(entry == expected for entry in asked)
+    asked.clear()
+    compile_stages(bootmae(), backend="eager")
+    assert {entry["options"] for entry in asked} == {None}

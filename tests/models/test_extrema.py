@@ -319,6 +319,43 @@ def test_the_spread_tells_a_collapse():
 # Settings
 
 
+def test_what_is_left_out_is_as_published():
+    """Five disjoint masks of 39 visible patches each, the BYOL loss, temperature 1."""
+    encoder = dict(type="PlainViT", with_cls_token=False, class_attention=POOLING, out_type="cls")
+    mlp = dict(type="ProjectionMLP")
+    with torch.device("meta"):
+        model = MODELS.build(
+            dict(
+                type="ExtreMA",
+                backbone=encoder,
+                neck=mlp,
+                head=dict(type="ExtreMAHead", predictor=dict(mlp, num_layers=2)),
+                target_generator=dict(type="MomentumProjector", schedule=dict(type="cosine")),
+            )
+        )
+    ids = model.draw_masks(2)
+    assert ids.shape == (2, 5, 39)
+    assert all(len(set(image)) == 195 for image in ids.flatten(1).tolist())
+    assert (model.head.loss_name, model.head.temperature) == ("byol", 1.0)
+    widths = [tuple(p.shape) for p in model.head.predictor.parameters() if p.ndim == 2]
+    assert widths == [(4096, 256), (256, 4096)]
+    assert model.target_generator.momentum_at(3, 0.5) == pytest.approx(0.998)
+
+
+def test_norms_are_as_fine_as_published():
+    """The encoder's 1e-6; the projector and the predictor keep PyTorch's 1e-5."""
+    model = build()
+    for part, eps in ((model.backbone, 1e-6), (model.neck, 1e-5), (model.head, 1e-5)):
+        norms = [norm for norm in part.modules() if isinstance(norm, torch.nn.LayerNorm)]
+        assert norms and {norm.eps for norm in norms} == {eps}
+
+
+def test_a_temperature_below_one_is_allowed():
+    assert build(head=dict(loss="infonce", temperature=0.05)).head.temperature == 0.05
+    with pytest.raises(MaskSSLError, match="temperature=-0.1 must be greater"):
+        build(head=dict(temperature=-0.1))
+
+
 def test_other_settings_work():
     settings = dict(
         img_size=(16, 48), patch_size=4, arch=dict(embed_dims=8, num_layers=1, num_heads=1)

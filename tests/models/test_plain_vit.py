@@ -204,7 +204,7 @@ def test_blocks_behind_the_last_output_are_not_built():
         (dict(out_indices=[]), r"out_indices=\[\]"),
         (dict(out_type="mean"), "out_type='mean' is unknown"),
         (dict(out_type="cls", with_cls_token=False), "needs with_cls_token=True"),
-        (dict(arch="giant"), r"arch='giant' is unknown; use one of \['base', 'large', 'small'\]"),
+        (dict(arch="giant"), r"arch='giant' is unknown; use one of \['base', 'large', 'mini'"),
         (dict(arch=dict(embed_dims=16, depth=2, num_heads=2)), r"\['num_layers'\].*\['depth'\]"),
         (dict(frozen_stages=4), "frozen_stages=4 with 3 blocks"),
         (dict(frozen_stages=-2), "frozen_stages=-2 with 3 blocks"),
@@ -217,7 +217,7 @@ def test_options_that_cannot_be_meant_are_refused(options, said):
 
 @pytest.mark.parametrize(
     ("arch", "width", "depth", "heads"),
-    [("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],
+    [("mini", 96, 4, 3), ("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],
 )
 def test_named_architectures(arch, width, depth, heads):
     """The heads show in no shape of a weight."""
@@ -237,6 +237,7 @@ def test_frozen_stages_stay_frozen_and_in_eval_mode(stages):
     model = build(frozen_stages=stages, drop_path_rate=0.4, pos_embed_trainable=True).train()
     model.eval()
     model.train()
+    assert model.train() is model
     modes = {name: module.training for name, module in model.named_modules() if name}
     stem = ("patch_embed", "pos_embed", "cls_token")
     frozen = stem * (stages >= 0) + tuple(f"blocks.{i}." for i in range(stages))
@@ -309,6 +310,13 @@ def test_gradient_checkpointing_by_choice_of_blocks():
     assert calls == [0, 1, 2, 2, 0]
     with pytest.raises(MaskSSLError, match=r"with_cp=\[0, 3\] names blocks \[3\] of 3.*0 to 2"):
         build(with_cp=[0, 3])
+
+
+def test_recomputed_blocks_learn_behind_a_frozen_stem():
+    """Their input needs no gradient then, and their weights do."""
+    model = build(with_cp=True, frozen_stages=0).train()
+    model(images())[0].square().sum().backward()
+    assert model.blocks[0].attn.qkv.weight.grad.any()
 
 
 def test_drop_path_rises_from_zero_at_the_first_block():

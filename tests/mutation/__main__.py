@@ -11,6 +11,7 @@ looked at stand with their reasons in tests/mutation/survivors.md.
 
 import argparse
 import ast
+import functools
 import gc
 import importlib
 import json
@@ -27,6 +28,7 @@ from .operators import mutants_of
 from .trial import Place, Trial, start
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTICED = ("noticed", "timeout")  # a loop without end is noticed by whoever waits
 
 
 def main() -> None:
@@ -47,14 +49,22 @@ def main() -> None:
             _say(_described(place))
         return
     began = time.monotonic()
-    baseline = measure(files, [test for test in TESTS if Path(test).exists()])
+    if options.baseline and options.baseline.exists():
+        baseline = Baseline.read(options.baseline)
+    else:
+        baseline = measure(files, TESTS)
+    if options.baseline:
+        baseline.write(options.baseline)
     _say(f"{len(baseline.seconds)} tests passed in {time.monotonic() - began:.0f} s")
     for name in baseline.modules:
         with suppress(Exception):  # what a platform lacks the tests do without
             importlib.import_module(name)
     gc.freeze()
-    verdicts = _tried(chosen, baseline, options.processes)
-    _report(verdicts, time.monotonic() - began, options.out)
+    verdicts = _tried(chosen, baseline, options)
+    noticed = sum(verdict in NOTICED for verdict in verdicts.values())
+    share = 100 * noticed / max(1, len(verdicts))
+    minutes = (time.monotonic() - began) / 60
+    _say(f"{noticed} of {len(verdicts)} noticed ({share:.1f} %) in {minutes:.1f} minutes")
 
 
 def _parsed() -> argparse.Namespace:
@@ -64,21 +74,28 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="how many at once")
     parser.add_argument("--only", help="files whose path contains this")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
+    parser.add_argument("--baseline", type=Path, help="keep what the tests cover in this file")
     parser.add_argument("--out", type=Path, help="write the verdicts as JSON")
     return parser.parse_args()
 
 
-def _tried(places: list[Place], baseline: Baseline, processes: int) -> dict[Place, str]:
+def _tried(
+    places: list[Place], baseline: Baseline, options: argparse.Namespace
+) -> dict[Place, str]:
+    """Verdicts, in the order in which they fell; those other than NOTICED are shown at once."""
     waiting, running = places[::-1], list[Trial]()
     verdicts: dict[Place, str] = {}
 
     def settle(place: Place, verdict: str) -> None:
         verdicts[place] = verdict
-        if verdict != "noticed":
+        if verdict not in NOTICED:
             _say(f"[{len(verdicts)}/{len(places)}] {verdict}: {_described(place)}")
+        if options.out:
+            entries = [dict(mutant=_described(p), verdict=v) for p, v in verdicts.items()]
+            options.out.write_text(json.dumps(entries, indent=1))
 
     while waiting or running:
-        while waiting and len(running) < processes:
+        while waiting and len(running) < options.processes:
             place = waiting.pop()
             trial = start(place, baseline)
             if trial is None:
@@ -93,15 +110,7 @@ def _tried(places: list[Place], baseline: Baseline, processes: int) -> dict[Plac
     return verdicts
 
 
-def _report(verdicts: dict[Place, str], seconds: float, out: Path | None) -> None:
-    noticed = sum(verdict in ("noticed", "timeout") for verdict in verdicts.values())
-    share = 100 * noticed / max(1, len(verdicts))
-    _say(f"{noticed} of {len(verdicts)} noticed ({share:.1f} %) in {seconds / 60:.1f} minutes")
-    if out:
-        entries = [dict(mutant=_described(p), verdict=verdict) for p, verdict in verdicts.items()]
-        out.write_text(json.dumps(entries, indent=1))
-
-
+@functools.cache
 def _described(place: Place) -> str:
     _, mutant = place.read()
     code = Path(place.file).read_text().splitlines()[mutant.line - 1].strip()

@@ -162,13 +162,13 @@ def _of_operators(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
 def _of_calls(node: ast.expr) -> Iterator[tuple[str, ast.AST]]:
     if not isinstance(node, ast.Call) or _for_readers(node):
         return
+    name = ast.unparse(node.func)
     if len(node.args) > 1 and not any(isinstance(arg, ast.Starred) for arg in node.args[:2]):
-        yield (
-            "swap",
-            ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords),
-        )
+        first, second, *rest = node.args
+        if ast.dump(first) != ast.dump(second) and name not in ("min", "max"):
+            yield "swap", ast.Call(node.func, [second, first, *rest], node.keywords)
     # a config's keys (dict(type=...)) are its contents and not options
-    if ast.unparse(node.func) != "dict":
+    if name != "dict":
         for place, keyword in enumerate(node.keywords):
             if keyword.arg is not None and not _for_readers(keyword):
                 others = [*node.keywords[:place], *node.keywords[place + 1 :]]

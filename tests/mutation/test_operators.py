@@ -1,7 +1,6 @@
 """The mutation tool plants what it says, and nothing that no test should notice."""
 
 import ast
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +37,8 @@ def planted(source: str) -> set[str]:
         ("y = True", {"y = False"}),
         ("y = 0.5", {"y = 1.5", "y = 1.0"}),
         ("y = f(a, b)", {"y = f(b, a)"}),
+        ("y = f(a, a)", set()),
+        ("y = max(a, b)", set()),
         ("y = f(a, eps=b)", {"y = f(a)"}),
         ("y = dict(type=a)", set()),
         ("self.x = y", {"pass"}),
@@ -88,4 +89,4 @@ FILE = "maskssl/schedules.py"
 
 def test_its_files_are_there():
     assert len(source_files(ROOT)) > 40
-    assert all(os.path.exists(ROOT / test) for test in TESTS)
+    assert all((ROOT / test).exists() for test in TESTS)

@@ -1,4 +1,8 @@
-"""End the own process without warning: what stress tests of resuming are made with."""
+"""Signal the own process: what stress tests of resuming are made with.
+
+A config finds it by ``custom_imports=dict(imports=["tests.stress.kill_hook"])``, with the checkout
+on PYTHONPATH.
+"""
 
 import os
 import signal
@@ -12,17 +16,25 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class KillHook(Hook):
-    """SIGKILL at an iteration, or during the first save from there on.
+    """A signal at an iteration, or during the first save from there on.
 
     Args:
         iteration: iterations done when the shot is due.
         delay: seconds until it falls, so that it can fall anywhere in what follows.
         in_save: wait for the next save and count the delay from its beginning.
+        kind: name of the signal.
     """
 
     priority = "VERY_HIGH"
 
-    def __init__(self, iteration: int, delay: float = 0.0, in_save: bool = False) -> None:
+    def __init__(
+        self,
+        iteration: int,
+        delay: float = 0.0,
+        in_save: bool = False,
+        kind: str = "SIGKILL",
+    ) -> None:
+        self.number = signal.Signals[kind]
         self.iteration = iteration
         self.delay = delay
         self.in_save = in_save
@@ -39,7 +51,8 @@ class KillHook(Hook):
 
     def _shoot(self) -> None:
         if self.delay <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        shot = threading.Timer(self.delay, os.kill, (os.getpid(), signal.SIGKILL))
+            os.kill(os.getpid(), self.number)
+            return
+        shot = threading.Timer(self.delay, os.kill, (os.getpid(), self.number))
         shot.daemon = True
         shot.start()

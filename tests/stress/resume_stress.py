@@ -1,15 +1,23 @@
-"""Kill a run again and again, resume it, and compare it with one that was left alone."""
+"""Kill a training again and again, resume it, and compare it with one that was left alone.
 
+python -m tests.stress.resume_stress CONFIG --kills 20 --cfg-options \
+    default_hooks.checkpoint.by_epoch=False default_hooks.checkpoint.interval=10
+"""
+
+import argparse
+import os
 import random
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
@@ -18,6 +26,8 @@ from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import read_run
 from tests.support import tool_command
 
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = tool_command("train.py")
 # what a clock or the machine says, not the training
 UNEQUAL = ("time", "memory", "img_per_s", "images_per_second", "data_wait", "eta")
 COMPARED = ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "message_hub")
@@ -78,7 +88,7 @@ def stress_resume(
     folder = Path(folder).resolve()
     if any((folder / name).exists() for name in ("whole", "killed")):
         raise StressError(f"{folder} holds an earlier stress; remove it or give another --out")
-    cfg = load_config(config, options)
+    cfg = load_config(str(ROOT / config), options)  # an absolute path stays as it is
     cfg.randomness = dict(cfg.get("randomness") or {}, deterministic=True)
     say(f"undisturbed run in {folder / 'whole'}")
     _train(cfg, folder, "whole")
@@ -126,18 +136,31 @@ def differing_logs(one: str | Path, other: str | Path) -> list[str]:
     return found
 
 
-def _train(cfg: Config, folder: Path, name: str, shot: Shot | None = None) -> None:
+def with_kill_hook(cfg: Config, **options: Any) -> Config:
+    """The config of a run that kills itself, for a process with the checkout on PYTHONPATH."""
     run = cfg.copy()
-    if shot:
-        hook = dict(type="KillHook", **vars(shot))
-        run.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+    run.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="KillHook", **options)]
+    imports = cfg.get("custom_imports") or dict(imports=[])
+    run.custom_imports = dict(imports, imports=[*imports["imports"], "tests.stress.kill_hook"])
+    return run
+
+
+def environment() -> dict[str, str]:
+    """This process's, in which the tests can be imported."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+
+
+def _train(cfg: Config, folder: Path, name: str, shot: Shot | None = None) -> None:
+    run = with_kill_hook(cfg, **vars(shot)) if shot else cfg
     path = folder / f"{name}.py"
     folder.mkdir(parents=True, exist_ok=True)
     run.dump(str(path))
-    command = [*tool_command("train.py", str(path)), "--work-dir", str(folder / name), "--resume"]
+    command = [*TRAIN, str(path), "--work-dir", str(folder / name), "--resume"]
     log = folder / f"{name}.log"
     with log.open("ab") as output:
-        code = subprocess.call(command, stdout=output, stderr=subprocess.STDOUT)
+        code = subprocess.call(
+            command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, env=environment()
+        )
     expected = -signal.SIGKILL if shot else 0
     if code != expected:
         tail = "\n  ".join(log.read_text(errors="replace").splitlines()[-15:])
@@ -190,3 +213,29 @@ def _equal(name: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> boo
     if torch.is_tensor(one) and torch.is_tensor(other):
         return torch.equal(one, other)
     return bool(one == other) or (one != one and other != other)
+
+
+def main() -> None:
+    """The command; see above."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="of any training")
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--out", default="work_dirs/stress", help="new folder of both runs")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={})
+    args = parser.parse_args()
+
+    def say(line: str) -> None:
+        sys.stdout.write(f"[{time.strftime('%H:%M:%S')}] {line}\n")
+        sys.stdout.flush()
+
+    try:
+        stress_resume(args.config, args.out, args.kills, args.cfg_options, say, args.seed)
+    except MaskSSLError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -30,13 +30,13 @@ def test_splits_of_any_usual_name(train, val, tmp_path):
     root = write(tmp_path / "My Photos, 2023 (ä)", 3, f"{train}/a", f"{train}/b", f"{val}/a")
     write(root, 2, f"{val}/b")
     data = describe_images(root, tmp_path / "lists")
-    assert (data.num_images, data.num_classes, data.annotated) == (6, 2, False)
-    assert data.options("x", "train") == [
-        f"x.dataset.data_root={root}",
-        f"x.dataset.data_prefix={root / train}",
-        "x.dataset.ann_file=",
-    ]
-    assert data.options("x", "val")[1] == f"x.dataset.data_prefix={root / val}"
+    assert (data.num_images, data.num_classes, data.lists) == (6, 2, {})
+    assert data.options("x", "train") == {
+        "x.dataset.data_root": str(root),
+        "x.dataset.data_prefix": str(root / train),
+        "x.dataset.ann_file": "",
+    }
+    assert data.options("x", "val")["x.dataset.data_prefix"] == str(root / val)
 
 
 def test_a_test_split_stands_aside_where_there_is_a_val_split(tmp_path):
@@ -49,6 +49,7 @@ def test_every_class_validates_and_names_keep_their_spaces(count, per_class, tmp
     root = write(tmp_path / "d", count, " apple", "pear")
     (root / ".ipynb_checkpoints").mkdir()
     data = describe_images(root, tmp_path / "lists")
+    data.write_lists()
     lists = {}
     for part in ("train", "val"):
         entries = list(ListFile(getattr(data, part)).entries(lambda share, images: None))

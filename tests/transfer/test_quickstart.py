@@ -1,4 +1,4 @@
-"""The main job end to end in a few steps, by the tools that users run."""
+"""The main job end to end in a few steps, as users run it."""
 
 import json
 from pathlib import Path
@@ -7,18 +7,17 @@ import pytest
 from PIL import Image
 
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation.run_logs import read_run
 from maskssl.transfer.images import describe_images
-from maskssl.transfer.job_queue import Job, JobError, run_jobs
 from maskssl.transfer.scenes.writer import write_scenes
 
 
 @pytest.fixture(scope="session")
-def quickstart(tmp_path_factory, run_python):
+def quickstart(tmp_path_factory, installed):
+    """From an installed wheel, in an empty folder."""
     out = tmp_path_factory.mktemp("quickstart")
-    scenes = out / "scenes"
-    done = run_python(
-        "tools/quickstart.py", "--smoke", "--out", out / "run", "--scenes", scenes, timeout=1500
-    )
+    places = ("--out", out / "run", "--scenes", out / "scenes")
+    done = installed.run("quickstart", "--smoke", *places, cwd=out, timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr
     return out / "run", done.stdout
 
@@ -35,7 +34,8 @@ def test_every_figure_is_in_the_table_and_the_report(quickstart):
         "Mask R-CNN",
         "Mask R-CNN",
     ]
-    assert all(0 <= row[kind] <= 100 for row in report["rows"] for kind in ("pretrained", "random"))
+    for row in report["rows"]:
+        assert row["gain"] == pytest.approx(row["pretrained"] - row["random"])
     assert "gain" in printed and "left" in printed
     for file in report["pictures"].values():
         with Image.open(out / "report" / file) as picture:
@@ -60,23 +60,36 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_pyt
         "test_dataloader.num_workers=0",
         "test_dataloader.persistent_workers=False",
     ]
-    config = "configs/seg/upernet_vit-tiny_scenes.py"
+    config = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
     done = run_python(
         "tools/test.py", config, out / "runs" / "seg-pretrained", "--work-dir", tmp_path,
         "--cfg-options", *options,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     tested = json.loads((tmp_path / "metrics.json").read_text())["mIoU"]
-    lines = next((out / "runs" / "seg-pretrained").glob("*/vis_data/scalars.json")).read_text()
-    trained = [json.loads(line)["mIoU"] for line in lines.splitlines() if "mIoU" in line]
-    assert tested == pytest.approx(trained[-1])
+    trained = read_run(out / "runs" / "seg-pretrained").series("mIoU")
+    assert tested == pytest.approx(trained[-1][1])
+    rows = json.loads((out / "report" / "report.json").read_text())["rows"]
+    assert {row["name"]: row["pretrained"] for row in rows}["UperNet, mIoU %"] == trained[-1][1]
+
+
+def test_another_method_into_the_same_folder_is_refused(quickstart, run_python):
+    out, _ = quickstart
+    before = (out / "report" / "report.json").read_bytes()
+    done = run_python(
+        "tools/quickstart.py", "--smoke", "--out", out, "--scenes", out.parent / "scenes",
+        "--method", "extrema",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "method=bootmae (now: extrema)" in done.stderr and "--out" in done.stderr
+    assert (out / "report" / "report.json").read_bytes() == before
 
 
 def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_path):
     out, _ = quickstart
     done = run_python(
         "tools/test.py",
-        "configs/finetune/finetune_vit-tiny_scenes.py",
+        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
         out / "runs" / "pretrain",
         "--work-dir",
         tmp_path,
@@ -92,7 +105,7 @@ def test_reconstruction_tool(quickstart, run_python, tmp_path):
     out, _ = quickstart
     done = run_python(
         "tools/reconstruct.py",
-        "configs/pretrain/bootmae_vit-tiny_scenes.py",
+        "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
         out / "runs" / "pretrain",
         out.parent / "scenes" / "imagefolder" / "val",
         "--out",
@@ -108,9 +121,10 @@ def test_own_images_in_any_layout(tmp_path):
         / "imagefolder"
     )
     both = describe_images(root, tmp_path / "lists")
-    assert (both.num_classes, both.num_images, both.annotated) == (8, 80, False)
+    assert (both.num_classes, both.num_images, both.lists) == (8, 80, {})
     classes = describe_images(root / "train", tmp_path / "lists")
-    assert (classes.num_classes, classes.annotated) == (8, True)
+    assert classes.num_classes == 8 and not (tmp_path / "lists").exists()
+    classes.write_lists()
     train = Path(classes.train).read_text().splitlines()
     val = Path(classes.val).read_text().splitlines()
     assert len(train) == 64 and len(val) == 16 and not set(train) & set(val)
@@ -121,23 +135,3 @@ def test_own_images_in_any_layout(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(MaskSSLError, match="no image below"):
         describe_images(tmp_path / "empty", tmp_path)
-
-
-def test_a_failing_job_stops_the_others_and_shows_its_log(tmp_path):
-    bad = Job("bad", ["sh", "-c", "echo broken pipe dream; exit 3"], tmp_path / "bad.log")
-    slow = Job("slow", ["sleep", "60"], tmp_path / "slow.log")
-    with pytest.raises(JobError, match=r"exit code 3[\s\S]*broken pipe dream"):
-        run_jobs([bad, slow], slots=2, report=lambda line: None)
-    with pytest.raises(JobError, match="waits for"):
-        run_jobs([Job("a", ["true"], tmp_path / "a.log", after=["b"])], 1, lambda line: None)
-
-
-def test_jobs_keep_to_their_needs(tmp_path):
-    mark = tmp_path / "mark"
-    jobs = [
-        Job("first", ["sh", "-c", f"sleep 0.5; touch {mark}"], tmp_path / "1.log", seconds=1),
-        Job("second", ["test", "-e", str(mark)], tmp_path / "2.log", after=["first"]),
-    ]
-    lines: list[str] = []
-    assert run_jobs(jobs, slots=2, report=lines.append).keys() == {"first", "second"}
-    assert any("left" in line for line in lines)

@@ -265,6 +265,13 @@ def test_the_hook_draws_at_its_interval_and_at_the_end(tmp_path):
     np.testing.assert_allclose(shown, expected, atol=1)
 
 
+def test_the_pictures_are_spread_over_the_set(tmp_path):
+    hook = ReconstructionHook(num_images=3)
+    hook.before_train(runner(build(), tmp_path, 0))
+    taken = torch.stack(list(hook._batch["inputs"]))
+    assert torch.equal(taken, pixels(9)[[0, 3, 6]].flip(1))
+
+
 def test_pictures_do_not_change_the_run(tmp_path):
     model, hook = build().train(), ReconstructionHook()
     torch.manual_seed(7)

@@ -8,7 +8,7 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/cifar10",
         data_prefix="val",
         pipeline=__test_pipeline,
@@ -23,7 +23,7 @@ test_cfg = dict(
         sampler=dict(type="DefaultSampler", shuffle=False),
         collate_fn=dict(type="default_collate"),
         dataset=dict(
-            type="CustomDataset",
+            type="IndexedImages",
             data_root="data/cifar10",
             data_prefix="train",
             pipeline=__test_pipeline,

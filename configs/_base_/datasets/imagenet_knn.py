@@ -14,7 +14,7 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/imagenet",
         data_prefix="val",
         pipeline=__test_pipeline,
@@ -30,7 +30,7 @@ test_cfg = dict(
         sampler=dict(type="DefaultSampler", shuffle=False),
         collate_fn=dict(type="default_collate"),
         dataset=dict(
-            type="CustomDataset",
+            type="IndexedImages",
             data_root="data/imagenet",
             data_prefix="train",
             pipeline=__test_pipeline,

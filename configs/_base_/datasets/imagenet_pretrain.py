@@ -9,6 +9,6 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset", data_root="data/imagenet", data_prefix="train", with_label=False
+        type="IndexedImages", data_root="data/imagenet", data_prefix="train", with_label=False
     ),
 )

@@ -29,7 +29,7 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/scenes/imagefolder",
         data_prefix="train",
         pipeline=__train_pipeline,
@@ -42,7 +42,7 @@ val_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/scenes/imagefolder",
         data_prefix="val",
         pipeline=__test_pipeline,

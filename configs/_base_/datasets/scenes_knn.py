@@ -12,7 +12,7 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/scenes/imagefolder",
         data_prefix="val",
         pipeline=__test_pipeline,
@@ -27,7 +27,7 @@ test_cfg = dict(
         sampler=dict(type="DefaultSampler", shuffle=False),
         collate_fn=dict(type="default_collate"),
         dataset=dict(
-            type="CustomDataset",
+            type="IndexedImages",
             data_root="data/scenes/imagefolder",
             data_prefix="train",
             pipeline=__test_pipeline,

@@ -12,7 +12,7 @@ train_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
-        type="CustomDataset",
+        type="IndexedImages",
         data_root="data/scenes/imagefolder",
         data_prefix="train",
         with_label=False,

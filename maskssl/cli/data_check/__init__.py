@@ -11,17 +11,13 @@ from ...datasets.checks.errors import DataError
 from ...datasets.folders import FolderError, holds_images, is_url
 from ...datasets.index.image_index import ImageIndexError
 from ...datasets.index.tar_shards import TarShards
+from .channels import check_channels
 from .dense import look_at_coco, look_at_segmentation
 from .images import look_at_images
 from .labels import check_evaluators, check_label_spaces, needs_masks
 from .looked_at import Found
 from .nodes import Node, nodes_of, used_loaders
 from .run_length import RunLength, run_length, world_size
-
-OWN_DATA = (
-    "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
-    "drawn scenes with tools/make_scenes.py"
-)
 
 __all__ = ["DataError", "check_data", "length_of", "look_at_data"]
 
@@ -58,6 +54,7 @@ def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) ->
     """
     nodes = [node for loader in used_loaders(cfg, loaders) for node in nodes_of(cfg, loader)]
     check_evaluators(cfg, nodes)
+    check_channels(cfg, nodes)
     found = [_looked_at(cfg, node, thorough) for node in nodes]
     check_label_spaces(cfg, found)
     return found
@@ -76,8 +73,7 @@ def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
 
 
 def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
-    remedy = OWN_DATA.format(loader=node.loader)
-    _check_there(node, remedy)
+    _check_there(node)
     try:
         if node.kind == "images":
             unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
@@ -95,10 +91,12 @@ def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
     )
 
 
-def _check_there(node: Node, remedy: str) -> None:
+def _check_there(node: Node) -> None:
     """Refuse paths that do not exist; those of object stores are not looked for."""
     if node.ann_file and not is_url(node.ann_file) and not Path(node.ann_file).is_file():
-        raise DataError(f"{node.loader}: there is no annotation file {node.ann_file}; {remedy}")
+        raise DataError(
+            f"{node.loader}: there is no annotation file {node.ann_file}; {node.remedy}"
+        )
     prefix = node.setting("data_prefix", "") or ""
     keys = prefix if isinstance(prefix, dict) else ["img_path"]
     for key in keys:
@@ -109,8 +107,8 @@ def _check_there(node: Node, remedy: str) -> None:
             try:
                 TarShards(folder)
             except ImageIndexError as error:
-                raise DataError(f"{node.loader}: {error}; {remedy}") from error
+                raise DataError(f"{node.loader}: {error}; {node.remedy}") from error
         elif not Path(folder).is_dir():
-            raise DataError(f"{node.loader}: there is no folder {folder}; {remedy}")
+            raise DataError(f"{node.loader}: there is no folder {folder}; {node.remedy}")
         elif node.kind == "other" and not node.ann_file and not holds_images(Path(folder)):
-            raise DataError(f"{node.loader}: no images in {folder}, at any depth; {remedy}")
+            raise DataError(f"{node.loader}: no images in {folder}, at any depth; {node.remedy}")

@@ -11,10 +11,11 @@ from ...datasets.checks.errors import DataError
 from ...datasets.checks.label_codes import LabelCodes
 from ...datasets.checks.pictures import QUICK, check_depth, orientation_notes
 from ...datasets.folders import ImageWalk, is_url
+from .channels import alpha_notes
 from .looked_at import Found
 from .nodes import Node
 
-CLASSES_REMEDY = "name them with --classes, in the order of their labels"
+CLASSES_REMEDY = "name them there in the order of their labels, or number them by --num-classes N"
 
 
 def look_at_segmentation(node: Node, thorough: bool) -> Found:
@@ -53,7 +54,7 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
         check_depth(facts.pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
-    notes = orientation_notes(facts.pictures)
+    notes = orientation_notes(facts.pictures) + alpha_notes(facts.pictures)
     extra = sum(1 for _ in ImageWalk(annotations).images()) - len(pairs)
     if extra > 0:
         notes.append(f"{extra:,} masks in {annotations} have no image, and are left out.")
@@ -72,6 +73,7 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
         classes=node.classes,
         counts=facts.pixels,
         unit="pixels",
+        files=[image for image, _ in pairs],
         pictures=facts.pictures,
         notes=notes,
     )
@@ -190,8 +192,11 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         classes=classes,
         counts=counts,
         unit="objects",
+        files=[os.path.join(folder, image["file_name"]) for image in content.images.values()]
+        if pictures
+        else (),
         pictures=pictures,
-        notes=notes + orientation_notes(pictures),
+        notes=notes + orientation_notes(pictures) + alpha_notes(pictures),
     )
 
 

@@ -15,6 +15,7 @@ from ...datasets.folders import ENDINGS, ImageWalk, is_hidden, is_url, split_fol
 from ...datasets.index.image_index import NO_LABEL, ImageIndexError
 from ...datasets.index.sources import source_at
 from ...datasets.index.store import open_index
+from .channels import alpha_notes
 from .looked_at import Found
 from .nodes import Node
 
@@ -30,6 +31,8 @@ class _Listed:
 
 
 class _IndexPaths(Sequence[str]):
+    """The paths of an index, read when asked for."""
+
     def __init__(self, index: Any) -> None:
         self._index = index
 
@@ -38,6 +41,20 @@ class _IndexPaths(Sequence[str]):
 
     def __getitem__(self, entry: Any) -> Any:
         return self._index.image_path(entry)
+
+
+class _Joined(Sequence[str]):
+    """Paths below a folder, joined when asked for."""
+
+    def __init__(self, folder: str, paths: Sequence[str]) -> None:
+        self._folder = folder
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, entry: Any) -> Any:
+        return os.path.join(self._folder, self._paths[entry])
 
 
 def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
@@ -67,13 +84,11 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
     if with_label:
         _check_labels(node, source, listed)
     pictures, notes = [], list(listed.notes)
+    files: Sequence[str] = ()
     if not folder.endswith(".tar") and not is_url(folder):
-        paths = [
-            os.path.join(folder, listed.paths[number])
-            for number in sample(len(listed.paths), None if thorough else QUICK)
-        ]
+        files = _Joined(folder, listed.paths)
         pictures, unreadable = look_at_all(
-            (path for path in paths if not is_url(path)),
+            (files[number] for number in sample(len(files), None if thorough else QUICK)),
             allowed,
             lambda first, bad, total: (
                 f"{node.loader}: {first}; {bad} of {total} files looked at are unreadable, and "
@@ -81,7 +96,7 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
                 "replace them, or remove them from the data folder or list"
             ),
         )
-        notes += unreadable
+        notes += unreadable + alpha_notes(pictures)
         check_depth(pictures)
     elif is_url(folder):
         notes.append(f"{folder} is no local path; its pictures are not looked at.")
@@ -96,6 +111,7 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
         counts=np.bincount(labels, minlength=len(listed.classes or ())).tolist()
         if with_label
         else None,
+        files=files,
         pictures=pictures,
         notes=notes,
     )
@@ -126,7 +142,8 @@ def _check_folder(
     top = walk.listing()
     if next(walk.images(), None) is None:
         raise DataError(
-            f"{node.loader}: no images in {folder} (looked for {', '.join(ENDINGS)}, at any depth)"
+            f"{node.loader}: no images in {folder} (looked for {', '.join(ENDINGS)}, at any "
+            f"depth); {node.remedy}"
         )
     if not indexed:
         _check_others_view(node, folder, endings, with_label)

@@ -11,7 +11,7 @@ from .looked_at import Found
 from .nodes import BANK, Node, loader_config
 
 HEADS = ("head", "decode_head", "auxiliary_head", "bbox_head", "mask_head", "roi_head")
-CLASSES_REMEDY = "--classes from-data sets the classes of the whole run"
+CLASSES_REMEDY = "--num-classes N sets the number of the whole run"
 
 _SHOWN = 5
 

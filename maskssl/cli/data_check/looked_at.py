@@ -19,7 +19,8 @@ class Found:
         classes: names of labels in their order, as the data has them; None if it has none.
         counts: images, objects or pixels looked at of each label; None without labels.
         unit: what ``counts`` counts.
-        pictures: files that were opened.
+        files: its images on the disk; empty where they are elsewhere.
+        pictures: those that were opened.
         notes: sentences on what is skipped or looks odd.
     """
 
@@ -31,6 +32,7 @@ class Found:
     classes: tuple[str, ...] | None = None
     counts: Sequence[int] | None = None
     unit: str = "images"
+    files: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     notes: list[str] = field(default_factory=list)
 

@@ -13,6 +13,12 @@ from ...datasets.checks.errors import DataError
 from ...datasets.folders import is_url
 
 BANK = "test_cfg.bank_dataloader"
+OWN_DATA = (
+    "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
+    "drawn scenes with tools/make_scenes.py"
+)
+
+_PATHS = ("data_root", "data_prefix", "ann_file")  # what has one of them is a data set of files
 
 # by who lists the data of a class: its subclasses read the same files
 _KINDS = {
@@ -38,6 +44,11 @@ class Node:
     config: Mapping[str, Any]
     cls: type
     scope: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do where there is nothing at all."""
+        return OWN_DATA.format(loader=self.loader)
 
     @property
     def kind(self) -> str:
@@ -158,7 +169,9 @@ def nodes_of(cfg: Config, loader: str) -> list[Node]:
     scope = cfg.get("default_scope") or "mmengine"
     found = []
     for config in _data_configs((loader_config(cfg, loader) or {}).get("dataset")):
-        kind = config["type"]
+        kind = config.get("type")
+        if kind is None:
+            raise DataError(f"{loader}: the data set of {_path_in(config)} has no type; name one")
         cls = kind if isinstance(kind, type) else _registered(DATASETS, kind, scope)
         if cls is None:
             raise DataError(
@@ -175,12 +188,14 @@ def _registered(registry: Any, kind: str, scope: str) -> type | None:
     return found if isinstance(found, type) else None
 
 
+def _path_in(config: Mapping[str, Any]) -> Any:
+    return next((config[key] for key in _PATHS if config.get(key)), None)
+
+
 def _data_configs(node: Any) -> Iterator[Mapping[str, Any]]:
     """Configs with a path in them, wrappers (ConcatDataset, RepeatDataset) passed through."""
     if isinstance(node, Mapping):
-        if "type" in node and any(
-            node.get(key) for key in ("data_root", "data_prefix", "ann_file")
-        ):
+        if _path_in(node):
             yield node
             return
         for value in node.values():

@@ -28,7 +28,7 @@ class RunLength:
         batches: per process and epoch; 0 if the loop counts none.
         epochs: of the run; 0 if it counts steps.
         steps: of the optimizer in the whole run.
-        schedule_end: epoch or iteration at which the last schedule ends; None if none ends.
+        schedule_end: epoch or iteration at which the last schedule ends; None if with the run.
         by_epoch: whether ``schedule_end`` counts epochs.
         end: of the run, in the same count.
     """
@@ -52,11 +52,9 @@ class RunLength:
             else f"{self.steps:,} steps, {self.steps * total / self.images:,.1f} epochs"
         )
         unit = "epoch" if self.by_epoch else "iteration"
-        schedule = "no schedule ends"
+        schedule = "the schedule ends with the run"
         if self.schedule_end is not None:
-            schedule = f"the schedule ends at {unit} {self.schedule_end:,}"
-            if self.schedule_end != self.end:
-                schedule += f", the run at {self.end:,}"
+            schedule = f"the schedule ends at {unit} {self.schedule_end:,}, the run at {self.end:,}"
         return (
             f"{self.images:,} images; batch of {self.batch} x {self.processes} processes x "
             f"{self.accumulation} accumulated = {total:,}; {count}; {schedule}"
@@ -91,7 +89,7 @@ def run_length(cfg: Config, images: int, processes: int) -> RunLength:
     by_epoch = train.get("max_epochs") is not None
     epochs = int(train["max_epochs"]) if by_epoch else 0
     iterations = epochs * batches if by_epoch else int(train.get("max_iters") or 0)
-    end, unit = _schedule_end(cfg, batches)
+    end, unit = _schedule_end(cfg, batches, iterations)
     return RunLength(
         images,
         batch,
@@ -102,23 +100,21 @@ def run_length(cfg: Config, images: int, processes: int) -> RunLength:
         math.ceil(iterations / accumulation),
         end,
         unit,
-        epochs if unit else iterations,
+        epochs if unit and epochs else iterations,
     )
 
 
-def _schedule_end(cfg: Config, batches: int) -> tuple[int | None, bool]:
-    """Where the last schedule that ends does so, and whether that is an epoch."""
+def _schedule_end(cfg: Config, batches: int, iterations: int) -> tuple[int | None, bool]:
+    """Where the last schedule ends, and whether that is an epoch; None if it does with the run."""
     schedules = cfg.get("param_scheduler") or ()
     found = []
     for schedule in schedules if isinstance(schedules, list | tuple) else [schedules]:
-        end = schedule.get("end") or schedule.get("T_max")
-        if end and "Warmup" not in schedule.get("type", "") and math.isfinite(end):
-            by_epoch = bool(schedule.get("by_epoch", True))
-            found.append((end * batches if by_epoch else end, int(end), by_epoch))
-    if not found:
-        return None, True
-    _, end, by_epoch = max(found)
-    return end, by_epoch
+        by_epoch = bool(schedule.get("by_epoch", True))
+        end = schedule.get("end")  # mmengine takes the run's where none is given
+        last = iterations if end is None else end * batches if by_epoch else end
+        found.append((last, end or 0, by_epoch))
+    last, end, by_epoch = max(found, default=(iterations, 0, True))
+    return (None, True) if last == iterations else (end, by_epoch)
 
 
 def world_size(launcher: str) -> int:

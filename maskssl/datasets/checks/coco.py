@@ -100,7 +100,8 @@ def _check_part(content: Mapping[str, Any], part: str, keys: Sequence[str], path
             if entry.get(key) is None:
                 hint = "; w * h of its box will do" if key == "area" else ""
                 raise DataError(
-                    f"{path}: {part}[{number}] (id {entry.get('id')!r}) has no {key!r}; add it{hint}"
+                    f"{path}: {part}[{number}] (id {entry.get('id')!r}) has no {key!r}; add it"
+                    f"{hint}"
                 )
 
 
@@ -183,8 +184,8 @@ def check_classes(coco: CocoFile, classes: Sequence[str]) -> list[str]:
             hint = f"; write it {near[0]!r}" if near else ""
             raise DataError(
                 f"the class {name!r} of metainfo is no category of {coco.path}, which has "
-                f"{', '.join(map(repr, names[:10]))}{hint}; its objects would be dropped: set "
-                "--classes from-data, or correct the names"
+                f"{', '.join(map(repr, names[:10]))}{hint}; its objects would be dropped: "
+                "correct the name"
             )
     used = coco.classes_used(classes)
     if used != tuple(classes):

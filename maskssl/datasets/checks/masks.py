@@ -144,14 +144,12 @@ def _check_labels(
     wrong = ((labels >= code.num_labels) | (labels < 0)) & (labels != code.ignore_index)
     if not wrong.any():
         return
-    if values.ndim == 3:
-        shown = f"the label {labels[wrong][0]}"
-    else:
-        shown = f"the value {values[wrong][0]}"
+    kind, first = ("label", labels) if values.ndim == 3 else ("value", values)
     zero = ", of which 0 is ignored" if code.reduce_zero_label else ""
     highest = code.num_labels - 1 + code.reduce_zero_label
     raise DataError(
-        f"the mask {path} holds {shown} ({wrong.mean():.1%} of it), and with {code.num_labels} "
-        f"classes values go from 0 to {highest}{zero}, or are {code.ignore_index}, ignored; name "
+        f"the mask {path} holds the {kind} {first[wrong].flat[0]} ({wrong.mean():.1%} of it), and "
+        f"with {code.num_labels} classes values go from 0 to {highest}{zero}, or are "
+        f"{code.ignore_index}, ignored; name "
         f"all classes in metainfo, or {MAP_OPTION}"
     )

@@ -92,8 +92,7 @@ class ImageIndex:
                 arrays = {name: _mapped(file, self.path) for name in self.header["arrays"]}
         except OSError as error:
             raise ImageIndexError(
-                f"{self.path} cannot be read ({error.strerror}); build it with "
-                "tools/index_images.py"
+                f"{self.path} cannot be read ({error.strerror}); build it with maskssl index"
             ) from error
         if build not in (None, self.header["build"]):
             raise ImageIndexError(
@@ -141,7 +140,7 @@ def write_index(target: Path, source: Source, progress: Progress) -> None:
     except OSError as error:
         raise ImageIndexError(
             f"the index of {source.location} cannot be written to {target} ({error.strerror}); "
-            "name another place with index_file (--out of tools/index_images.py)"
+            "name another place with index_file (--out of maskssl index)"
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Classification and pretraining data of any size, from lists, folders and tar shards."""
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from mmengine.registry import DATASETS
 from mmpretrain.datasets import BaseDataset
 from numpy.typing import NDArray
 
+from ...private_names import is_initialised, mark_initialised
 from ..folders import ENDINGS
 from .image_index import ImageIndexError
 from .sources import source_at
@@ -34,7 +36,7 @@ class IndexedImages(BaseDataset):
       ``shards/train-{000..146}.tar``. ``img_path`` is then an address that mmengine's fileio,
       hence every loading transform, reads.
 
-    The index is built at the first use (tools/index_images.py does that ahead, with progress),
+    The index is built at the first use (maskssl index does that ahead, with progress),
     and again when its source was written since.
 
     Args:
@@ -58,7 +60,7 @@ class IndexedImages(BaseDataset):
             not the number of classes given.
     """
 
-    _fully_initialized: bool = False
+    _found_classes: tuple[str, ...] | None = None  # by the folders, where none were given
 
     def __init__(
         self,
@@ -81,12 +83,12 @@ class IndexedImages(BaseDataset):
         self.with_label = with_label
         self.extensions = tuple(dict.fromkeys(ending.lower() for ending in extensions))
         self.index_file = index_file
+        self.indices = indices
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
             data_root=os.path.expanduser(data_root),
             data_prefix=data_prefix,
-            indices=indices,
             pipeline=pipeline,
             test_mode=test_mode,
             lazy_init=True,
@@ -98,7 +100,7 @@ class IndexedImages(BaseDataset):
 
     def full_init(self) -> None:
         """Open the index, building it first if there is none that fits."""
-        if self._fully_initialized:
+        if is_initialised(self):
             return
         if self.ann_file and self.img_prefix.endswith(".tar"):
             raise ImageIndexError(
@@ -109,9 +111,20 @@ class IndexedImages(BaseDataset):
         self.index = open_index(self.source, self.index_file)
         self._check_labels()
         self._selection: Selection = range(len(self.index))
-        if self._indices is not None:
-            self._selection = _selected(self._selection, self._indices)
-        self._fully_initialized = True
+        if self.indices is not None:
+            self._selection = _selected(self._selection, self.indices)
+        mark_initialised(self)
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """What was given, and the classes that were found."""
+        found = {} if self._found_classes is None else dict(classes=self._found_classes)
+        return {**super().metainfo, **found}
+
+    @property
+    def CLASSES(self) -> Sequence[str] | None:
+        """Names of the classes; None if there are none, or not yet."""
+        return self.metainfo.get("classes")
 
     def _check_labels(self) -> None:
         header = self.index.header
@@ -126,7 +139,7 @@ class IndexedImages(BaseDataset):
         found = header["classes"]
         if self.CLASSES is None:
             if found:
-                self._metainfo["classes"] = tuple(found)
+                self._found_classes = tuple(found)
             return
         if found and len(found) != len(self.CLASSES):
             raise ImageIndexError(
@@ -188,14 +201,14 @@ class IndexedImages(BaseDataset):
     @force_full_init
     def get_subset(self, indices: int | Sequence[int]) -> "IndexedImages":
         """A data set of the first n images, the last -n, or these; it shares the index."""
-        subset: IndexedImages = self._copy_without_annotation()
+        subset = copy.copy(self)
         subset.get_subset_(indices)
         return subset
 
     def extra_repr(self) -> list[str]:
         """Where list and index are."""
         lines: list[str] = super().extra_repr()
-        if self._fully_initialized:
+        if is_initialised(self):
             lines.append(f"Index: \t{self.index.path}")
         return lines
 

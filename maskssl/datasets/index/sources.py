@@ -88,7 +88,7 @@ class ListFile:
             f"{self.location}, line {number}: {text.decode(errors='replace')!r} is neither a path "
             f"nor a path and a label, as nothing in it ends with {', '.join(self.endings)}; "
             "correct the line, or name other endings with extensions (--endings of "
-            "tools/index_images.py)"
+            "maskssl index)"
         )
 
     def _stamp(self) -> list[int]:

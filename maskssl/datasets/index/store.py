@@ -94,7 +94,7 @@ def _writable(places: list[Path]) -> Path:
     except OSError as error:
         raise ImageIndexError(
             f"the folder {places[-1].parent} cannot be made ({error.strerror}); name another "
-            "place with index_file (--out of tools/index_images.py)"
+            "place with index_file (--out of maskssl index)"
         ) from error
     return places[-1]
 

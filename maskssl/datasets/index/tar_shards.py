@@ -94,7 +94,7 @@ class TarShards:
                     raise ImageIndexError(
                         f"{shard} has two images of the key {key!r}: {image.name} and "
                         f"{member.name}; leave one of their endings out of extensions (--endings "
-                        "of tools/index_images.py), or give them keys of their own"
+                        "of maskssl index), or give them keys of their own"
                     )
                 else:
                     image = _plain(member, shard)

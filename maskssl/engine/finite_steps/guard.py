@@ -1,13 +1,16 @@
-"""Between an optim wrapper and its optimizer: only finite gradients pass."""
+"""Between a training step and the optimizer: only finite gradients pass."""
 
-from collections.abc import Callable
+import logging
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.dist import all_reduce
-from mmengine.optim import OptimWrapper
+from mmengine.dist import all_reduce, get_world_size
+from mmengine.logging import print_log
+from mmengine.optim import ApexOptimWrapper, OptimWrapper
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import get_total_norm
+
+from ..optimizers.delegating import DelegatingOptimWrapper
 
 
 class Verdict(NamedTuple):
@@ -15,118 +18,119 @@ class Verdict(NamedTuple):
 
     Attributes:
         finite: gradients and losses are finite on every rank; the step was made.
-        grad_norm: of all gradients together, before clipping; the 2-norm, or the kind that
-            clip_grad asks for.
-        loss_finite: this rank's losses since the last step were finite.
+        grad_norm: 2-norm of all gradients together, before clipping and without loss scale.
+        bad_ranks: how many ranks had a loss that is not finite since the last step.
+        scale: of the loss in this step, 1 without loss scaling.
     """
 
     finite: bool
     grad_norm: float
-    loss_finite: bool
+    bad_ranks: int
+    scale: float = 1.0
+
+    @property
+    def overflow(self) -> bool:
+        """Nothing but too large a loss scale, which is lower now, need have gone wrong."""
+        return not self.finite and not self.bad_ranks and self.scale > 1
 
 
-class StepGuard:
-    """Replace an optim wrapper's ``step`` by one that a non-finite gradient cannot pass.
+class GuardedOptimWrapper(DelegatingOptimWrapper):
+    """Makes the inner wrapper's step if loss and gradients are finite on every rank.
 
-    The wrapper keeps its class and its settings, so checkpoints, schedulers and models see no
-    difference. After a skipped step ``wrapper.step_was_skipped`` is True and
-    ``wrapper.should_update()`` False until the next backward, so hooks that follow the optimizer
-    (the teacher's) stand still too. A step costs one norm over all gradients (clipping uses the
-    same one) and waits for the GPU once.
+    A step that is left out zeroes the gradients; ``should_update`` is False then until the next
+    backward, so that hooks which follow the optimizer (teacher, EMA) stand still too. A step
+    costs one norm over all gradients and waits for the GPU once.
 
-    Args:
-        wrapper: an OptimWrapper without loss scaling.
-        decided: called with the verdict, inside each step.
+    With loss scaling (AmpOptimWrapper, fp16) infinite gradients are how the scaler learns its
+    scale: the step is left out as the scaler would, and the scale is lowered.
+
+    Attributes:
+        verdict: on the step just made or left out; None since the next backward.
+        logs_norm: the inner wrapper logs the norm, as it clips by it.
     """
 
-    def __init__(self, wrapper: OptimWrapper, decided: Callable[[Verdict], None]) -> None:
-        self.wrapper = wrapper
-        self.decided = decided
-        self.bad_gradients: set[int] = set()  # id of each parameter, filled if find_bad
-        self.find_bad = False
+    def __init__(self, inner: OptimWrapper) -> None:
+        super().__init__(inner)
+        self.verdict: Verdict | None = None
         self._losses_finite: Tensor | None = None
-        self._norm: Tensor | None = None
-        clip = wrapper.clip_grad_kwargs or {}
-        self._clips_by_norm = bool(clip) and wrapper.grad_name == "grad_norm"
-        self._norm_type = float(clip.get("norm_type", 2.0)) if self._clips_by_norm else 2.0
-        self._original_step, self._original_backward = wrapper.step, wrapper.backward
-        self._original_should_update = wrapper.should_update
-        wrapper.step_was_skipped = False
-        wrapper.step, wrapper.backward = self.step, self.backward
-        wrapper.should_update = self.should_update
-        if self._clips_by_norm:
-            wrapper._clip_grad = self.clip
-
-    def remove(self) -> None:
-        """Give the wrapper its own methods back."""
-        for name in ("step", "backward", "should_update", "_clip_grad"):
-            vars(self.wrapper).pop(name, None)
+        clips = getattr(inner, "inner", inner)  # DeepSpeed's holds the one of the config
+        self.logs_norm = bool(clips.clip_grad_kwargs) and clips.grad_name == "grad_norm"
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Run backward and remember, on the device, whether the loss was finite."""
-        self.wrapper.step_was_skipped = False
+        self.verdict = None
         finite = torch.isfinite(loss.detach()).all()
         before = self._losses_finite
         self._losses_finite = finite if before is None else before & finite
-        self._original_backward(loss, **kwargs)
+        self.inner.backward(loss, **kwargs)
 
     def should_update(self) -> bool:
-        """Whether this iteration updates the weights: not if its step was skipped."""
-        return not self.wrapper.step_was_skipped and self._original_should_update()
+        """Whether this iteration updates the weights: not if its step was left out."""
+        skipped = self.verdict is not None and not self.verdict.finite
+        return not skipped and self.inner.should_update()
 
     def step(self, **kwargs: Any) -> None:
-        """Make the wrapper's step if every rank is finite, else zero the gradients."""
-        verdict = self._judge()
-        self.wrapper.step_was_skipped = not verdict.finite
+        """Make the inner wrapper's step if every rank is finite, else zero the gradients."""
+        self.verdict = verdict = self._judged()
+        self._losses_finite = None
         if verdict.finite:
-            self._original_step(**kwargs)
-        else:
-            self._note_bad_gradients()
-            self.wrapper.zero_grad()
-        self._losses_finite = self._norm = None
-        self.decided(verdict)
+            self.inner.step(**kwargs)
+            return
+        if verdict.overflow and self._scaler is not None:
+            self._scaler.unscale_(self.optimizer)  # it sees what is infinite
+            self._scaler.update()
+        self.zero_grad()
+        losses = f"not finite on {verdict.bad_ranks} of {get_world_size()} ranks"
+        print_log(
+            f"an optimizer step is skipped: gradient norm {verdict.grad_norm}, loss "
+            f"{losses if verdict.bad_ranks else 'finite'}, loss scale {verdict.scale:g}",
+            logger="current",
+            level=logging.WARNING,
+        )
 
-    def clip(self) -> None:
-        """Clip as the wrapper would, by the norm that is known already."""
-        options = self.wrapper.clip_grad_kwargs
-        parameters = [p for p in self._parameters() if p.grad is not None]
-        if parameters:
-            foreach = options.get("foreach")
-            clip_grads_with_norm_(parameters, options["max_norm"], self._norm, foreach)
-
-    def _parameters(self) -> list[Tensor]:
-        groups = self.wrapper.optimizer.param_groups
-        return [p for group in groups for p in group["params"] if p.requires_grad]
+    @property
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        scaler = getattr(self.inner, "loss_scaler", None)
+        return scaler if scaler is not None and scaler.is_enabled() else None
 
     @torch.no_grad()
-    def _judge(self) -> Verdict:
-        self._norm = norm = self._total_norm()
+    def _judged(self) -> Verdict:
+        norm = self._total_norm()
         losses = self._losses_finite
         losses = torch.ones_like(norm, dtype=torch.bool) if losses is None else losses
-        finite = (losses & torch.isfinite(norm).to(losses.device)).float()
-        all_reduce(finite, "min")  # reduced gradients agree by themselves, losses are local
-        numbers = [finite, norm.float().to(losses.device), losses.float()]
-        everywhere, grad_norm, here = torch.stack(numbers).tolist()  # the one wait for the GPU
-        return Verdict(everywhere == 1.0, grad_norm, here == 1.0)
+        bad = ~torch.stack([losses, torch.isfinite(norm).to(losses.device)])
+        counts = bad.float()  # of ranks
+        all_reduce(counts)  # reduced gradients agree by themselves, losses are local
+        numbers = torch.cat([counts, norm.float().to(losses.device)[None]])
+        bad_losses, bad_norms, grad_norm = numbers.tolist()  # the one wait for the GPU
+        scale = 1.0 if self._scaler is None else self._scaler.get_scale()
+        return Verdict(bad_losses + bad_norms == 0, grad_norm / scale, int(bad_losses), scale)
 
     def _total_norm(self) -> Tensor:
-        if hasattr(self.wrapper, "total_norm"):  # DeepSpeed's keeps the gradients to itself
-            return self.wrapper.total_norm()
-        gradients = [p.grad for p in self._parameters() if p.grad is not None]
-        norm = get_total_norm(gradients, self._norm_type)
+        if hasattr(self.inner, "total_norm"):  # DeepSpeed's keeps the gradients to itself
+            return self.inner.total_norm()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         # sharded parameters: each rank has its part
         return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
 
-    def _note_bad_gradients(self) -> None:
-        self.bad_gradients.clear()
-        if self.find_bad:
-            self.bad_gradients.update(
-                id(p)
-                for p in self._parameters()
-                if p.grad is not None and not bool(torch.isfinite(_local(p.grad)).all())
-            )
 
+def guarded(wrapper: OptimWrapper) -> OptimWrapper:
+    """The wrapper behind a guard; one that cannot be guarded as it is, with a warning.
 
-def _local(gradient: Tensor) -> Tensor:
-    """This rank's part of a sharded gradient, or the gradient itself."""
-    return gradient.to_local() if hasattr(gradient, "to_local") else gradient
+    Args:
+        wrapper: as built. Apex's scales and skips by itself; one with an ``update_params`` of
+            its own (OptimWrapperDict) makes steps that a guard cannot stand in front of.
+    """
+    if isinstance(wrapper, GuardedOptimWrapper):
+        return wrapper
+    own_way = type(wrapper).update_params is not OptimWrapper.update_params
+    if own_way or isinstance(wrapper, ApexOptimWrapper):
+        print_log(
+            f"steps of {type(wrapper).__name__} are not guarded: a loss or gradient that is not "
+            "finite reaches the weights. Use OptimWrapper, AutocastOptimWrapper or AmpOptimWrapper",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return wrapper
+    return GuardedOptimWrapper(wrapper)

@@ -1,25 +1,24 @@
-"""Skip steps whose loss or gradient is not finite, count them, and stop after too many."""
+"""Count the optimizer steps that are left out, and stop after too many in a row."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, barrier
-from mmengine.hooks import Hook
-from mmengine.optim import AmpOptimWrapper, ApexOptimWrapper, OptimWrapperDict
+from mmengine.dist import barrier
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ...checkpoints.errors import DiskFullError
 from ...errors import MaskSSLError
-from ..hooks.momentum import unwrapped
-from .guard import StepGuard, Verdict
-from .record import as_number, forward_record, step_record, write_record
+from ..unwrapping import unwrapped
+from .guard import GuardedOptimWrapper, Verdict, guarded
 
 COUNT = "train/skipped_steps"
+# keys of the message hub: how many in a row, and the iterations done before the first of them
 IN_A_ROW = "skipped_steps_in_a_row"
+ROW_BEGINS = "skipped_steps_begin"
 
 
 class NonFiniteError(MaskSSLError):
@@ -30,137 +29,132 @@ class NonFiniteError(MaskSSLError):
 class FiniteStepHook(Hook):
     """Make an optimizer step only when loss and gradient are finite on every rank.
 
-    A skipped step leaves weights, optimizer state, teacher and buffers (BatchNorm's statistics
-    too) as they were before its first forward and counts as a step of the schedules. Under
-    gradient accumulation all forwards of the step go. The gradient norm is logged at each step
-    made as ``train/grad_norm``, and the number of skipped steps so far as
+    The guard around the optimizer wrapper decides (``guarded``); a runner that has not put it
+    there gets it here. A skipped step leaves weights, optimizer state, teacher and buffers
+    (BatchNorm's statistics too) as they were before its first forward and counts as a step of
+    the schedules. Under gradient accumulation all forwards of the step go. The gradient norm is
+    logged at each step made as ``train/grad_norm``, and the number of skipped steps so far as
     ``train/skipped_steps``; a resumed run counts on.
 
-    After ``max_in_a_row`` skipped steps WORK_DIR/non_finite/step_N.pt gets what
-    tools/replay_step.py needs, and the run stops. With several ranks the ones whose loss is not
-    finite write, or all if only gradients are not.
+    The run stops after ``max_in_a_row`` skipped steps. In front of the last of them it saves
+    WORK_DIR/non_finite/iter_N.pth; as skipping changes nothing, that is the state before the
+    first of them, too, and ``--resume THAT --debug-step`` looks into any of the row.
 
-    It works on any OptimWrapper without loss scaling. AmpOptimWrapper and ApexOptimWrapper skip
-    by themselves and are left alone; so is OptimWrapperDict. That is said when training starts.
+    Loss scaling (AmpOptimWrapper): steps with too large a scale are skipped and counted as any
+    other, but make no row as long as the scale is above 1 and can fall.
 
     Args:
-        max_in_a_row: skipped steps after which the run stops, at least 1. With 1 every batch is
-            copied in advance, in case it has to be written.
+        max_in_a_row: skipped steps after which the run stops, at least 2.
 
     Raises:
-        MaskSSLError: max_in_a_row is less than 1.
+        MaskSSLError: max_in_a_row is less than 2.
         NonFiniteError: in training, when that many were skipped.
     """
 
-    # Before a forward behind all hooks that seed it, since it notes their random states.
-    priority = "VERY_LOW"
+    # buffers are put back and figures logged before other hooks look at them
+    priority = "VERY_HIGH"
 
     def __init__(self, max_in_a_row: int = 10) -> None:
-        if max_in_a_row < 1:
-            raise MaskSSLError(f"max_in_a_row={max_in_a_row}: give 1 or more steps")
+        if max_in_a_row < 2:
+            raise MaskSSLError(f"max_in_a_row={max_in_a_row}: give 2 or more steps")
         self.max_in_a_row = max_in_a_row
-        self._guard: StepGuard | None = None
-        self._skipped = self._in_a_row = 0
-        self._loss_finite = True
+        self._skipped = 0
+        self._begin: int | None = None  # iterations done before this step's first forward
         self._buffers: dict[str, Tensor] = {}
-        self._forwards: list[dict[str, Any]] = []
-        self._step_begins = True
+        self._kept: Path | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Put the guard in front of the optimizer and take up the counts of a resumed run."""
-        wrapper = runner.optim_wrapper
-        if isinstance(wrapper, (AmpOptimWrapper, ApexOptimWrapper, OptimWrapperDict)):
-            runner.logger.warning(
-                f"FiniteStepHook leaves {type(wrapper).__name__} alone: steps that it skips "
-                "are not counted, and no record of them is written"
-            )
-            return
+        """See that there is a guard, and take up the counts of a resumed run."""
+        runner.optim_wrapper = guarded(runner.optim_wrapper)
         hub = runner.message_hub
         self._skipped = int(hub.get_scalar(COUNT).current()) if COUNT in hub.log_scalars else 0
-        self._in_a_row = int(hub.runtime_info.get(IN_A_ROW, 0))
-        self._step_begins, self._forwards = True, []
-        self._guard = StepGuard(wrapper, partial(self._decided, runner))
-
-    def after_train(self, runner: Runner) -> None:
-        """Take the guard away."""
-        if self._guard is not None:
-            self._guard.remove()
-            self._guard = None
+        self._begin, self._kept = None, None
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook) and not getattr(hook, "by_step", False):
+                runner.logger.warning(
+                    "EMAHook's average moves in skipped steps too, and under accumulation several "
+                    "times a step; type='StepEMAHook' with the same options does not"
+                )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Keep the buffers, and the batch if skipping this step would stop the run."""
-        if self._guard is None:
-            return
-        if self._step_begins:
-            buffers = unwrapped(runner.model).named_buffers()
-            self._buffers = {name: buffer.clone() for name, buffer in buffers}
-            self._forwards, self._step_begins = [], False
-            self._guard.find_bad = self._in_a_row + 1 >= self.max_in_a_row
-        if self._guard.find_bad:
-            self._forwards.append(forward_record(runner, data_batch))
+        """Keep the buffers, and a checkpoint if skipping this step would stop the run."""
+        if self._begin is not None:
+            return  # gradients of this step are being gathered up
+        self._begin = runner.iter
+        buffers = unwrapped(runner.model).named_buffers()
+        self._buffers = {name: buffer.clone() for name, buffer in buffers}
+        if runner.message_hub.get_info(IN_A_ROW, 0) == self.max_in_a_row - 1:
+            self._kept = _keep_state(runner)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Stop the run after too many skipped steps in a row."""
-        if self._guard is None:
+        """Log and count the step if there was one; stop after too many skipped in a row."""
+        wrapper = runner.optim_wrapper
+        verdict = wrapper.verdict if isinstance(wrapper, GuardedOptimWrapper) else None
+        if verdict is None:
+            if runner.optim_wrapper.should_update():
+                self._begin = None
             return
-        if self._forwards:
-            losses = {key: as_number(value) for key, value in (outputs or {}).items()}
-            self._forwards[-1]["losses"] = losses
-        if self._step_begins and self._in_a_row >= self.max_in_a_row:
-            self._stop(runner)
-
-    def _decided(self, runner: Runner, verdict: Verdict) -> None:
-        """Log and count; inside the step, so that this step's hooks see the figures."""
-        self._step_begins = True
-        self._loss_finite = verdict.loss_finite
-        self._in_a_row = 0 if verdict.finite else self._in_a_row + 1
-        self._skipped += not verdict.finite
+        in_a_row = self._counted(runner, verdict)
+        self._begin = None
         if verdict.finite:
-            # the log shows a mean, which one infinite norm would spoil
-            runner.message_hub.update_scalar("train/grad_norm", verdict.grad_norm)
-        else:
-            with torch.no_grad():
-                for name, buffer in unwrapped(runner.model).named_buffers():
-                    buffer.copy_(self._buffers[name])
-            runner.logger.warning(
-                f"step {runner.iter + 1} is skipped: gradient norm {verdict.grad_norm}, loss "
-                f"{'finite' if verdict.loss_finite else 'not finite'} on this rank; "
-                f"{self._in_a_row} in a row (the run stops at {self.max_in_a_row}), "
-                f"{self._skipped} in all"
-            )
-        runner.message_hub.update_scalar(COUNT, self._skipped)
-        runner.message_hub.update_info(IN_A_ROW, self._in_a_row)
+            if not wrapper.logs_norm:
+                # the log shows a mean, which one infinite norm would spoil
+                runner.message_hub.update_scalar("train/grad_norm", verdict.grad_norm)
+            return
+        with torch.no_grad():
+            for name, buffer in unwrapped(runner.model).named_buffers():
+                buffer.copy_(self._buffers[name])
+        runner.logger.warning(
+            f"step {runner.iter + 1} was skipped: {in_a_row} in a row (the run stops at "
+            f"{self.max_in_a_row}), {self._skipped} in all"
+        )
+        if in_a_row >= self.max_in_a_row:
+            self._stop(runner, in_a_row)
 
-    def _stop(self, runner: Runner) -> None:
-        assert self._guard is not None
-        bad = self._guard.bad_gradients
-        names = [n for n, p in unwrapped(runner.model).named_parameters() if id(p) in bad]
-        record = step_record(runner, self._forwards, names)
-        where = self._write(runner, record)
+    def _counted(self, runner: Runner, verdict: Verdict) -> int:
+        """Count in the message hub, which checkpoints hold; returns how many in a row."""
+        hub = runner.message_hub
+        in_a_row = 0 if verdict.finite else hub.get_info(IN_A_ROW, 0) + (not verdict.overflow)
+        if in_a_row == 1 and not verdict.overflow:
+            hub.update_info(ROW_BEGINS, self._begin)
+        self._skipped += not verdict.finite
+        hub.update_scalar(COUNT, self._skipped)
+        hub.update_info(IN_A_ROW, in_a_row)
+        return in_a_row
+
+    def _stop(self, runner: Runner, in_a_row: int) -> None:
         barrier()  # a launcher ends the other ranks once one has left
-        self.after_train(runner)
-        weights = record["bad_weights"]
-        damaged = f"; {len(weights)} weights are not finite, {weights[0]} first" if weights else ""
+        bad = [name for name, p in unwrapped(runner.model).named_parameters() if not all_finite(p)]
+        damaged = f"; {len(bad)} weights are not finite, {bad[0]} first" if bad else ""
+        debug = (
+            f"--resume --debug-step {runner.iter + 1}"
+            if self._kept is None
+            else f"--resume {self._kept} --debug-step"
+        )
         raise NonFiniteError(
-            f"{self._in_a_row} steps in a row had a loss or gradient that is not finite, step "
-            f"{record['step']} was the last; weights are those from before them and the "
-            f"checkpoints in {runner.work_dir} are kept{damaged}. {where}"
+            f"{in_a_row} steps in a row had a loss or gradient that is not finite, step "
+            f"{runner.iter + 1} was the last; weights are those from before them and the "
+            f"checkpoints in {runner.work_dir} are kept{damaged}. To see where it arises, "
+            f"give the same command with {debug}"
         )
 
-    def _write(self, runner: Runner, record: dict[str, Any]) -> str:
-        """Write this rank's record if it is one to look at, and say how to go on."""
-        guilty = torch.tensor(0.0 if self._loss_finite else 1.0)
-        anyone = guilty.clone()
-        all_reduce(anyone, "max")
-        if anyone > guilty:
-            return "The ranks whose loss is not finite have written the batch"
-        dropped = sorted({name for forward in self._forwards for name in forward["dropped"]})
-        if dropped:
-            runner.logger.warning(f"left out of the record, replaced by None: {dropped}")
-        try:
-            path = write_record(record, Path(runner.work_dir, "non_finite"))
-        except (DiskFullError, OSError) as error:
-            return f"The record of the step could not be written: {error}"
-        return f"See where it arises: python tools/replay_step.py {path}"
+
+def _keep_state(runner: Runner) -> Path | None:
+    """Save the state before this step; nothing but the checkpoint is missing if that fails."""
+    folder = Path(runner.work_dir, "non_finite")
+    meta = dict(epoch=runner.epoch, iter=runner.iter)
+    name = f"iter_{runner.iter}.pth"
+    try:
+        runner.save_checkpoint(str(folder), name, meta=meta, by_epoch=False)
+    except (DiskFullError, OSError) as error:
+        runner.logger.warning(f"the state before this step could not be saved: {error}")
+        return None
+    return folder / name
+
+
+def all_finite(tensor: Tensor) -> bool:
+    """Whether a tensor, or this rank's part of a sharded one, holds finite numbers alone."""
+    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return bool(torch.isfinite(local).all())

@@ -56,8 +56,8 @@ class PreemptionHook(Hook):
 
     The handler only sets a flag, so a signal during the save changes nothing. A run on one
     process acts at the end of the running step. Ranks may get the signal in different steps, or
-    one rank alone, and must save the same one: they agree every ``interval`` steps by one
-    all_reduce of a number, which makes the delay at most ``interval`` steps and the cost a
+    one rank alone, and must save the same one: they agree every ``interval`` optimizer steps by
+    one all_reduce of a number, which makes the delay at most ``interval`` steps and the cost a
     fraction of the gradients' own all_reduce. During a validation nothing is saved; the step
     after it does.
 
@@ -69,7 +69,7 @@ class PreemptionHook(Hook):
     Args:
         signals: names. Slurm sends SIGTERM at preemption and at the time limit.
         interval: steps between agreements of several ranks, at least 1. ``interval`` steps and
-            the save must fit into the time that the scheduler grants (tools/launch.sh: 60 s).
+            the save must fit into the time that the scheduler grants (SHUTDOWN_TIMEOUT, 60 s).
 
     Raises:
         MaskSSLError: an unknown signal, an interval below 1, or training outside the main thread.
@@ -88,6 +88,7 @@ class PreemptionHook(Hook):
         self.interval = interval
         self._received = 0
         self._owner = 0  # the process that trains
+        self._steps = 0  # of the optimizer, since this process began; alike on all ranks
         self._before: dict[int, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -97,7 +98,7 @@ class PreemptionHook(Hook):
                 "PreemptionHook needs the main thread, where Python runs signal handlers; train "
                 "there or remove the hook"
             )
-        self._received, self._owner = 0, os.getpid()
+        self._received, self._owner, self._steps = 0, os.getpid(), 0
         self._before = {number: signal.signal(number, self._note) for number in self.signals}
         loops = (runner.train_loop, runner.val_loop)
         for loader in (loop.dataloader for loop in loops if loop is not None):
@@ -147,9 +148,10 @@ class PreemptionHook(Hook):
         """The signal that all ranks act on in this step, or 0."""
         if not runner.optim_wrapper.should_update():
             return 0  # gradients are gathered up, which no checkpoint holds
+        self._steps += 1
         if get_world_size() == 1:
             return self._received
-        if (runner.iter + 1) % (self.interval * runner.optim_wrapper._accumulative_counts):
+        if self._steps % self.interval:
             return 0
         flag = torch.tensor(self._received)
         all_reduce(flag, "max")

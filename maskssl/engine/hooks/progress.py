@@ -61,14 +61,25 @@ class ProgressHook(Hook):
         for handler in handlers:
             handler.addFilter(self._filter)
 
-    def _after_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-        mode: str = "train",
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
+        """Draw the line."""
+        self._draw(runner, batch_idx, "train")
+
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Draw the line."""
+        self._draw(runner, batch_idx, "val")
+
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Draw the line."""
+        self._draw(runner, batch_idx, "test")
+
+    def _draw(self, runner: Runner, batch_idx: int, mode: str) -> None:
         if self._line is None or time.monotonic() - self._last < self.every:
             return
         self._last = time.monotonic()
@@ -78,11 +89,12 @@ class ProgressHook(Hook):
         else:
             self._line.clear()
 
-    def _before_epoch(self, runner: Runner, mode: str = "train") -> None:
+    def before_train_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Make room for what is printed between epochs."""
         self._clear()
 
-    def _after_epoch(self, runner: Runner, mode: str = "train") -> None:
-        self._clear()
+    before_val_epoch = before_test_epoch = before_train_epoch
+    after_train_epoch = after_val_epoch = after_test_epoch = before_train_epoch
 
     def after_run(self, runner: Runner) -> None:
         """Leave the terminal as it was."""

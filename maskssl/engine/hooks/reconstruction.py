@@ -39,7 +39,7 @@ class ReconstructionHook(Hook):
 
     Args:
         interval: epochs between pictures.
-        num_images: images on a picture, the first of the training set.
+        num_images: images on a picture, spread over the training set, so over its classes.
     """
 
     priority = "LOW"
@@ -53,7 +53,8 @@ class ReconstructionHook(Hook):
         """Take the images once, so that the pictures can be compared."""
         dataset = runner.train_dataloader.dataset
         with untouched_randomness():
-            samples = [dataset[i] for i in range(min(self.num_images, len(dataset)))]
+            count = min(self.num_images, len(dataset))
+            samples = [dataset[index * len(dataset) // count] for index in range(count)]
         self._batch = runner.train_dataloader.collate_fn(samples)
 
     def after_train_epoch(self, runner: Runner) -> None:

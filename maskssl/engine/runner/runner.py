@@ -1,5 +1,6 @@
 """mmengine's runner, made to lose nothing: exact resume and checked checkpoints."""
 
+import copy
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -7,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import join_path
@@ -23,6 +25,8 @@ from ...checkpoints.shards import KEY, write_shards
 from ...checkpoints.tree import map_leaves
 from ...checkpoints.writing import is_local, write_checkpoint
 from ...errors import MaskSSLError
+from ...private_names import accumulative_counts
+from ..finite_steps.guard import guarded
 from ..optimizers.autocast import without_loss_scaling
 from ..optimizers.former_groups import in_present_groups
 from ..sharding.fsdp2 import share_out
@@ -37,6 +41,7 @@ from ..sharding.placing import placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
 from .content import training_content
+from .resuming import settle_resume
 from .train_loops import RESUMABLE
 
 # entries of a checkpoint that hold no weights
@@ -70,6 +75,13 @@ class MaskSSLRunner(Runner):
         self._zero: ZeroOptimWrapper | None = None
         super().__init__(*args, load_from=load_from, resume=resume, **kwargs)
 
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> "MaskSSLRunner":
+        """Settle what a resumed run goes on from before anything is built."""
+        cfg = copy.deepcopy(cfg)
+        settle_resume(cfg)
+        return super().from_cfg(cfg)
+
     @cached_property
     def sharding(self) -> FSDP2Options | DeepSpeedOptions | None:
         """How the config shares the model out."""
@@ -101,13 +113,24 @@ class MaskSSLRunner(Runner):
         return super().build_train_loop({**options, "type": RESUMABLE[kind]})
 
     def build_optim_wrapper(self, optim_wrapper: Any) -> OptimWrapper:
-        """Build it, with bf16 in place of needless loss scaling, and for DeepSpeed."""
+        """Build it, with bf16 in place of needless loss scaling, for DeepSpeed, and guarded."""
         if isinstance(optim_wrapper, dict):
             optim_wrapper = without_loss_scaling(optim_wrapper)
         built = super().build_optim_wrapper(optim_wrapper)
         if isinstance(self.sharding, DeepSpeedOptions) and self._zero is None:
             self._zero = built = ZeroOptimWrapper(built, self.sharding)
-        return built
+        return guarded(built)
+
+    def scale_lr(
+        self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
+    ) -> None:
+        """Scale the lr by the images of an optimizer step, accumulation included."""
+        if auto_scale_lr and auto_scale_lr.get("enable"):
+            forwards = accumulative_counts(optim_wrapper)
+            base = auto_scale_lr["base_batch_size"] / forwards
+            self.logger.info(f"{forwards} forwards make a step: base_batch_size / {forwards}")
+            auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
+        super().scale_lr(optim_wrapper, auto_scale_lr)
 
     def load_or_resume(self) -> None:
         """Share the initialised model out, then load, or resume from the newest checkpoint."""

@@ -10,18 +10,13 @@ import torch.distributed as dist
 from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import BaseAveragedModel
-from timm.models.cait import LayerScaleBlockClassAttn
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
-from ...models.layers.decoder_block import DecoderBlock
-from ...models.layers.encoder_block import EncoderBlock
+from ...methods import block_names
 from .options import FSDP2Options, ShardingError
-
-# Gathered one at a time; everything else is gathered with the root for the whole step.
-BLOCKS: tuple[type[nn.Module], ...] = (EncoderBlock, DecoderBlock, LayerScaleBlockClassAttn)
 
 
 def share_out(
@@ -85,7 +80,8 @@ def _fully_shard(model: nn.Module, options: FSDP2Options) -> None:
     that from outside. The teacher is sharded as the student is, so its update stays local.
     """
     mesh = init_device_mesh(torch.device(get_device()).type, (dist.get_world_size(),))
-    blocks = [part for part in model.modules() if isinstance(part, BLOCKS)]
+    names = block_names()  # gathered one at a time; all else with the root, for the whole step
+    blocks = [part for part in model.modules() if type(part).__name__ in names]
     for block in blocks:
         fully_shard(block, mesh=mesh, reshard_after_forward=options.reshard_after_forward)
     fully_shard(model, mesh=mesh)

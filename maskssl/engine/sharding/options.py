@@ -89,5 +89,5 @@ def refuse_one_process(options: FSDP2Options | DeepSpeedOptions) -> None:
     if not dist.is_initialized():
         raise ShardingError(
             f"sharding type={options.type!r} needs processes to share the model; start them with "
-            "tools/dist_train.sh CONFIG N, or remove the option"
+            "maskssl train CONFIG --nproc N, or remove the option"
         )

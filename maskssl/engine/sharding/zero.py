@@ -7,8 +7,6 @@ loops and checkpoint files stay those of every other run.
 
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,10 +17,11 @@ from torch import Tensor, nn
 
 from ...errors import MaskSSLError
 from ...private_names import accumulative_counts
+from ..optimizers.delegating import DelegatingOptimWrapper
 from .options import DeepSpeedOptions, ShardingError
 
 
-class ZeroOptimWrapper(OptimWrapper):
+class ZeroOptimWrapper(DelegatingOptimWrapper):
     """Backward and step by a DeepSpeed engine; states in the format of an unsharded run.
 
     It takes the place of the wrapper that the config builds and keeps its optimizer, clipping and
@@ -37,9 +36,8 @@ class ZeroOptimWrapper(OptimWrapper):
     """
 
     def __init__(self, inner: OptimWrapper, options: DeepSpeedOptions) -> None:
-        super().__init__(inner.optimizer)
-        self.inner, self.options = inner, options
-        self.base_param_settings = inner.base_param_settings
+        super().__init__(inner)
+        self.options = options
         self.engine: Any = None
         # the model's parameters in each group, before DeepSpeed flattens them
         self.layout = [list(group["params"]) for group in inner.optimizer.param_groups]
@@ -91,12 +89,6 @@ class ZeroOptimWrapper(OptimWrapper):
             f"{dist.get_world_size()} processes",
             logger="current",
         )
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """The replaced wrapper's."""
-        with self.inner.optim_context(model):
-            yield
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Gradients, reduced over the processes."""

@@ -3,6 +3,7 @@
 import ast
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -78,8 +79,8 @@ def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
 def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
     """The ``model`` of the config that mmengine saves in a checkpoint; empty without one.
 
-    The text is read as literals and calls of ``dict``, and not executed. A preprocessor beside the
-    model, as mmpretrain has it, counts as the model's own.
+    The text is read as literals and calls of ``dict``, and not executed; an entry that is neither
+    is left out. A preprocessor beside the model, as mmpretrain has it, counts as the model's own.
 
     Args:
         content: as ``read_checkpoint`` returns it.
@@ -87,13 +88,14 @@ def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
     text = (content.get("meta") or {}).get("cfg")
     if not isinstance(text, str):
         return {}
-    entries = {}
+    entries: dict[str, Any] = {}
     for line in ast.parse(text).body:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            entries[line.targets[0].id] = line.value
-    model = _literal(entries["model"]) if "model" in entries else {}
+            with suppress(ValueError):  # no literal
+                entries[line.targets[0].id] = _literal(line.value)
+    model = dict(entries.get("model") or {})
     if "data_preprocessor" in entries and not model.get("data_preprocessor"):
-        model["data_preprocessor"] = _literal(entries["data_preprocessor"])
+        model["data_preprocessor"] = entries["data_preprocessor"]
     return model
 
 

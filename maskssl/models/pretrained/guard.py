@@ -19,42 +19,17 @@ class UnloadedWeightsError(MaskSSLError):
 class LoadGuard(nn.Module):
     """Mixin for backbones: remembers what loading left out until training begins."""
 
-    # The loader's own lists, shared by the whole model: modules behind this one go on
-    # filling them, so they are read when evaluation starts.
-    _missing_keys: list[str] | None = None
-    _load_errors: list[str] | None = None
-    _has_trained: bool = False
     init_cfg: dict[str, Any] | None
     is_init: bool
 
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        if not any(key.startswith(prefix) for key in state_dict):
-            raise UnloadedWeightsError(
-                f"the checkpoint holds no tensor named '{prefix}…' for {type(self).__name__}; it "
-                "was not saved from this model. For pretrained weights of any source use "
-                "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone, or "
-                "tools/train.py --pretrained"
-            )
-        if any(value is None for key, value in state_dict.items() if key.startswith(prefix)):
-            raise UnloadedWeightsError(
-                "the checkpoint names tensors and holds none: they lie in the .shards folder "
-                "beside it, which this loader does not read. Load it with tools/train.py or "
-                "tools/test.py, or save it as one file: torch.save("
-                "maskssl.checkpoints.reading.read_checkpoint(PATH), NEW_PATH)"
-            )
-        self._missing_keys, self._load_errors = missing_keys, error_msgs
-        super()._load_from_state_dict(
-            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
-        )
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The loader's own lists, shared by the whole model: modules behind this one go on
+        # filling them, so they are read when evaluation starts.
+        self._missing_keys: list[str] | None = None
+        self._load_errors: list[str] | None = None
+        self._has_trained = False
+        self.register_load_state_dict_pre_hook(_note_load)
 
     def refuse_unloaded(self) -> None:
         """Call at the start of ``forward``.
@@ -73,7 +48,7 @@ class LoadGuard(nn.Module):
                 raise UnloadedWeightsError(
                     "evaluation starts with random weights: neither the pretrained weights of "
                     f"init_cfg={self.init_cfg} nor a checkpoint of the model were loaded; give "
-                    "the checkpoint (load_from, or tools/test.py CONFIG CHECKPOINT)"
+                    "the checkpoint (load_from, or maskssl test CONFIG CHECKPOINT)"
                 )
             return
         missing = [key for key in self._missing_keys if "num_batches_tracked" not in key]
@@ -85,5 +60,34 @@ class LoadGuard(nn.Module):
             raise UnloadedWeightsError(
                 f"{len(missing) + len(wrong)} tensors of the model were never loaded, so its "
                 f"scores would mean nothing:\n  {shown}\nTest a checkpoint that was trained with "
-                "this config, or train first (tools/train.py)"
+                "this config, or train first (maskssl train)"
             )
+
+
+def _note_load(
+    guard: LoadGuard,
+    state_dict: dict[str, Any],
+    prefix: str,
+    local_metadata: dict[str, Any],
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """Before a module takes its tensors: refuse what holds none for it, and keep the lists."""
+    own = [value for key, value in state_dict.items() if key.startswith(prefix)]
+    if not own:
+        raise UnloadedWeightsError(
+            f"the checkpoint holds no tensor named '{prefix}…' for {type(guard).__name__}; it was "
+            "not saved from this model. For pretrained weights of any source use "
+            "init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone, or maskssl train "
+            "--pretrained"
+        )
+    if any(value is None for value in own):
+        raise UnloadedWeightsError(
+            "the checkpoint names tensors and holds none: they lie in the .shards folder beside "
+            "it, which this loader does not read. Load it with maskssl train or maskssl test, or "
+            "save it as one file: torch.save(maskssl.checkpoints.reading.read_checkpoint(PATH), "
+            "NEW_PATH)"
+        )
+    guard._missing_keys, guard._load_errors = missing_keys, error_msgs

@@ -267,7 +267,7 @@ def _source_grid(backbone: Backbone, table: Tensor) -> tuple[int, int] | None:
         if torch.allclose(table.float(), fixed, atol=1e-2):  # it may be stored in bf16
             return grid
     side = math.isqrt(max(0, patches))
-    if side * side == patches:
+    if side and side * side == patches:
         return side, side
     height, width = backbone.grid_size
     return backbone.grid_size if height * width == patches else None
@@ -315,7 +315,7 @@ def initialise_backbone(backbone: Backbone) -> None:
         )
     if not cfg.get("checkpoint"):
         raise MaskSSLError(
-            "init_cfg names no checkpoint; give one with tools/train.py --pretrained PATH, or "
+            "init_cfg names no checkpoint; give one with maskssl train --pretrained PATH, or "
             "--pretrained none for random weights"
         )
     load_pretrained(backbone, cfg["checkpoint"], cfg.get("branch", "student"))

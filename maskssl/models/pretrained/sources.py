@@ -69,6 +69,15 @@ EXTREMA_RENAMES = (
     (r"^cls_token$", "class_attention.cls_token"),
 )
 
+MMPRETRAIN_RENAMES = (
+    (r"^layers\.(\d+)\.ln([12])\.", r"blocks.\1.norm\2."),
+    (r"^layers\.(\d+)\.attn\.", r"blocks.\1.attn."),
+    (r"^layers\.(\d+)\.ffn\.layers\.0\.0\.", r"blocks.\1.mlp.fc1."),
+    (r"^layers\.(\d+)\.ffn\.layers\.1\.", r"blocks.\1.mlp.fc2."),
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^ln1\.", "norm."),
+)
+
 SOURCES: tuple[Source, ...] = (
     Source(
         name="maskssl pretraining",
@@ -82,6 +91,12 @@ SOURCES: tuple[Source, ...] = (
         name="maskssl model",
         marks=(r"backbone\.blocks\.0\.attn\.qkv\.weight",),
         branches={"student": Branch("state_dict", "backbone.")},
+    ),
+    Source(
+        name="mmpretrain ViT",
+        marks=(r"backbone\.layers\.0\.attn\.qkv\.", r"backbone\.layers\.0\.ffn\.layers\."),
+        branches={"student": Branch("state_dict", "backbone.")},
+        renames=MMPRETRAIN_RENAMES,
     ),
     Source(
         name="BootMAE release",

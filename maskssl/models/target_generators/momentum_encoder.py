@@ -47,7 +47,10 @@ class MomentumEncoder(BaseModule):
                 f"momentum schedule type={kind!r} is unknown; use one of {sorted(SCHEDULES)}"
             )
         self._curve, self._curve_options = SCHEDULES[kind], schedule
-        self.momentum_at(0, 0.0)  # a misspelt option shows now, not after the first epoch
+        try:
+            self.momentum_at(0, 0.0)  # a misspelt option shows now, not after the first epoch
+        except TypeError as error:
+            raise MaskSSLError(f"momentum schedule options {schedule}: {error}") from error
         student = backbone if isinstance(backbone, PlainViT) else MODELS.build(backbone)
         self.encoder: PlainViT = _frozen_copy(student)
         self.eval()
@@ -59,12 +62,7 @@ class MomentumEncoder(BaseModule):
             epoch: current one, from 0.
             progress: share of the run's steps that are over, 0 to 1.
         """
-        try:
-            return self._curve(epoch, progress, **self._curve_options)
-        except TypeError as error:
-            raise MaskSSLError(
-                f"momentum schedule options {self._curve_options}: {error}"
-            ) from error
+        return self._curve(epoch, progress, **self._curve_options)
 
     def init_weights(self) -> None:
         """Nothing to draw: the algorithm copies the student once that is initialised."""

@@ -1,5 +1,7 @@
 """A model whose weights never arrived is not scored, under mmengine's loose loading too."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.runner.checkpoint import load_state_dict
@@ -53,7 +55,7 @@ def test_a_missing_head_is_refused_by_name():
     for name in ("head.norms.0.weight", "head.norms.0.bias", "head.fc.weight", "head.fc.bias"):
         assert f"{name}: not in the checkpoint" in message
     assert message.startswith("4 tensors of the model were never loaded")
-    assert "tools/train.py" in message
+    assert "maskssl train" in message
     with pytest.raises(UnloadedWeightsError):  # by whichever way the test goes in
         model.test_step(dict(inputs=images() * 255, data_samples=[DataSample(), DataSample()]))
     assert refusal(model)  # it stays refused
@@ -171,3 +173,13 @@ def test_loading_the_backbone_does_not_hide_a_missing_head(tmp_path):
 def test_random_weights_may_be_looked_at_when_nothing_was_promised():
     """Neither init_cfg nor a checkpoint: e.g. a model that a user has just built."""
     build().eval()(images())
+
+
+def test_a_copy_is_guarded_by_itself():
+    """As an average of the model is, which mmengine copies and loads."""
+    model = build()
+    average = copy.deepcopy(model)
+    loose_load(average, without(build(seed=3).state_dict(), "head.fc."))
+    assert "head.fc.weight: not in the checkpoint" in refusal(average)
+    loose_load(model, build(seed=3).state_dict())
+    model.eval()(images())

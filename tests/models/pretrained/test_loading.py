@@ -15,7 +15,7 @@ from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.errors import MaskSSLError
 from maskssl.models.backbones.plain_vit import PlainViT
-from maskssl.models.pretrained.loading import load_pretrained
+from maskssl.models.pretrained.loading import Ledger, load_pretrained
 
 RELEASE = Path(__file__).parents[2] / "data" / "bootmae_a.pt"
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
@@ -293,6 +293,25 @@ def test_a_fresh_layer_scale_must_be_one(tmp_path):
         )
 
 
+def test_a_ledger_groups_what_became_of_the_tensors():
+    ledger = Ledger("FILE", used=["a", "b"], resized=dict(c="4 x 4 -> 2 x 8"))
+    ledger.fresh = dict(d="scale", e="scale", f="table")
+    ledger.dropped = {f"x.{part}.weight": "head" for part in range(6)} | {"x.0.bias": "head"}
+    lines = str(ledger).splitlines()
+    assert lines == [
+        "loaded 3 tensors from FILE",
+        "  resized c: 4 x 4 -> 2 x 8",
+        "  fresh 2 x scale",
+        "  fresh 1 x table",
+        "  dropped 7 (head): x.0, x.1, x.2, x.3, x.4, x.5",
+    ]
+    ledger.dropped |= {"y.0": "head", "z": "norm"}
+    assert str(ledger).splitlines()[-2:] == [
+        "  dropped 8 (head): x.0, x.1, x.2, x.3, x.4, x.5, …",
+        "  dropped 1 (norm): z",
+    ]
+
+
 # Refusals
 
 
@@ -389,6 +408,15 @@ def test_a_table_of_no_square_grid_is_refused(tmp_path):
     assert_refused(
         build(seed=5), saved(other.state_dict(), tmp_path), "13 rows, which is no square grid"
     )
+
+
+def test_a_table_without_patches_is_refused(tmp_path):
+    state = build(seed=2).state_dict()
+    for rows in (0, 1):  # the cls token's alone, and none
+        state["pos_embed"] = torch.zeros(1, rows, 16)
+        assert_refused(
+            build(seed=5), saved(state, tmp_path), f"{rows} rows, which is no square grid"
+        )
 
 
 def test_long_lists_are_cut(tmp_path):

@@ -1,0 +1,57 @@
+"""Masks in another code than labels: ``--map-masks`` puts the translation into every pipeline."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mmengine.config import Config
+
+from ..datasets.checks.label_codes import LabelCodes
+from .config import ConfigError
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
+    """Translate what masks hold into labels, behind each LoadAnnotations.
+
+    Args:
+        cfg: of segmentation; is changed.
+        pairs: 'VALUE=LABEL' or '#rrggbb=LABEL', for every value that masks hold.
+
+    Raises:
+        ConfigError: no such pair, or no pipeline that loads masks.
+        DataError: codes of no one kind.
+    """
+    codes = {}
+    for pair in pairs:
+        code, equals, label = pair.partition("=")
+        if not equals or not label.isdigit() or int(label) > 255:
+            raise ConfigError(
+                f"--map-masks {pair}: give VALUE=LABEL or '#rrggbb=LABEL', labels from 0 to 255 "
+                "(255 is ignored)"
+            )
+        codes[code] = int(label)
+    LabelCodes(codes)  # a mistake in them shows now
+    pipelines = [pipeline for key in LOADERS for pipeline in _pipelines(cfg.get(key))]
+    places = [
+        (pipeline, number)
+        for pipeline in pipelines
+        for number, step in enumerate(pipeline)
+        if step.get("type") == "LoadAnnotations"
+    ]
+    if cfg.get("default_scope") != "mmseg" or not places:
+        raise ConfigError("--map-masks needs a config of segmentation, whose pipelines load masks")
+    for pipeline, number in places:
+        if not any(step.get("type") == "MapLabels" for step in pipeline):
+            pipeline.insert(number + 1, dict(type="MapLabels", codes=codes))
+
+
+def _pipelines(node: Any) -> Iterator[list[dict[str, Any]]]:
+    if isinstance(node, dict):
+        if isinstance(node.get("pipeline"), list):
+            yield node["pipeline"]
+        for value in node.values():
+            yield from _pipelines(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _pipelines(value)

@@ -1,0 +1,145 @@
+"""What fixes a training loop's draws goes into its checkpoints, and a resumed run keeps to it."""
+
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, get_world_size
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from ...datasets.draws.facts import (
+    Facts,
+    data_hash,
+    described,
+    images_per_step,
+    refusal,
+    sampler_fact,
+    settled,
+)
+from ...errors import MaskSSLError
+from ...private_names import accumulative_counts
+from .schedules import scale_initial, wind_schedules
+
+# keys of the message hub
+DRAWS = "draws"
+CHANGED = "draws_changed_at"  # iterations done when new draws were accepted
+EPOCH_LENGTH = "iterations_per_epoch"
+
+
+def loader_facts(loader: DataLoader, config: Any, seed: int) -> dict[str, Any]:
+    """All facts but the accumulation, which belongs to the optimizer."""
+    plain = loader.dataset.dataset  # inside SeededDataset
+    by_config = not isinstance(config, DataLoader)
+    sampler = sampler_fact(config) if by_config else type(loader.batch_sampler.sampler).__name__
+    return dict(
+        seed=seed,
+        batch_size=loader.batch_sampler.batch_size,
+        sampler=sampler,
+        ranks=get_world_size(),
+        images=len(plain),
+        data_hash=data_hash(plain),
+    )
+
+
+def take_up_draws(loop: Any) -> None:
+    """Compare a resumed run's facts with its checkpoint's, and note those of now.
+
+    Called by a loop of ``train_loops`` when the checkpoint is loaded, before the first step.
+
+    Args:
+        loop: with ``facts``, ``new_draws`` and ``epoch_length`` (None if it counts no epochs).
+
+    Raises:
+        MaskSSLError: they differ and new draws were not asked for.
+    """
+    runner, hub = loop.runner, loop.runner.message_hub
+    now = dict(loop.facts, accumulation=accumulative_counts(runner.optim_wrapper))
+    if loop.iter:
+        before = hub.get_info(DRAWS)
+        if before is None:
+            before = dict(seed=shared_seed(runner))
+            runner.logger.warning(
+                "the checkpoint was written by an earlier version: of what fixes the draws it "
+                "holds the seed and the iterations per epoch, so batch size, number of processes "
+                "and data are not compared with those that the run began with"
+            )
+        _compare(loop, before, now)
+        _say_if_the_plan_has_changed(loop)
+    hub.update_info(DRAWS, now)
+    if loop.epoch_length is not None:
+        hub.update_info(EPOCH_LENGTH, loop.epoch_length)
+
+
+def shared_seed(runner: Runner) -> int:
+    """The first process's seed, by which all share the images out; every process calls it.
+
+    With ``diff_rank_seed`` the others add their rank to it.
+    """
+    seed = [runner.seed]
+    broadcast_object_list(seed)
+    return seed[0]
+
+
+def _compare(loop: Any, before: Facts, now: Facts) -> None:
+    runner, hub = loop.runner, loop.runner.message_hub
+    differing = settled(before, now, given=now).refused
+    length = hub.get_info(EPOCH_LENGTH, loop.epoch_length) or loop.epoch_length
+    if differing and not loop.new_draws:
+        raise MaskSSLError(refusal(differing, before, now))
+    if length != loop.epoch_length and not loop.new_draws:
+        raise MaskSSLError(
+            f"the run had {length} iterations per epoch, and an epoch has {loop.epoch_length} "
+            "here; resume with the data, batch size and number of processes that the run began "
+            "with, or add --new-draws (train_cfg.new_draws=True)"
+        )
+    if length != loop.epoch_length:
+        _move_to_new_length(loop, length, before, now)
+    if "seed" in differing and runner.cfg.get("randomness"):
+        runner.set_randomness(**runner.cfg.randomness)  # mmengine has taken the checkpoint's
+    if differing or length != loop.epoch_length:
+        hub.update_info(CHANGED, [*hub.get_info(CHANGED, []), loop.iter])
+        steps = [images_per_step(facts) for facts in (now, before)]
+        epoch = f" (epoch {loop.iter // loop.epoch_length + 1})" if loop.epoch_length else ""
+        runner.logger.warning(
+            f"new draws: from step {loop.iter + 1}{epoch} on this is another run than the one it "
+            f"goes on from: {described(differing, before, now)}; an optimizer step has {steps[0]} "
+            f"images, before {steps[1] or 'unknown'}"
+        )
+
+
+def _move_to_new_length(loop: Any, length: int, before: Facts, now: Facts) -> None:
+    """Keep the place in the epoch, and put schedules where iterations of this length lead."""
+    runner = loop.runner
+    done = loop.iter - loop.epoch * length
+    if not 0 <= done <= length:
+        raise MaskSSLError(
+            f"the checkpoint stands at iteration {loop.iter} in epoch {loop.epoch} of {length} "
+            "iterations, which no run can have written"
+        )
+    every, start = accumulative_counts(runner.optim_wrapper), loop.epoch * loop.epoch_length
+    place = start + done * loop.epoch_length // length
+    loop.go_to(max(start, place // every * every), loop.epoch)
+    old, new = images_per_step(before), images_per_step(now)
+    if (runner.cfg.get("auto_scale_lr") or {}).get("enable") and old and new:
+        scale_initial(runner, new / old)
+    wind_schedules(runner, loop.iter, loop.epoch)
+
+
+def _say_if_the_plan_has_changed(loop: Any) -> None:
+    """A run that is over, or longer than its schedules."""
+    runner, hub = loop.runner, loop.runner.message_hub
+    by_epoch = loop.epoch_length is not None
+    unit, key = ("epochs", "max_epochs") if by_epoch else ("iterations", "max_iters")
+    now, before = getattr(loop, key), hub.get_info(key)
+    if loop.iter >= loop.max_iters:
+        runner.logger.warning(
+            f"the checkpoint has done all {now} {unit}: nothing is trained. To train longer give "
+            f"train_cfg.{key} more"
+        )
+    elif before is not None and now > before and not hub.get_info(CHANGED):
+        lr = runner.optim_wrapper.param_groups[0]["lr"]
+        runner.logger.warning(
+            f"the run was planned for {before} {unit} and has {now} now. Its schedules come from "
+            f"the checkpoint and end where they were to end: lr, {lr:.3g} now, stays at its old "
+            f"end behind {unit} {before}. For a schedule of {now} start anew from its weights "
+            "(load_from without --resume)"
+        )

@@ -1,0 +1,95 @@
+"""maskssl check-data: a screen, JSON and sheets."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskssl.cli.data_check import DataError, look_at_data
+from maskssl.cli.data_check.report import as_text, report
+from maskssl.cli.data_check.sheets import write_sheets
+from maskssl.datasets.checks.duplicates import duplicates
+from maskssl.visualization.truth import Drawn, colour_of, draw
+from tests.cli.test_data_check import (
+    DET,
+    FINETUNE,
+    PRETRAIN,
+    SEG,
+    TRAIN,
+    dense_config,
+    folder_config,
+)
+from tests.datasets.checks.sets import write_dense, write_image_folder
+
+
+def test_the_report_says_what_is_there(tmp_path):
+    root = write_image_folder(tmp_path)
+    shutil.copy(root / "train/pear/002.jpg", root / "val/pear/same.jpg")
+    Image.open(root / "train/plum/000.jpg").convert("RGBA").save(root / "train/plum/clear.png")
+    facts = json.loads(json.dumps(report(folder_config(FINETUNE, root))))
+    train, val, test = facts["loaders"]
+    assert (train["images"], train["used"], train["batches"], train["opened"]) == (13, 13, 6, 13)
+    assert train["counts"] == dict(apple=4, pear=4, plum=5)
+    assert train["modes"] == dict(RGB=12, RGBA=1) and train["sizes"] == [[48, 48]] * 3
+    assert val["batches"] == 7 and test["source"] == val["source"]
+    (leak,) = facts["duplicates"]
+    assert (leak["loader"], leak["found"], leak["looked_at"]) == ("val_dataloader", 1, 13)
+    assert leak["first"] == [[str(root / "train/pear/002.jpg"), str(root / "val/pear/same.jpg")]]
+    assert facts["cost"]["loading"] > 0 and facts["cost"]["checkpoint"] > 1e6
+    text = as_text(facts)
+    assert "! 1 of 13 pictures looked at have an alpha channel" in text
+    assert "! 1 of 13 pictures of val_dataloader are trained on too" in text
+    assert "run: 13 images; batch of 2" in text and len(text.splitlines()) < 24
+
+
+def test_equal_sizes_are_not_enough_for_a_leak(tmp_path):
+    for name, content in (("a", b"123"), ("b", b"123"), ("c", b"321"), ("d", b"1")):
+        (tmp_path / name).write_bytes(content)
+    a, b, c, d = (str(tmp_path / name) for name in "abcd")
+    assert duplicates([a, c], [d, b]) == [(a, b)]
+    assert duplicates([d], [a, b, c]) == []
+
+
+@pytest.mark.parametrize("name", [FINETUNE, PRETRAIN, SEG, DET])
+def test_sheets_show_every_scope(name, tmp_path):
+    if name in (SEG, DET):
+        cfg = dense_config(name, write_dense(tmp_path / "set"))
+    else:
+        cfg = folder_config(name, write_image_folder(tmp_path / "set"))
+    paths = write_sheets(cfg, tmp_path / "sheets")
+    assert paths[0].name == "train_dataloader.png"
+    for path in paths:
+        with Image.open(path) as sheet:
+            assert sheet.width == 816 and len(set(sheet.convert("L").tobytes())) > 50
+
+
+def test_truth_is_drawn_where_it_lies():
+    pixels = np.full((100, 200, 3), 100, np.uint8)
+    labels = np.full((100, 200), 255)
+    labels[:50, :100] = 3
+    hidden = np.array([[False, False], [False, True]])
+    drawn = np.asarray(draw(Drawn(pixels, labels=labels, hidden=hidden, caption="pear")))
+    expected = 0.55 * 100 + 0.45 * np.array(colour_of(3))
+    np.testing.assert_allclose(drawn[20, 40], expected, atol=1)  # upper left: the label
+    np.testing.assert_allclose(drawn[20, 160], 100, atol=1)  # upper right: neither
+    np.testing.assert_allclose(drawn[80, 160], 35, atol=1)  # lower right: hidden
+    boxes = np.array([[20.0, 20.0, 60.0, 60.0]])
+    boxed = np.asarray(draw(Drawn(pixels, boxes=boxes)))
+    assert boxed[20, 40].tolist() == [255, 255, 0] and boxed[40, 40].tolist() == [100] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model.backbone.in_channels": 4}, "model.backbone.in_channels=4: pictures are loaded"),
+        ({"model.data_preprocessor.mean": [0.5]}, "model.data_preprocessor.mean has 1 values"),
+        ({f"{TRAIN}.dataset.pipeline.0.color_type": "grayscale"}, "color_type='grayscale'"),
+        ({f"{TRAIN}.dataset.pipeline.0.color_type": "unchanged"}, "color_type='unchanged'"),
+    ],
+)
+def test_other_numbers_of_channels_are_refused(options, message, tmp_path):
+    root = write_image_folder(tmp_path, count=2)
+    with pytest.raises(DataError, match=message):
+        look_at_data(folder_config(FINETUNE, root, options), [TRAIN])

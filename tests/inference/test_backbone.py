@@ -1,0 +1,142 @@
+"""An encoder from any file: what it must be follows from the file."""
+
+import pytest
+import torch
+from mmpretrain.registry import MODELS
+
+import maskssl
+from maskssl.checkpoints.errors import CheckpointError
+from maskssl.errors import MaskSSLError
+from maskssl.models.backbones.plain_vit import PlainViT
+from maskssl.models.pretrained.sources import HALF_PIXELS, IMAGENET_PIXELS
+
+ARCH = dict(embed_dims=48, num_layers=3, num_heads=3)
+CFG = """
+data_preprocessor = dict(mean=[1.0, 2.0, 3.0], std=[4.0, -5.5, 6.0], to_rgb=True)
+model = dict(
+    backbone=dict(arch=dict(embed_dims=48, num_heads=3, num_layers=3), type='PlainViT'),
+    type='BootMAE')
+"""
+
+
+def bootmae():
+    return MODELS.build(
+        dict(
+            type="BootMAE",
+            backbone=dict(type="PlainViT", arch=ARCH, img_size=32, patch_size=8),
+            neck=dict(type="TargetAwareDecoders", pixel=dict(embed_dims=16)),
+            head=dict(type="BootMAEHead"),
+            target_generator=dict(type="MomentumEncoder"),
+        )
+    )
+
+
+def saved(content, tmp_path):
+    torch.save(content, tmp_path / "epoch_1.pth")
+    return tmp_path / "epoch_1.pth"
+
+
+@pytest.fixture
+def images():
+    return torch.randn(2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("branch", ["student", "teacher"])
+def test_a_pretraining_of_ours(branch, images, tmp_path):
+    model = bootmae()
+    torch.nn.init.normal_(model.target_generator.encoder.norm.bias)
+    path = saved(dict(state_dict=model.state_dict(), meta=dict(cfg=CFG)), tmp_path)
+    encoder = dict(student=model.backbone, teacher=model.target_generator.encoder)[branch]
+    loaded = maskssl.load_backbone(path, branch=branch)
+    torch.testing.assert_close(loaded(images)[0], encoder.eval().encode(images)[0])
+    assert not loaded.training
+    assert (loaded.mean, loaded.std) == ((1.0, 2.0, 3.0), (4.0, -5.5, 6.0))
+    assert (loaded.img_size, loaded.patch_size, loaded.num_heads) == ((32, 32), 8, 3)
+    assert loaded.pos_embed_layout == "bootmae" and loaded.with_cls_token
+    assert f"maskssl pretraining, {branch}" in loaded.ledger.origin
+    assert set(loaded.ledger.used) == set(loaded.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("out_type", "shape"),
+    [("tokens", (2, 17, 48)), ("cls", (2, 48)), ("avg", (2, 48)), ("featmap", (2, 48, 4, 4))],
+)
+def test_the_output_is_as_asked(out_type, shape, images, tmp_path):
+    path = saved(dict(state_dict=bootmae().state_dict()), tmp_path)
+    loaded = maskssl.load_backbone(path, out_type, num_heads=3)
+    assert loaded(images)[0].shape == shape
+
+
+def test_another_size_resizes_the_positions(tmp_path):
+    path = saved(dict(state_dict=bootmae().state_dict()), tmp_path)
+    loaded = maskssl.load_backbone(path, "featmap", img_size=(64, 48), num_heads=3)
+    assert loaded.ledger.resized == {"pos_embed": "4 x 4 -> 8 x 6"}
+    assert loaded.img_size == (64, 48)
+    assert loaded(torch.zeros(1, 3, 64, 48))[0].shape == (1, 48, 8, 6)
+    levels = maskssl.load_backbone(path, "featmap", num_heads=3, out_indices=[0, 2])
+    assert len(levels(torch.zeros(1, 3, 32, 32))) == 2
+
+
+def test_what_tensors_do_not_tell_is_asked_for(tmp_path):
+    path = saved(dict(state_dict=bootmae().state_dict()), tmp_path)
+    with pytest.raises(CheckpointError, match="3 blocks of width 48.*give num_heads"):
+        maskssl.load_backbone(path)
+    assert maskssl.load_backbone(path, num_heads=3).num_heads == 3
+
+
+@pytest.mark.parametrize(("width", "heads"), [(192, 3), (384, 6)])
+def test_known_widths_tell_their_heads(width, heads, tmp_path):
+    arch = dict(embed_dims=width, num_layers=12, num_heads=heads, mlp_ratio=2)
+    vit = PlainViT(arch=arch, img_size=32, patch_size=16, pos_embed_layout="mae")
+    loaded = maskssl.load_backbone(saved(vit.state_dict(), tmp_path))
+    assert (loaded.num_heads, loaded.num_layers, loaded.embed_dims) == (heads, 12, width)
+    assert loaded.pos_embed_layout == "mae"
+    assert (loaded.mean, loaded.std) == (IMAGENET_PIXELS.mean, IMAGENET_PIXELS.std)
+    images = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(loaded(images), vit.eval()(images))
+
+
+def test_the_bootmae_release_is_normalised_as_its_authors_do(repository):
+    loaded = maskssl.load_backbone(repository / "tests/data/bootmae_a.pt", num_heads=3)
+    assert (loaded.mean, loaded.std) == (HALF_PIXELS.mean, HALF_PIXELS.std)
+
+
+def test_extrema_has_no_cls_token_but_its_class_attention(images, tmp_path):
+    options = dict(with_cls_token=False, pos_embed_layout="mae")
+    attention = dict(num_layers=2, layer_scale_init=0.1)
+    vit = PlainViT(
+        arch=ARCH, img_size=32, patch_size=8, out_type="cls", class_attention=attention, **options
+    )
+    path = saved(dict(state_dict={f"backbone.{k}": v for k, v in vit.state_dict().items()}),
+                 tmp_path)  # fmt: skip
+    tokens = maskssl.load_backbone(path, num_heads=3)
+    assert not tokens.with_cls_token and tokens(images)[0].shape == (2, 16, 48)
+    assert any("class attention" in why for why in tokens.ledger.dropped.values())
+    pooled = maskssl.load_backbone(path, "cls", num_heads=3)
+    torch.testing.assert_close(pooled(images), vit.eval()(images))
+
+
+def test_layer_scale_and_relative_positions_are_kept(images, tmp_path):
+    options = dict(layer_scale_init=0.1, rel_pos_bias=True, qkv_bias=False, final_norm=False)
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8, **options)
+    loaded = maskssl.load_backbone(saved(vit.state_dict(), tmp_path))  # heads by the table
+    torch.testing.assert_close(loaded(images), vit.eval()(images))
+
+
+def test_a_config_in_a_file_is_not_executed(tmp_path):
+    target = tmp_path / "touched"
+    text = f"model = open({str(target)!r}, 'w')\n"
+    path = saved(dict(state_dict=bootmae().state_dict(), meta=dict(cfg=text)), tmp_path)
+    with pytest.raises(CheckpointError, match="num_heads"):
+        maskssl.load_backbone(path)
+    assert not target.exists()
+
+
+def test_what_is_no_encoder_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        maskssl.load_backbone(tmp_path / "none.pth")
+    with pytest.raises(CheckpointError, match="no ViT encoder is recognised"):
+        maskssl.load_backbone(saved(dict(state_dict={"conv.weight": torch.ones(1)}), tmp_path))
+    path = saved(dict(state_dict=bootmae().state_dict()), tmp_path)
+    with pytest.raises(MaskSSLError, match="out_type='colours' is unknown"):
+        maskssl.load_backbone(path, "colours", num_heads=3)

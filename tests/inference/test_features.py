@@ -1,0 +1,93 @@
+"""Features of images, whatever they come as."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import maskssl
+from maskssl.errors import MaskSSLError
+from maskssl.models.backbones.plain_vit import PlainViT
+
+ARCH = dict(embed_dims=48, num_layers=2, num_heads=3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8, pos_embed_layout="mae")
+    path = tmp_path_factory.mktemp("weights") / "vit.pth"
+    torch.save(vit.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def extractor(checkpoint):
+    return maskssl.FeatureExtractor(checkpoint, batch_size=2, device="cpu", num_heads=3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("b/x.png", "a.png", "b/y.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pixels = generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_one_vector_per_image_in_order(extractor, folder):
+    features = extractor(folder, progress=False)
+    assert features.shape == (3, 48) and features.dtype == torch.float32
+    files = [folder / name for name in ("a.png", "b/x.png", "b/y.png")]
+    for given in (files, [str(file) for file in files], [Image.open(file) for file in files],
+                  [np.asarray(Image.open(file)) for file in files],
+                  np.stack([np.asarray(Image.open(file)) for file in files])):  # fmt: skip
+        torch.testing.assert_close(extractor(given, progress=False), features)
+    torch.testing.assert_close(extractor(files[1], progress=False), features[1:2])
+
+
+def test_images_are_resized_cropped_and_normalised(extractor):
+    """Uniform grey stays grey at every size: (x - mean) / std of ImageNet."""
+    image = Image.new("RGB", (90, 60), (100, 150, 200))
+    prepared = extractor.prepare(image)
+    assert prepared.shape == (3, 32, 32)
+    expected = torch.tensor([(100 - 123.675) / 58.395, (150 - 116.28) / 57.12,
+                             (200 - 103.53) / 57.375])  # fmt: skip
+    torch.testing.assert_close(prepared.mean(dim=(1, 2)), expected)
+    # the middle of 32 * 256 / 224 = 37 pixels of the short side is kept, in RGB
+    pixels = np.zeros((37, 37, 3), dtype=np.uint8)
+    pixels[:2], pixels[-3:] = 255, 255  # rows that the crop leaves out
+    pixels[2:-3, :, 0] = 10
+    red = extractor.prepare(pixels)[0] * 58.395 + 123.675
+    torch.testing.assert_close(red, torch.full((32, 32), 10.0))
+
+
+def test_a_grey_image_has_three_channels(extractor):
+    grey = np.full((40, 40), 77, dtype=np.uint8)
+    rgb = np.stack([grey] * 3, axis=2)
+    torch.testing.assert_close(extractor(grey, False), extractor(rgb, False))
+
+
+def test_batches_change_nothing(checkpoint, folder):
+    one, three = (
+        maskssl.FeatureExtractor(checkpoint, "tokens", batch_size=n, device="cpu", num_heads=3)
+        for n in (1, 3)
+    )
+    assert one(folder, False).shape == (3, 17, 48)
+    torch.testing.assert_close(one(folder, False), three(folder, False), rtol=1e-4, atol=1e-5)
+
+
+def test_slips(extractor, checkpoint, folder, tmp_path):
+    with pytest.raises(MaskSSLError, match="no image and no folder at .*none"):
+        extractor(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MaskSSLError, match="no images in"):
+        extractor(tmp_path / "empty")
+    with pytest.raises(MaskSSLError, match=r"notes\.txt cannot be read as an image"):
+        extractor(folder / "notes.txt", progress=False)
+    with pytest.raises(MaskSSLError, match=r"float64 \(4, 4, 3\) is no image; give uint8"):
+        extractor(np.zeros((4, 4, 3)), progress=False)
+    with pytest.raises(MaskSSLError, match="batch_size=0"):
+        maskssl.FeatureExtractor(checkpoint, batch_size=0, num_heads=3)

@@ -1,0 +1,72 @@
+"""Jobs: their order and needs, their own logs and environments, and what a failing one tells."""
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+
+from maskssl.progress import ProgressLine
+from maskssl.transfer.job_queue import Job, JobError, Lanes, run_jobs
+
+TWO = Lanes([{"LANE": "first"}, {"LANE": "second"}], environment={"WARM": "yes"})
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A function of name, target and arguments."""
+
+    def build(name: str, target: str, *arguments, after=()):
+        return Job(name, target, arguments, tmp_path / "logs" / f"{name}.log", after=after)
+
+    return build
+
+
+def run(jobs, lanes=TWO, **options):
+    return run_jobs(jobs, lanes, ProgressLine(io.StringIO(), every_elsewhere=0.0), **options)
+
+
+@pytest.mark.parametrize(
+    ("target", "argument", "said"),
+    [
+        ("sys:exit", 3, "exit code 3"),
+        ("sys:exit", "a sentence", "exit code 1; its log .* ends:\n  a sentence"),
+        ("os:abort", None, r"was ended by signal 6; .*\n  \(nothing was written\)"),
+        ("builtins:int", "no number", "exit code 1; [\\s\\S]*ValueError: invalid literal"),
+        ("maskssl:config_file", "x.py", r"exit code 1; .*\n  MaskSSLError: there is no config"),
+        ("maskssl.nowhere:x", None, "ModuleNotFoundError"),
+    ],
+)
+def test_a_failing_job_stops_the_others_and_shows_its_log(job, target, argument, said):
+    arguments = [] if argument is None else [argument]
+    begun = time.monotonic()
+    with pytest.raises(JobError, match=f"^bad (failed with )?{said}"):
+        run([job("bad", target, *arguments), job("slow", "time:sleep", 600)])
+    assert time.monotonic() - begun < 300  # the other one was not waited for
+
+
+def test_each_job_has_its_own_log_and_environment(job):
+    show = "import os; print(os.environ['LANE'], os.environ['WARM'])"
+    jobs = [job("a", "builtins:exec", show), job("b", "builtins:exec", show, after=["a"])]
+    finished = []
+    took = run(jobs, Lanes([{"LANE": "only"}], environment={"WARM": "yes"}),
+               finished=lambda name, seconds: finished.append(name))  # fmt: skip
+    assert finished == list(took) == ["a", "b"]
+    assert [item.log.read_text() for item in jobs] == ["only yes\n"] * 2
+
+
+def test_jobs_keep_to_their_needs(job, tmp_path):
+    mark = str(tmp_path / "mark")
+    jobs = [
+        job("first", "os:mkdir", mark),
+        job("second", "os:rmdir", mark, after=["first"]),  # fails unless the first is done
+        job("third", "os:mkdir", mark, after=["first", "second"]),
+    ]
+    assert list(run(jobs)) == ["first", "second", "third"]
+    assert Path(mark).is_dir()
+
+
+def test_needs_that_are_met_before_and_needs_that_never_are(job):
+    with pytest.raises(JobError, match=r"'a' waits for \['b'\], listed nowhere before it"):
+        run([job("a", "builtins:print", after=["b"])])
+    assert list(run([job("a", "builtins:print", after=["b"])], done=["b"])) == ["a"]
