@@ -12,6 +12,7 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
+import torch._dynamo
 from mmengine.dataset import BaseDataset
 from mmengine.dataset.base_dataset import force_full_init
 from mmengine.optim import OptimWrapper
@@ -71,6 +72,12 @@ def test_inductor():
     assert "max_autotune" in options
     assert tried("torch", private_names.inductor_knows, "max_autotune")
     assert not private_names.inductor_knows("none such")
+
+
+def test_graphs_under_ddp(monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "optimize_ddp", True)
+    tried("torch", private_names.keep_graphs_whole_under_ddp)
+    assert torch._dynamo.config.optimize_ddp is False
 
 
 def test_exit_functions(monkeypatch):
