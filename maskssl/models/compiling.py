@@ -37,7 +37,7 @@ class Staged(nn.Module):
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, LoggedLosses]:
         """Their sum, and what is logged, as mmengine's; its copy to the host begins."""
-        total, logged = super().parse_losses(losses)  # type: ignore[misc]
+        total, logged = super().parse_losses(losses)
         return total, LoggedLosses(logged)
 
     def replace_stages(self, replace: Callable[[str, Callable[..., Any]], Any] | None) -> None:

@@ -26,12 +26,13 @@ def in_present_groups(checkpoint: dict[str, Any], groups: list[dict[str, Any]]) 
     if not present or not saved or not all("param_name" in group for group in saved):
         return checkpoint
     place = {group["param_name"]: index for index, group in enumerate(saved)}
-    order = [place.pop(name, None) for names in present for name in names]
-    if place or None in order:
+    wanted = [name for names in present for name in names]
+    if set(wanted) != set(place):
         raise CheckpointError(
-            f"the checkpoint's optimizer holds {len(saved)} parameters, this run's {len(order)}, "
+            f"the checkpoint's optimizer holds {len(saved)} parameters, this run's {len(wanted)}, "
             "and they are not the same; resume with the config that the run began with"
         )
+    order = [place[name] for name in wanted]
     firsts: list[int] = []
     laid_out: list[dict[str, Any]] = []
     for names in present:

@@ -66,6 +66,8 @@ class MaskSSLRunner(Runner):
         **kwargs: of mmengine's Runner.
     """
 
+    optim_wrapper: Any
+
     def __init__(
         self, *args: Any, load_from: str | None = None, resume: bool = False, **kwargs: Any
     ) -> None:
