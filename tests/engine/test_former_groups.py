@@ -4,12 +4,21 @@ import copy
 
 import pytest
 import torch
-from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper, build_optim_wrapper
+from mmengine.optim import (
+    CosineAnnealingLR,
+    DefaultOptimWrapperConstructor,
+    LinearLR,
+    OptimWrapper,
+    build_optim_wrapper,
+)
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from maskssl.checkpoints.errors import CheckpointError
+from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.engine.optimizers.former_groups import in_present_groups
 from tests.engine.test_layer_decay import classifier
+from tests.engine.test_runner import build as runner_of
 
 LR, DECAY = 0.01, 0.1
 
@@ -102,6 +111,53 @@ def test_a_run_goes_on_exactly(steps_before):
         )
     for name, parameter in new.named_parameters():
         assert torch.equal(parameter, dict(old.named_parameters())[name]), name
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class FormerConstructor(DefaultOptimWrapperConstructor):
+    """A group for each parameter, which names it."""
+
+    def add_params(self, params, module, prefix="", **kwargs):
+        for name, parameter in module.named_parameters():
+            decay = self.base_wd if parameter.ndim > 1 else 0.0
+            params.append(
+                dict(
+                    params=[parameter],
+                    param_name=name,
+                    lr_scale=1.0,
+                    lr=self.base_lr,
+                    weight_decay=decay,
+                )
+            )
+
+
+def run(folder, constructor: str, **options) -> dict[str, torch.Tensor]:
+    """Weights after the two epochs of the runner's tests."""
+    runner = runner_of(folder, **options)
+    runner.optim_wrapper = dict(
+        type="OptimWrapper",
+        optimizer=dict(type="AdamW", lr=LR, weight_decay=DECAY),
+        constructor=constructor,
+        paramwise_cfg=dict(layer_decay_rate=1.0),
+    )
+    runner.train()
+    return {name: tensor.clone() for name, tensor in runner.model.state_dict().items()}
+
+
+def test_a_runner_resumes_a_former_checkpoint(tmp_path):
+    """After its first epoch, inside the warm-up, as if it had never stopped."""
+    whole = run(tmp_path / "former", "FormerConstructor")
+    checkpoint = tmp_path / "former" / "epoch_1.pth"
+    assert len(read_checkpoint(checkpoint)["optimizer"]["param_groups"]) == 4
+    present = "LayerDecayOptimWrapperConstructor"
+    resumed = run(tmp_path / "present", present, load_from=str(checkpoint), resume=True)
+    for name, tensor in whole.items():
+        assert torch.equal(resumed[name], tensor), name
+    written = read_checkpoint(tmp_path / "present" / "epoch_2.pth")["optimizer"]["param_groups"]
+    assert [sorted(group["param_names"]) for group in written] == [
+        ["linear.bias", "norm.bias", "norm.weight"],
+        ["linear.weight"],
+    ]
 
 
 def test_a_present_checkpoint_stays_as_it_is():
