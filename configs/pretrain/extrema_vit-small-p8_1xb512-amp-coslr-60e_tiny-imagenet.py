@@ -1,8 +1,9 @@
-"""ExtreMA, ViT-S, on Tiny-ImageNet, 25,000 photographs of 64 x 64 in patches of 8.
+r"""ExtreMA, ViT-S, on Tiny-ImageNet, 25,000 photographs of 64 x 64 in patches of 8.
 
 For minutes on one GPU. Not from the paper.
 Run, with the pictures in data/tiny_imagenet/{train,val}/CLASS:
-    python tools/train.py configs/pretrain/extrema_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py
+    python tools/train.py \
+        configs/pretrain/extrema_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py
 """
 
 _base_ = [
