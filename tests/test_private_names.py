@@ -73,6 +73,15 @@ def test_inductor():
     assert not private_names.inductor_knows("none such")
 
 
+def test_graphs_under_ddp():
+    before = torch._dynamo.config.optimize_ddp
+    try:
+        tried("torch", private_names.keep_graphs_whole_under_ddp)
+        assert torch._dynamo.config.optimize_ddp is False
+    finally:
+        torch._dynamo.config.optimize_ddp = before
+
+
 def test_exit_functions(monkeypatch):
     called = []
     monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: called.append(1))
