@@ -108,7 +108,8 @@ def test_the_name_says_what_the_config_holds(name):
         assert cfg.test_dataloader.batch_size == batch
         return
     assert cfg.train_dataloader.batch_size == batch
-    assert cfg.auto_scale_lr.base_batch_size == gpus * batch
+    images = gpus * batch * cfg.optim_wrapper.get("accumulative_counts", 1)
+    assert cfg.auto_scale_lr.base_batch_size == images
     assert (cfg.optim_wrapper.type != "OptimWrapper") is bool(parts["amp"])
     curves = {entry.type for entry in cfg.param_scheduler}
     assert ("CosineAnnealingLR" in curves) is (parts["curve"] == "coslr")
