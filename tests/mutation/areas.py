@@ -24,7 +24,6 @@ TESTS = (
     "tests/engine/test_layer_decay.py",
     "tests/checkpoints",
     "tests/evaluation",
-    "tests/transfer/test_compare_runs.py",
 )
 
 # parts of their names: a compiler would run for every mutant
