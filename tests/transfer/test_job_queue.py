@@ -40,7 +40,7 @@ def run(jobs, lanes=TWO, **options):
 def test_a_failing_job_stops_the_others_and_shows_its_log(job, target, argument, said):
     arguments = [] if argument is None else [argument]
     with pytest.raises(JobError, match=f"^bad (failed with )?{said}"):
-        run([job("bad", target, *arguments), job("slow", "time:sleep", 600)])
+        run([job("bad", target, *arguments), job("slow", "time:sleep", 30)])
     assert not multiprocessing.active_children()  # the other one was stopped, not left
 
 
