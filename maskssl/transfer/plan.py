@@ -91,9 +91,9 @@ def plan_lanes() -> Lanes:
     other process find the core free while these wait (a passive wait policy).
     """
     cores = len(os.sched_getaffinity(0))
-    gpus = torch.cuda.device_count()
-    count = gpus or min(cores, 2 if cores <= 4 else 4)
-    environments = [{"CUDA_VISIBLE_DEVICES": str(index)} if gpus else {} for index in range(count)]
+    gpus = _visible_gpus()
+    count = len(gpus) or min(cores, 2 if cores <= 4 else 4)
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{} for _ in range(count)]
     common = {
         "OMP_NUM_THREADS": str(max(1, cores // count)),
         "OMP_WAIT_POLICY": "passive",
@@ -102,6 +102,13 @@ def plan_lanes() -> Lanes:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # the fork server imports as we do
     }
     return Lanes(environments, ["maskssl.transfer.warmed"], common)
+
+
+def _visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
 def random_runs(stage: Stage) -> Mapping[str, Mapping[str, Any]]:
