@@ -54,6 +54,11 @@ class Plan:
         """The stages of the method."""
         return stages_of(self.row)
 
+    def config(self, stage: str) -> str:
+        """The file of a stage's config: a shipped one, or one's own by its absolute path."""
+        name = self.row.configs[stage]
+        return name if Path(name).is_absolute() else config_file(name)
+
     def work_dir(self, name: str) -> Path:
         """Where a job writes."""
         return self.out / "runs" / name
@@ -153,8 +158,7 @@ def _pretraining(plan: Plan) -> StageRun:
             "train_cfg.max_epochs": SMOKE_EPOCHS,
             "train_dataloader.dataset.indices": SMOKE_TRAIN,
         }
-    config = config_file(plan.row.configs["pretrain"])
-    return StageRun(config, plan.work_dir("pretrain"), plan.seed, options)
+    return StageRun(plan.config("pretrain"), plan.work_dir("pretrain"), plan.seed, options)
 
 
 def _stage_run(
@@ -176,8 +180,7 @@ def _stage_run(
             options["train_cfg.max_iters"] = SMOKE_ITERATIONS
         elif not stage.tested:
             options["train_cfg.max_epochs"] = SMOKE_EPOCHS
-    config = config_file(plan.row.configs[stage.name])
-    work_dir = plan.work_dir(name)
+    config, work_dir = plan.config(stage.name), plan.work_dir(name)
     return StageRun(config, work_dir, plan.seed, options, weights, stage.tested)
 
 
@@ -190,7 +193,7 @@ def _picture_run(plan: Plan, stage: Stage) -> StageRun:
     }
     work_dir = plan.work_dir(f"{stage.name}-pictures")
     return StageRun(
-        config_file(plan.row.configs[stage.name]),
+        plan.config(stage.name),
         work_dir,
         plan.seed,
         options,
