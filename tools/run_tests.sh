@@ -36,6 +36,7 @@ fi
 log=logs/slow_tests.log
 "$BIN/python" -m pytest --quiet --durations=15 -m slow >"$log" 2>&1 &
 slow=$! failed=0
+trap 'kill "$slow" 2>/dev/null || true' EXIT
 "$BIN/python" -m pytest --quiet --durations=15 -m 'not slow' || failed=1
 wait "$slow" || failed=1
 echo "[tests that start other interpreters, $log]"
