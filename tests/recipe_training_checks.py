@@ -35,8 +35,8 @@ def batch(model: Built, values: dict[str, Any]) -> None:
         return
     per_gpu, accumulation = values.pop("per_gpu"), values.pop("accumulation")
     assert cfg.train_dataloader.batch_size == per_gpu
-    # mmengine compares the images of one forward
-    assert cfg.auto_scale_lr.base_batch_size == values.pop("gpus") * per_gpu
+    images = values.pop("gpus") * per_gpu * accumulation  # of one step
+    assert cfg.auto_scale_lr.base_batch_size == images
     if model.wrapper is not None:
         assert model.wrapper._accumulative_counts == accumulation
 

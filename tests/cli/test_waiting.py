@@ -20,8 +20,9 @@ def unset(monkeypatch):
     monkeypatch.setenv("OMP_DISPLAY_ENV", "VERBOSE")
 
 
-def test_a_training_sets_it_before_torch_is_loaded(unset, run_python):
-    done = run_python("tools/train.py", "--help", env=dict(PYTHONPATH="."))
+def test_commands_set_it_before_torch_is_loaded(unset, run_python):
+    command = "from maskssl.__main__ import main; main(['--version']); import torch"
+    done = run_python("-c", command, env=dict(PYTHONPATH="."))
     assert done.returncode == 0, done.stderr[-2000:]
     shown = settings(done.stderr)
     assert shown["OMP_WAIT_POLICY"] == "PASSIVE" and shown["GOMP_SPINCOUNT"] == "0"

@@ -208,17 +208,3 @@ def test_a_prediction_without_a_bank_is_refused():
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="predict")
     with pytest.raises(MaskSSLError, match="mode='loss': KNNClassifier knows"):
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="loss")
-
-
-def test_shares_of_all_ranks_are_joined_in_the_order_of_the_set(monkeypatch):
-    """Nine images on four ranks: dealt in turn, the last round filled up from the beginning."""
-    order = [number % 9 for number in range(12)]
-    shares = [
-        (torch.tensor([[float(i), -i] for i in order[rank::4]]), torch.tensor(order[rank::4]))
-        for rank in range(4)
-    ]
-    monkeypatch.setattr(knn_loop, "get_world_size", lambda: 4)
-    monkeypatch.setattr(knn_loop, "all_gather_object", lambda own: shares)
-    features, labels = knn_loop._gathered(*shares[0], 9)
-    assert labels.tolist() == list(range(9))
-    assert features.tolist() == [[i, -i] for i in range(9)]

@@ -32,5 +32,5 @@ param_scheduler = [
     ),
 ]
 
-# Decay 0.9998. Validation, tests and the saved state_dict use the averaged weights.
-custom_hooks = [dict(type="EMAHook", momentum=2e-4)]
+# Decay 0.9998 a step. Validation, tests and the saved state_dict use the averaged weights.
+custom_hooks = [dict(type="StepEMAHook", momentum=2e-4)]

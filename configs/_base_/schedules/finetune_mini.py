@@ -12,4 +12,4 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0.0, by_epoch=True, begin=0, convert_to_iter_based=True),
 ]
 # 0.98: the average of the last 50 steps of some hundreds, where 0.9998 would never arrive
-custom_hooks = [dict(type="EMAHook", momentum=2e-2)]
+custom_hooks = [dict(type="StepEMAHook", momentum=2e-2)]

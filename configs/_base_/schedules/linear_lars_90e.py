@@ -18,8 +18,7 @@ optim_wrapper = dict(
     constructor="LayerDecayOptimWrapperConstructor",  # leaves the frozen backbone out
     paramwise_cfg=dict(layer_decay_rate=1.0),
 )
-# mmengine compares the images of one forward, before accumulation: 8 x 1024
-auto_scale_lr = dict(base_batch_size=8192, enable=False)
+auto_scale_lr = dict(base_batch_size=16384, enable=False)  # of one step
 
 train_cfg = dict(by_epoch=True, max_epochs=90, val_interval=10)
 val_cfg = dict()
