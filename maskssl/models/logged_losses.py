@@ -21,10 +21,13 @@ class LoggedLosses(OrderedDict[str, Tensor]):
         self._copied: torch.cuda.Event | None = None
         self._host = torch.empty(0)
         if values:
-            self._host = torch.stack(values).to("cpu", non_blocking=True)  # in pinned memory
-        if values and values[0].is_cuda:
-            self._copied = torch.cuda.Event()
-            self._copied.record()
+            # a loss that is nothing but a constant may lie on the host
+            device = next((v.device for v in values if v.device.type != "cpu"), values[0].device)
+            together = torch.stack([value.to(device) for value in values])
+            self._host = together.to("cpu", non_blocking=True)  # in pinned memory
+            if together.is_cuda:
+                self._copied = torch.cuda.Event()
+                self._copied.record()
 
     def on_host(self) -> dict[str, float]:
         """The numbers."""

@@ -23,6 +23,8 @@ from torch.distributed.tensor import DTensor
 
 import maskssl.registration  # noqa: F401  registers
 from maskssl.checkpoints import shards
+from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.checkpoints.writing import write_checkpoint
 from maskssl.cli.ending import leave_processes
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
@@ -308,7 +310,27 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     again = folder / "ddp" / "epoch_1.pth"
     _, recorder = run(folder / "resumed", epochs=2, seed=5, resume=again, sharding=FSDP2)
     found["resumed"] = recorder.losses
+    before = folder / "ddp" / "former.pth"
+    if dist.get_rank() == 0:
+        write_checkpoint(in_former_groups(read_checkpoint(again)), before)
+    dist.barrier()
+    _, recorder = run(folder / "former", epochs=2, seed=5, resume=before, sharding=FSDP2)
+    found["former"] = recorder.losses
     return found
+
+
+def in_former_groups(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint as earlier versions wrote it: a group for each parameter, in its order."""
+    groups, states = (content["optimizer"][key] for key in ("param_groups", "state"))
+    own = {name: group for group in groups for name in group["param_names"]}
+    place = {name: index for index, name in enumerate(own)}
+    order = [name for name, _ in build().named_parameters() if name in own]
+    parts = [{**own[name], "param_name": name, "params": [i]} for i, name in enumerate(order)]
+    for part in parts:
+        del part["param_names"]
+    moved = {index: states[place[name]] for index, name in enumerate(order)}
+    assert list(moved) != [place[name] for name in order]
+    return {**content, "optimizer": {**content["optimizer"], "param_groups": parts, "state": moved}}
 
 
 def deepspeed(folder: Path) -> dict[str, Any]:

@@ -158,6 +158,10 @@ def test_it_resumes_the_checkpoint_of_ddp(found, folder, alone):
     assert_close_states(one["optimizer"]["state"], two["optimizer"]["state"])
 
 
+def test_it_resumes_a_checkpoint_with_a_group_for_each_parameter(found, alone):
+    assert found["former"] == pytest.approx(alone[2].losses[3:], abs=1e-5)
+
+
 def names(folder, pattern="*"):
     return sorted(path.name for path in folder.glob(pattern))
 
