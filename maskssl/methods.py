@@ -17,8 +17,9 @@ class Method:
     Attributes:
         title: as papers write it.
         algorithm: type of its model in a pretraining config.
-        configs: stage -> its shipped config at the quickstart's scale, below configs/;
-            'pretrain' and the stages that its weights go through (transfer/stages.py).
+        configs: stage -> its config at the quickstart's scale, by its name below configs/ or
+            an absolute path; 'pretrain' and the stages that its weights go through
+            (transfer/stages.py).
         curves: key in the log of its pretraining -> what a picture calls it.
         blocks: class names of the modules that FSDP2 gathers one at a time.
         draws_pixels: its model predicts pixels, so its pretraining saves reconstructions.

@@ -28,7 +28,8 @@ ALL = sorted(
 FORMER = [name for name in ALL if "_deprecation_" in (CONFIGS / name).read_text(encoding="utf-8")]
 LEAVES = [name for name in ALL if name not in FORMER]
 TRAINED = [name for name in LEAVES if "_knn_" not in name and "ms-flip" not in name]
-MINI = [name for name in LEAVES if "vit-mini" in name]
+PAPER = re.compile(r"_(in1k|in22k|ade20k-512x512|coco)(_|\.py)")
+SMALL = [name for name in LEAVES if not PAPER.search(name)]  # for trying things out
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 IMAGENET_NORM = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
 PIXEL_NORMS = {"bootmae": ([127.5] * 3, [127.5] * 3), "extrema": IMAGENET_NORM}
@@ -45,7 +46,7 @@ GRAMMAR = re.compile(
     r"(_(?P<stage>finetune|linear|knn|upernet|mask-rcnn))?"
     r"_(?P<gpus>\d+)xb(?P<batch>\d+)(?P<amp>-amp)?(-(?P<curve>coslr))?"
     r"(-(?P<length>\d+)(?P<unit>[ekix]))?"
-    r"_(?P<data>[a-z0-9]+(-\d+x\d+)?)(?P<variants>(_[a-z0-9-]+)*)\.py"
+    r"_(?P<data>[a-z0-9]+(-[a-z0-9]+)*)(?P<variants>(_[a-z0-9-]+)*)\.py"
 )
 
 
@@ -136,7 +137,7 @@ def test_leaf_is_an_experiment_record(name):
     record = ast.get_docstring(ast.parse(text)) or ""
     assert len(record.splitlines()) > 1, "a leaf says what it is and how to run it"
     assert f"configs/{name}" in record, "the record gives the exact command"
-    if name not in MINI:
+    if name not in SMALL:
         assert "Reproduced: no." in record
         assert "Expected" in record
     assert len(text.splitlines()) < 60, "a leaf holds only its delta"
@@ -246,13 +247,13 @@ def test_what_all_share(name):
 def reads_the_class_token(name: str) -> bool:
     """Whether a leaf reads the class token of ExtreMA's momentum encoder."""
     parts = parsed(name)
-    pooled = parts["stage"] == "linear" or (parts["stage"] == "knn" and parts["arch"] != "mini")
+    pooled = parts["stage"] == "linear" or (parts["stage"] == "knn" and name not in SMALL)
     return parts["algorithm"] == "extrema" and pooled
 
 
 @pytest.mark.parametrize("stage", ["finetune", "upernet", "mask-rcnn"])
 def test_extrema_differs_from_bootmae_by_its_encoder_alone(stage):
-    leaves = [name for name in MINI if f"extrema_vit-mini-p8_{stage}_" in name]
+    leaves = [name for name in SMALL if f"extrema_vit-mini-p8_{stage}_" in name]
     assert leaves
     for name in leaves:
         ours, theirs = config(name), config(name.replace("extrema", "bootmae"))
@@ -276,7 +277,7 @@ def test_length_stands_in_one_place(name):
 # What is built from the small ones; those at paper scale: tests/test_recipes.py
 
 
-@pytest.mark.parametrize("name", MINI)
+@pytest.mark.parametrize("name", SMALL)
 def test_builds(name, monkeypatch):
     for draw in DRAWS:
         monkeypatch.setattr(nn.init, draw, lambda tensor, *_, **__: tensor)
@@ -352,10 +353,10 @@ def test_classes_fit_the_heads(name):
             assert tuple(classes)[:-8] == (("background",) if "seg/" in name else ())
 
 
-@pytest.mark.parametrize("name", [name for name in MINI if "bootmae" not in name.split("/")[1]])
+@pytest.mark.parametrize("name", [name for name in SMALL if "bootmae" not in name.split("/")[1]])
 def test_small_ones_have_the_patches_of_their_pretraining(name):
     data = parsed(name)["data"]
-    pretrained = [n for n in MINI if n.startswith("pretrain/") and parsed(n)["data"] == data]
+    pretrained = [n for n in SMALL if n.startswith("pretrain/") and parsed(n)["data"] == data]
     assert {parsed(n)["patch"] for n in pretrained} == {parsed(name)["patch"]}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import mmengine
 import pytest
 import torch
+import torch._dynamo
 from mmengine.dataset import BaseDataset
 from mmengine.dataset.base_dataset import force_full_init
 from mmengine.optim import OptimWrapper
@@ -73,13 +74,10 @@ def test_inductor():
     assert not private_names.inductor_knows("none such")
 
 
-def test_graphs_under_ddp():
-    before = torch._dynamo.config.optimize_ddp
-    try:
-        tried("torch", private_names.keep_graphs_whole_under_ddp)
-        assert torch._dynamo.config.optimize_ddp is False
-    finally:
-        torch._dynamo.config.optimize_ddp = before
+def test_graphs_under_ddp(monkeypatch):
+    monkeypatch.setattr(torch._dynamo.config, "optimize_ddp", True)
+    tried("torch", private_names.keep_graphs_whole_under_ddp)
+    assert torch._dynamo.config.optimize_ddp is False
 
 
 def test_exit_functions(monkeypatch):

@@ -71,7 +71,7 @@ RULES: tuple[tuple[str, str | None], ...] = (
     (r"optim_wrapper\.clip_grad(\..*)?", "optimizer.clip_norm"),
     (r"optim_wrapper\.accumulative_counts", "batch.accumulation"),
     (r"optim_wrapper\.dtype", "precision.dtype"),
-    (r"optim_wrapper\.constructor", None),
+    (r"optim_wrapper\.(constructor|optimizer\.fused)", None),
     (r"param_scheduler\..*", "schedule.lr_at"),
     (r"train_cfg\.max_epochs", "schedule.epochs"),
     (r"train_cfg\.max_iters", "schedule.iterations"),

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set everything up, then linters, then tests. Arguments go to pytest:
+# Set everything up, then linters, then tests. Without arguments the tests that start other
+# interpreters run beside the others, as either half leaves a core idle. Arguments go to pytest:
 #
 #   bash tools/run_tests.sh            bash tools/run_tests.sh tests/models -k vit
 set -euo pipefail
@@ -29,4 +30,15 @@ lint "an import runs up the floors of docs/house.md: move what is imported down,
     lint-imports
 lint "mend the pages, or their places in mkdocs.yml" mkdocs build --quiet --strict --site-dir "$(mktemp -d)"
 
-"$BIN/python" -m pytest --quiet --durations=15 "$@"
+if [ $# -gt 0 ]; then
+    exec "$BIN/python" -m pytest --quiet --durations=15 "$@"
+fi
+log=logs/slow_tests.log
+"$BIN/python" -m pytest --quiet --durations=15 -m slow >"$log" 2>&1 &
+slow=$! failed=0
+trap 'kill "$slow" 2>/dev/null || true' EXIT
+"$BIN/python" -m pytest --quiet --durations=15 -m 'not slow' || failed=1
+wait "$slow" || failed=1
+echo "[tests that start other interpreters, $log]"
+cat "$log"
+exit "$failed"

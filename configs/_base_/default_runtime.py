@@ -3,6 +3,7 @@
 custom_imports = dict(imports=["maskssl.registration"], allow_failed_imports=False)
 
 default_hooks = dict(
+    runtime_info=dict(type="RuntimeFiguresHook"),
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),

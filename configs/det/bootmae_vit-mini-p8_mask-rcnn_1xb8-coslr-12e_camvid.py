@@ -6,7 +6,7 @@ Run, with the data in data/camvid:
         configs/det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-12e_camvid.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/mask_rcnn_camvid.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/mask_rcnn_camvid.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

@@ -7,7 +7,7 @@ Run:
 Length: --cfg-options train_cfg.max_epochs=N
 """
 
-_base_ = ["../_base_/mini/mask_rcnn_scenes.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/mask_rcnn_scenes.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

@@ -6,7 +6,7 @@ Run:
         configs/det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/mask_rcnn_scenes.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/mask_rcnn_scenes.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

@@ -8,7 +8,7 @@ Run:
 Cut elsewhere: --cfg-options model.backbone.out_indices=[N], blocks counted from 0.
 """
 
-_base_ = ["../_base_/mini/linear_cifar10.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/linear_cifar10.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

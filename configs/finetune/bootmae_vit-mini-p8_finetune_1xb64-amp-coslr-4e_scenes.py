@@ -8,7 +8,7 @@ Run:
 From random weights: --pretrained none. Scores the averaged weights of the last epoch.
 """
 
-_base_ = ["../_base_/mini/finetune_scenes.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/finetune_scenes.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

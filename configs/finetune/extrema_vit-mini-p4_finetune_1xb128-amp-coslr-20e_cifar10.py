@@ -7,7 +7,7 @@ Run:
         --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/finetune_cifar10.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/finetune_cifar10.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

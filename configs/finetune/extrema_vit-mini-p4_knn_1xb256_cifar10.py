@@ -6,7 +6,7 @@ Run:
         configs/finetune/extrema_vit-mini-p4_knn_1xb256_cifar10.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/knn_cifar10.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/knn_cifar10.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

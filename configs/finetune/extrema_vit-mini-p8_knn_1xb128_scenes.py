@@ -6,7 +6,7 @@ Run:
         configs/finetune/extrema_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/knn_scenes.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/knn_scenes.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

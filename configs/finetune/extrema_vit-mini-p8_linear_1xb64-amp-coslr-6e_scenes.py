@@ -10,7 +10,7 @@ normed token with model.backbone.final_norm=True, the mean of the patch tokens w
 model.backbone.out_type=avg model.backbone.class_attention=None.
 """
 
-_base_ = ["../_base_/mini/linear_scenes.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/linear_scenes.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

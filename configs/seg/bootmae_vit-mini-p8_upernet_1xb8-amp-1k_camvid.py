@@ -6,7 +6,7 @@ Run, with the data in data/camvid:
         configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-1k_camvid.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/upernet_camvid.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/upernet_camvid.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

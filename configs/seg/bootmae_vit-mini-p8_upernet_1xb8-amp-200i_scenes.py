@@ -7,7 +7,7 @@ Run:
 Length: --cfg-options train_cfg.max_iters=N
 """
 
-_base_ = ["../_base_/mini/upernet_scenes.py", "../_base_/methods/bootmae.py"]
+_base_ = ["../_base_/small/upernet_scenes.py", "../_base_/methods/bootmae.py"]
 
 __method = _base_.pop("method")
 

@@ -6,7 +6,7 @@ Run:
         configs/seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py --pretrained CHECKPOINT
 """
 
-_base_ = ["../_base_/mini/upernet_scenes.py", "../_base_/methods/extrema.py"]
+_base_ = ["../_base_/small/upernet_scenes.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 

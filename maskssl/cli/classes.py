@@ -92,7 +92,7 @@ def _coco_names(dataset: Any, num_classes: int) -> list[str]:
     path = Path(dataset.get("data_root") or "", dataset["ann_file"])
     try:
         categories = json.loads(path.read_text(encoding="utf-8"))["categories"]
-        names = [str(category["name"]) for category in sorted(categories, key=lambda c: c["id"])]
+        names = [str(category["name"]) for category in categories]  # labels follow the file
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"the names of {num_classes} classes cannot be read from {path} ({error!r}); give a "

@@ -33,12 +33,12 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
     Raises:
         ConfigError: no such file, or a key that looks like a misspelt one.
     """
-    with warnings.catch_warnings():
-        # Python hides these: a config of a former name says the new one
-        warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
-        file = located_config(path)
+    file = located_config(path)
     try:
-        cfg = Config.fromfile(file)
+        with warnings.catch_warnings():
+            # Python hides these: a config of a former name says the new one
+            warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
+            cfg = Config.fromfile(file)
     except (SyntaxError, FileNotFoundError) as error:  # of the file, or of a base that it names
         raise ConfigError(f"{file} cannot be read as a config: {error}") from error
     for key in cfg:

@@ -190,7 +190,7 @@ def _without_slow_bf16(cfg: Config) -> None:
     wrapper = cfg.get("optim_wrapper") or {}
     if wrapper.get("type") != "AutocastOptimWrapper" or capability not in SLOW_BF16:
         return
-    wrapper.type = "OptimWrapper"
+    wrapper["type"] = "OptimWrapper"
     wrapper.pop("dtype", None)
     print_log(
         f"this CPU ({capability}) has no bf16 instructions: trains in fp32",

@@ -22,7 +22,7 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
         ConfigError: no such pair, or no pipeline that loads masks.
         DataError: codes of no one kind.
     """
-    codes = {}
+    codes: dict[str | int, int] = {}
     for pair in pairs:
         code, equals, label = pair.partition("=")
         if not equals or not label.isdigit() or int(label) > 255:

@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import MaskSSLError
 from ..private_names import inductor_knows, inductor_options
+from .logged_losses import LoggedLosses
 
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 
@@ -33,6 +34,11 @@ class Staged(nn.Module):
         if not self.training or self._replaced is None:
             return getattr(self, name)
         return partial(self._replaced[name], self)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, LoggedLosses]:
+        """Their sum, and what is logged, as mmengine's; its copy to the host begins."""
+        total, logged = super().parse_losses(losses)
+        return total, LoggedLosses(logged)
 
     def replace_stages(self, replace: Callable[[str, Callable[..., Any]], Any] | None) -> None:
         """Run other functions in place of the stages, in training alone.

@@ -54,6 +54,11 @@ class Plan:
         """The stages of the method."""
         return stages_of(self.row)
 
+    def config(self, stage: str) -> str:
+        """The file of a stage's config: a shipped one, or one's own by its absolute path."""
+        name = self.row.configs[stage]
+        return name if Path(name).is_absolute() else config_file(name)
+
     def work_dir(self, name: str) -> Path:
         """Where a job writes."""
         return self.out / "runs" / name
@@ -91,9 +96,9 @@ def plan_lanes() -> Lanes:
     other process find the core free while these wait (a passive wait policy).
     """
     cores = len(os.sched_getaffinity(0))
-    gpus = torch.cuda.device_count()
-    count = gpus or min(cores, 2 if cores <= 4 else 4)
-    environments = [{"CUDA_VISIBLE_DEVICES": str(index)} if gpus else {} for index in range(count)]
+    gpus = _visible_gpus()
+    count = len(gpus) or min(cores, 2 if cores <= 4 else 4)
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{} for _ in range(count)]
     common = {
         "OMP_NUM_THREADS": str(max(1, cores // count)),
         "OMP_WAIT_POLICY": "passive",
@@ -102,6 +107,13 @@ def plan_lanes() -> Lanes:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # the fork server imports as we do
     }
     return Lanes(environments, ["maskssl.transfer.warmed"], common)
+
+
+def _visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES calls each GPU that this process may use."""
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
 def random_runs(stage: Stage) -> Mapping[str, Mapping[str, Any]]:
@@ -146,8 +158,7 @@ def _pretraining(plan: Plan) -> StageRun:
             "train_cfg.max_epochs": SMOKE_EPOCHS,
             "train_dataloader.dataset.indices": SMOKE_TRAIN,
         }
-    config = config_file(plan.row.configs["pretrain"])
-    return StageRun(config, plan.work_dir("pretrain"), plan.seed, options)
+    return StageRun(plan.config("pretrain"), plan.work_dir("pretrain"), plan.seed, options)
 
 
 def _stage_run(
@@ -169,8 +180,7 @@ def _stage_run(
             options["train_cfg.max_iters"] = SMOKE_ITERATIONS
         elif not stage.tested:
             options["train_cfg.max_epochs"] = SMOKE_EPOCHS
-    config = config_file(plan.row.configs[stage.name])
-    work_dir = plan.work_dir(name)
+    config, work_dir = plan.config(stage.name), plan.work_dir(name)
     return StageRun(config, work_dir, plan.seed, options, weights, stage.tested)
 
 
@@ -183,7 +193,7 @@ def _picture_run(plan: Plan, stage: Stage) -> StageRun:
     }
     work_dir = plan.work_dir(f"{stage.name}-pictures")
     return StageRun(
-        config_file(plan.row.configs[stage.name]),
+        plan.config(stage.name),
         work_dir,
         plan.seed,
         options,

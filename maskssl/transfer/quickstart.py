@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from .. import config_file
 from ..datasets.folders import image_files
 from ..evaluation.run_logs import read_run
 from ..progress import ProgressLine
@@ -61,7 +60,7 @@ def experiment_facts(plan: Plan) -> dict[str, str]:
         root = plan.images.class_root or plan.images.pretrain_root
         files = {path.relative_to(root).as_posix(): path for path in image_files(root)}
         images = f"{root} ({len(files)} images, {digest_of_listing(root, files)})"
-    configs = [config_file(name) for name in plan.row.configs.values()]
+    configs = [plan.config(stage) for stage in plan.row.configs]
     read = [Config.fromfile(path, import_custom_modules=False) for path in configs]
     resolved = json.dumps([cfg.to_dict() for cfg in read], sort_keys=True, default=str)
     code = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}

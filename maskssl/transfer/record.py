@@ -49,9 +49,9 @@ def open_record(folder: str | Path, facts: Mapping[str, str]) -> Record:
     file = folder / RECORD
     remedy = "give another folder by --out, or delete this one"
     if not file.is_file():
-        found = [name for name in RESULTS if (folder / name).exists()]
-        if found:
-            raise MaskSSLError(f"{folder} holds {', '.join(found)} but no {RECORD}; {remedy}")
+        results = [name for name in RESULTS if (folder / name).exists()]
+        if results:
+            raise MaskSSLError(f"{folder} holds {', '.join(results)} but no {RECORD}; {remedy}")
         folder.mkdir(parents=True, exist_ok=True)
         record = Record(folder, dict(facts), {})
         record._write()

@@ -21,7 +21,9 @@ CPU = torch.device("cpu")
 
 
 def step(name: str, **options) -> TrainingStep:
-    cfg = load_config(config_file(name), {"model.backbone.arch": ARCH, **options})
+    cfg = load_config(
+        config_file(name), {"model.backbone.arch": dict(ARCH, _delete_=True), **options}
+    )
     return TrainingStep(cfg, batch_size=2, device="cpu", precision="fp32")
 
 
@@ -138,7 +140,7 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
     host = benchmark.machine("cpu", "fp32")
     against = f"{__name__}:other"
     monkeypatch.setattr(benchmark, "_function", lambda name: other)
-    options = {"model.backbone.arch": ARCH}
+    options = {"model.backbone.arch": dict(ARCH, _delete_=True)}
     row = benchmark.measure(
         BOOTMAE, 2, "cpu", "fp32", options=options, against=against, steps=1, runs=1
     )

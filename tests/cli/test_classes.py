@@ -82,16 +82,16 @@ def test_a_test_over_scales_takes_it_inside():
 
 def test_detection_takes_the_names_of_its_annotations(tmp_path):
     cfg = load(MASK_RCNN)
-    path = annotated(tmp_path, ["cat", "dog", "cow"])  # with falling ids
+    path = annotated(tmp_path, ["cat", "dog", "cow"])  # with falling ids, which do not count
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         cfg[loader].dataset.update(data_root=str(tmp_path), ann_file=path.name)
     set_num_classes(cfg, 3)
     heads = cfg.model.roi_head
     assert heads.bbox_head.num_classes == heads.mask_head.num_classes == 3
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        assert cfg[loader].dataset.metainfo.classes == ("cow", "dog", "cat")
+        assert cfg[loader].dataset.metainfo.classes == ("cat", "dog", "cow")
     assert "num_classes" not in cfg.model.backbone and "num_classes" not in cfg.model.rpn_head
-    with pytest.raises(ConfigError, match="num_classes=2, but .*boxes.json has 3 categories: cow"):
+    with pytest.raises(ConfigError, match="num_classes=2, but .*boxes.json has 3 categories: cat"):
         set_num_classes(cfg, 2)
     path.write_text("{}")
     cfg.train_dataloader.dataset.metainfo = None

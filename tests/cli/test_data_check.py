@@ -221,7 +221,9 @@ def test_mmpretrains_own_walk_is_held_to_ours(tmp_path):
     with pytest.raises(DataError, match="would take .*.ipynb_checkpoints for a class.*IndexedIm"):
         look_at_data(folder_config(FINETUNE, root, options), [TRAIN])
     (root / "train" / "apple" / "000.jpg").rename(root / "train" / "apple" / "000.webp")
-    with pytest.raises(DataError, match="1 images, e.g. .*000.webp, end with none of the exten"):
+    with pytest.raises(
+        DataError, match="1 images, e.g. .*000.webp, end with none of the extensions"
+    ):
         look_at_data(folder_config(FINETUNE, root, options), [TRAIN])
 
 

@@ -5,11 +5,15 @@ import random
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import Compose, default_collate
+from mmengine.registry import MODELS, DefaultScope
 from PIL import Image
 
-from maskssl.datasets.draws.draw import seeded_randomness
+from maskssl.datasets.draws.draw import Draw, seeded_randomness
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.transforms.timm_augment import TimmRandAugment, TimmRandomErasing
 from maskssl.errors import MaskSSLError
+from tests.recipe_table import config
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -54,7 +58,7 @@ def test_what_is_erased_depends_on_the_draw_alone():
     assert not np.array_equal(erase(3), erase(4))
 
 
-def corners(mean: list[float], count: int = 300) -> set[tuple[int, ...]]:
+def corners(mean: list[float], count: int = 150) -> set[tuple[int, ...]]:
     """Colours of the corners of a picture of two greys, after turns and shifts."""
     step, found = TimmRandAugment("rand-m9-mstd0.5-inc1", mean), set()
     for seed in range(count):
@@ -73,3 +77,50 @@ def test_bared_corners_take_the_methods_mean():
 def test_another_policy_is_refused(policy):
     with pytest.raises(MaskSSLError, match=f"policy='{policy}' is none of timm's RandAugment"):
         TimmRandAugment(policy, MEAN)
+
+
+class Pictures:
+    """Eight pictures of noise through the fine-tuning pipeline at paper scale."""
+
+    def __init__(self, folder) -> None:
+        name = "finetune/extrema_vit-base-p16_finetune_8xb128-amp-coslr-100e_in1k.py"
+        self.cfg, self.folder = config(name), folder
+        with DefaultScope.overwrite_default_scope("mmpretrain"):
+            self.pipeline = Compose(self.cfg.train_dataloader.dataset.pipeline)
+        for index in range(8):
+            pixels = np.random.default_rng(index).integers(0, 256, (30, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((256, 240)).save(folder / f"{index}.png")
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int):
+        return self.pipeline(dict(img_path=str(self.folder / f"{index}.png"), gt_label=index))
+
+
+def test_a_fine_tuning_sample_depends_on_seed_epoch_and_image(tmp_path):
+    pictures = Pictures(tmp_path)
+    seeded = SeededDataset(pictures, seed=5)
+    first = [seeded[Draw(epoch, 3)]["inputs"] for epoch in range(6)]
+    random.random(), np.random.rand(), torch.rand(1)
+    again = [SeededDataset(pictures, seed=5)[Draw(epoch, 3)]["inputs"] for epoch in (5, 4, 0)]
+    for one, other in zip((first[5], first[4], first[0]), again, strict=True):
+        assert torch.equal(one, other)
+    assert sum(torch.equal(first[0], other) for other in first) == 1
+    assert not torch.equal(first[0], SeededDataset(pictures, seed=6)[Draw(0, 3)]["inputs"])
+
+
+def test_a_batch_of_them_is_normalised_and_mixed_by_the_model(tmp_path):
+    pictures = Pictures(tmp_path)
+    seeded = SeededDataset(pictures, seed=1)
+    batch = default_collate([seeded[Draw(0, index)] for index in range(8)])
+    assert batch["inputs"].dtype == torch.float32
+    cfg = pictures.cfg.model
+    with DefaultScope.overwrite_default_scope("mmpretrain"):
+        prepare = MODELS.build(dict(cfg.data_preprocessor, batch_augments=cfg.train_cfg))
+    mixed = prepare(batch, training=True)
+    scores = torch.stack([sample.gt_score for sample in mixed["data_samples"]])
+    torch.testing.assert_close(scores.sum(-1), torch.ones(8))
+    assert (scores.max(-1).values < 1).any()
+    plain = prepare(default_collate([seeded[Draw(0, i)] for i in range(8)]))["inputs"]
+    assert plain.max() > 2.7 or plain.min() < -2.2  # noise; white is at 2.64, black at -2.12

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+import torch.nn.functional as F
 
 from maskssl.models.layers import attention
-from maskssl.models.layers.attention import CrossAttention, SelfAttention
+from maskssl.models.layers.attention import CrossAttention, SelfAttention, short_kernels
 
 CLOSE = dict(rtol=1e-5, atol=1e-6)
 
@@ -42,7 +42,7 @@ def test_wider_heads_change_nothing(case, monkeypatch):
     as_it_is = outputs_and_gradients(module, *inputs, **options)
     monkeypatch.setitem(attention.HEAD_MULTIPLE, "cpu", 8)
     seen = []
-    attend = torch.nn.functional.scaled_dot_product_attention
+    attend = F.scaled_dot_product_attention
 
     def look(q, k, v, *args, **kwargs):
         seen.append((q.shape[-1], k.shape[-1], v.shape[-1]))
@@ -60,9 +60,23 @@ def test_heads_are_widened_on_a_gpu(head_dim, device, width):
     assert attention._head_width(64, torch.device(device)) == 64
 
 
-def test_the_memory_efficient_kernel_may_be_asked_for():
-    """The context that short sequences run in on a GPU leaves a kernel on every device."""
+@pytest.mark.parametrize("longest", [attention.GPU_SHORT_SEQUENCE, 1000])
+def test_a_gpu_s_choice_of_kernels_breaks_no_graph(longest):
     q = drawn(1, 2, 5, 8)
-    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        short = torch.nn.functional.scaled_dot_product_attention(q, q, q)
-    torch.testing.assert_close(short, torch.nn.functional.scaled_dot_product_attention(q, q, q))
+
+    def attend(x):
+        with short_kernels(torch.device("cuda"), longest):
+            return F.scaled_dot_product_attention(x, x, x)
+
+    compiled = torch.compile(attend, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(q), F.scaled_dot_product_attention(q, q, q))
+
+
+def test_short_sequences_take_the_memory_efficient_kernel_on_a_gpu():
+    gpu = torch.device("cuda")
+    with short_kernels(gpu, attention.GPU_SHORT_SEQUENCE):
+        assert torch.backends.cuda.mem_efficient_sdp_enabled()
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    with short_kernels(gpu, attention.GPU_SHORT_SEQUENCE + 1):
+        assert torch.backends.cuda.flash_sdp_enabled()

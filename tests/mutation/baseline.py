@@ -24,11 +24,13 @@ class Baseline:
     Attributes:
         seconds: test -> how long it took with its fixtures.
         covers: file -> line -> tests that run it; lines run at import have none.
+        failing: tests that fail without any mistake, and so tell nothing.
         modules: what was imported besides this project, to be there before the first mutant.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     covers: dict[str, dict[int, list[str]]] = field(default_factory=dict)
+    failing: list[str] = field(default_factory=list)
     modules: list[str] = field(default_factory=list)
 
     @classmethod
@@ -50,6 +52,7 @@ class Baseline:
             for line, tests in self.covers.get(file, {}).items()
             if first <= line <= last
             for test in tests
+            if test not in self.failing
         }
         return sorted(found, key=lambda test: (self.seconds[test], test))
 
@@ -60,6 +63,11 @@ class _Watch:
     def __init__(self, counter: coverage.Coverage) -> None:
         self.counter = counter
         self.seconds: dict[str, float] = {}
+        self.failing: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failing.append(report.nodeid)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -78,7 +86,7 @@ def measure(sources: Sequence[str], tests: Sequence[str]) -> Baseline:
         tests: files of tests.
 
     Raises:
-        SystemExit: a test fails without any mistake in the sources.
+        SystemExit: the tests cannot be run.
     """
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe(duplex=False)
@@ -88,7 +96,7 @@ def measure(sources: Sequence[str], tests: Sequence[str]) -> Baseline:
     try:
         return Baseline(**here.recv())
     except EOFError:
-        raise SystemExit("the tests fail without any mistake; mend them first") from None
+        raise SystemExit("the tests cannot be run; see above") from None
     finally:
         child.join()
 
@@ -98,9 +106,9 @@ def _measure(sources: Sequence[str], tests: Sequence[str], answer: Connection) -
     watch = _Watch(counter)
     counter.start()
     chosen = ["-k", " and ".join(f"not {name}" for name in LEFT_OUT), *tests]
-    failed = pytest.main([*COMMON, "-x", "--tb=short", *chosen], plugins=[watch])
+    ended = pytest.main([*COMMON, "--tb=short", *chosen], plugins=[watch])
     counter.stop()
-    if failed:
+    if ended > pytest.ExitCode.TESTS_FAILED:
         return
     data = counter.get_data()
     covers = {
@@ -113,4 +121,5 @@ def _measure(sources: Sequence[str], tests: Sequence[str], answer: Connection) -
     foreign = [
         name for name in sys.modules if not name.startswith(("maskssl", "tests", "conftest"))
     ]
-    answer.send(dict(seconds=watch.seconds, covers=covers, modules=foreign))
+    known = dict(seconds=watch.seconds, covers=covers)
+    answer.send(dict(known, failing=watch.failing, modules=foreign))

@@ -193,7 +193,7 @@ def test_equal_labels_are_refused(two, tmp_path):
     [
         (["a", "missing", "--out", "o"], "LogError: no run has logged into"),
         (["a", "--out", "o", "--keys", "nothing"], "LogError: no run has logged nothing"),
-        (["a", "--out", "o", "--labels", "x", "y"], "LogError: 2 --labels for 1 runs"),
+        (["a", "--out", "o", "--labels", "x", "y"], "MaskSSLError: 2 --labels for 1 runs"),
         (["a", "--out", "o", "--keys", "loss"], ""),
     ],
 )

@@ -6,7 +6,7 @@ __method = _base_.pop("method")
 
 model = dict(
     type="BootMAE",
-    data_preprocessor=dict(type="SelfSupDataPreprocessor", to_rgb=True, **__method.pixel_norm),
+    data_preprocessor=dict(type="PretrainDataPreprocessor", to_rgb=True, **__method.pixel_norm),
     backbone=dict(
         type="PlainViT",
         arch="base",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.checks.errors import DataError
-from ...datasets.checks.pictures import QUICK, check_depth, look_at_all, sample
+from ...datasets.checks.pictures import QUICK, Picture, check_depth, look_at_all, sample
 from ...datasets.folders import ENDINGS, ImageWalk, is_hidden, is_url, split_folders
 from ...datasets.index.image_index import NO_LABEL, ImageIndexError
 from ...datasets.index.sources import source_at
@@ -83,7 +83,8 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
         raise DataError(f"{node.loader}: {' '.join([f'{source} lists no image.', *listed.notes])}")
     if with_label:
         _check_labels(node, source, listed)
-    pictures, notes = [], list(listed.notes)
+    pictures: list[Picture] = []
+    notes = list(listed.notes)
     files: Sequence[str] = ()
     if not folder.endswith(".tar") and not is_url(folder):
         files = _Joined(folder, listed.paths)

@@ -45,6 +45,7 @@ def check_label_spaces(cfg: Config, found: Sequence[Found]) -> None:
 def head_outputs(cfg: Config) -> Iterator[tuple[str, int]]:
     """Dotted names of what in the model has a number of classes, and the number."""
     model = cfg.get("model") or {}
+    model = model.get("module") or model  # inside the wrapper of a test over scales
     for part in (*HEADS, "data_preprocessor"):
         yield from _counts_below(model.get(part), f"model.{part}")
 

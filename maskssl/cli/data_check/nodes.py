@@ -117,7 +117,7 @@ class Node:
 
     def _transform_class(self, step: Any) -> type | None:
         kind = step.get("type") if isinstance(step, Mapping) else type(step)
-        return kind if isinstance(kind, type) else _registered(TRANSFORMS, kind, self.scope)
+        return kind if isinstance(kind, type) else _registered(TRANSFORMS, str(kind), self.scope)
 
     @property
     def applies_orientation(self) -> bool:

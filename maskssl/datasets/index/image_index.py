@@ -157,7 +157,7 @@ def _write_all(file: BinaryIO, source: Source, progress: Progress) -> None:
         add_offset(len(paths))
         for add, value in zip(add_rest, values, strict=True):
             add(value)
-    arrays = {"paths": np.frombuffer(paths, np.uint8)}
+    arrays: dict[str, NDArray[Any]] = {"paths": np.frombuffer(paths, np.uint8)}
     arrays.update((name, np.frombuffer(column, codes[name])) for name, column in columns.items())
     header = dict(_header(source, arrays["labels"]), arrays=list(arrays))
     for content in (np.frombuffer(json.dumps(header).encode(), np.uint8), *arrays.values()):

@@ -1,6 +1,6 @@
 """Segmentation maps in other codes than labels: 0 and 255, palettes, colours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ class MapLabels(BaseTransform):
             refused when it is met.
     """
 
-    def __init__(self, codes: Mapping[str | int, int] | Sequence[Sequence[Any]]) -> None:
-        self.codes = LabelCodes(dict(codes))
+    def __init__(self, codes: Mapping[str | int, int]) -> None:
+        self.codes = LabelCodes(codes)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Replace ``gt_seg_map``, (H, W) or (H, W, 3) BGR, by labels (H, W) uint8."""

@@ -19,7 +19,7 @@ class MAELARS(Lars):
 
     Args:
         params: groups of parameters that are all matrices or none, as
-            LayerDecayOptimWrapperConstructor makes them of a frozen backbone with a head.
+            LayerDecayOptimWrapperConstructor makes them.
         lr: learning rate.
         momentum: of the buffer.
         weight_decay: only 0; timm divides by another norm with it.

@@ -18,8 +18,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     The lr of depth d of D is base_lr * layer_decay_rate ** (D - 1 - d), where the
     backbone's ``get_layer_depth`` tells d: 0 for the stem, k + 1 for block k. Heads
-    and necks take the full lr. What has the same lr and decay is one group, which the
-    optimizer updates in one pass; ``param_names`` lists its parameters. No weight decay on
+    and necks take the full lr. Matrices, or vectors, of the same lr and decay are one group,
+    which the optimizer updates in one pass; ``param_names`` lists them. No weight decay on
     one-dimensional parameters, biases, position embeddings and cls tokens, wherever they are;
     mask tokens decay.
 
@@ -67,14 +67,15 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"{asked} needs a backbone with get_layer_depth (e.g. PlainViT), and "
                 f"{type(module).__name__} has none"
             )
-        groups: dict[tuple[float, bool], dict[str, Any]] = {}
+        groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
         for name, param in module.named_parameters():
             if not param.requires_grad:
                 continue
             scale = self._lr_scale(name, depths)
             decays = param.ndim > 1 and name.rsplit(".", 1)[-1] not in NEVER_DECAYED
             new: dict[str, Any] = dict(params=[], param_names=[], lr_scale=scale)
-            group = groups.setdefault((scale, decays), new)
+            # LARS treats matrices and vectors differently
+            group = groups.setdefault((scale, decays, param.ndim > 1), new)
             group["params"].append(param)
             group["param_names"].append(name)
             if self.base_lr is not None:
@@ -83,7 +84,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 group["weight_decay"] = self.base_wd if decays else 0.0
         params.extend(groups.values())
         counts: dict[float, int] = {}
-        for (scale, _), group in groups.items():
+        for (scale, *_), group in groups.items():
             counts[scale] = counts.get(scale, 0) + len(group["params"])
         shown = ", ".join(f"{scale:.4g} x {count}" for scale, count in sorted(counts.items()))
         print_log(f"learning-rate scales (scale x parameters): {shown}", logger="current")

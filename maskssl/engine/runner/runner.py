@@ -28,6 +28,7 @@ from ...errors import MaskSSLError
 from ...private_names import accumulative_counts
 from ..finite_steps.guard import guarded
 from ..optimizers.autocast import without_loss_scaling
+from ..optimizers.former_groups import in_present_groups
 from ..sharding.fsdp2 import share_out
 from ..sharding.options import (
     DeepSpeedOptions,
@@ -64,6 +65,8 @@ class MaskSSLRunner(Runner):
         resume: go on from it, or from the newest in the work dir.
         **kwargs: of mmengine's Runner.
     """
+
+    optim_wrapper: Any
 
     def __init__(
         self, *args: Any, load_from: str | None = None, resume: bool = False, **kwargs: Any
@@ -227,6 +230,7 @@ class MaskSSLRunner(Runner):
             CheckpointError: it was not saved by training, or by that of another model.
         """
         self.strict = True
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         try:
             super().resume(filename, *args, **kwargs)
         finally:
@@ -251,6 +255,7 @@ class MaskSSLRunner(Runner):
         checkpoint = read_checkpoint(filename, place)
         if self.strict:
             _check_resumable(checkpoint, filename)
+            checkpoint = in_present_groups(checkpoint, self.optim_wrapper.param_groups)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
         try:

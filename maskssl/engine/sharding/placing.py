@@ -48,9 +48,16 @@ def placed_like(model: nn.Module, optimizer: Optimizer | None) -> Place:
     parameters = [parameter for group in groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
         owners[f"optimizer/state/{index}"] = parameter
+    # the order of earlier versions, which had a group for each parameter; shapes tell
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    former = {f"optimizer/state/{index}": parameter for index, parameter in enumerate(trained)}
 
     def place(path: str, stored: Tensor | StoredTensor) -> Tensor:
-        owner = owners.get(path, owners.get(path.rpartition("/")[0]))
+        above = path.rpartition("/")[0]
+        owner = owners.get(path, owners.get(above))
+        if owner is not None and owner.shape != stored.shape:
+            other = former.get(above, owner)
+            owner = other if other.shape == stored.shape else owner
         if path.startswith("optimizer/") and isinstance(owner, DTensor):
             _check_state(path, owner, stored)
         if not isinstance(owner, DTensor) or owner.shape != stored.shape:

@@ -33,7 +33,7 @@ class BootMAE(Staged, BaseSelfSupervisor):
             case.
         max_rotation: block-masked patches that may become visible, see
             ``order_visible_first``.
-        data_preprocessor: mmpretrain's SelfSupDataPreprocessor.
+        data_preprocessor: PretrainDataPreprocessor.
         init_cfg: for the whole model.
 
     Raises:

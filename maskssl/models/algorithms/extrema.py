@@ -26,7 +26,7 @@ class ExtreMA(Staged, BaseSelfSupervisor):
         mask_ratio: share of the patches that each mask hides.
         num_masks: K masks per image, all seen in the same step.
         disjoint: no patch is visible under two masks; False draws them independently.
-        data_preprocessor: mmpretrain's SelfSupDataPreprocessor.
+        data_preprocessor: PretrainDataPreprocessor.
         init_cfg: for the whole model.
 
     Raises:

@@ -4,7 +4,8 @@ Shapes: B images, N queries, M keys, H heads, D = dim // H channels per head. Th
 inner width H * D may be smaller than dim (12 heads at 512 give 504, as released).
 """
 
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -65,21 +66,23 @@ def _split_heads(x: Tensor, num_heads: int) -> Tensor:
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # (B, N, H*W) -> (B, H, N, W)
 
 
+def short_kernels(device: torch.device, longest: int) -> AbstractContextManager[Any]:
+    """Where attention of so many queries and keys is fast; torch's own choice if that is best."""
+    if device.type == "cpu":
+        if longest <= CPU_SHORT_SEQUENCE and torch.is_grad_enabled():
+            return sdpa_kernel(SDPBackend.MATH)
+    elif longest <= GPU_SHORT_SEQUENCE:
+        return sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
+    return nullcontext()
+
+
 def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, bias: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(D) + bias) v: (B, H, N, W) and twice (B, H, M, W) -> (B, H, N, W).
 
     W >= D are channels with zeros behind the D of each head, which change no product.
     """
-    attend = partial(F.scaled_dot_product_attention, q, k, v, bias, scale=head_dim**-0.5)
-    longest = max(q.shape[-2], k.shape[-2])
-    if q.device.type == "cpu":
-        if longest <= CPU_SHORT_SEQUENCE and torch.is_grad_enabled():
-            with sdpa_kernel(SDPBackend.MATH):
-                return attend()
-    elif longest <= GPU_SHORT_SEQUENCE:
-        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-            return attend()
-    return attend()
+    with short_kernels(q.device, max(q.shape[-2], k.shape[-2])):
+        return F.scaled_dot_product_attention(q, k, v, bias, scale=head_dim**-0.5)
 
 
 class SelfAttention(nn.Module):
