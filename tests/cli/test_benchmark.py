@@ -102,7 +102,8 @@ def test_a_step_trains_student_and_teacher(name):
 def test_recomputed_blocks_keep_their_inputs_alone():
     plain = saved_per_block(step(BOOTMAE))
     saving = saved_per_block(step(BOOTMAE, **{"model.backbone.with_cp": [1]}))
-    assert saving["backbone.blocks.1"] < plain["backbone.blocks.1"] / 4
+    assert plain["backbone.blocks.1"] > 0
+    assert "backbone.blocks.1" not in saving  # its input is what block 0 has kept
     assert saving["backbone.blocks.0"] == plain["backbone.blocks.0"]
 
 
