@@ -185,7 +185,11 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
 
 
 def _without_slow_bf16(cfg: Config) -> None:
-    """Train in fp32 on a CPU that has no bf16 instructions, where a convolution takes 50 times."""
+    """Train in fp32 on a CPU that has no bf16 instructions.
+
+    Emulated, a step of the small UperNet takes 17 times as long as in fp32 (17.0 s and 1.0 s of
+    one AVX2 core), one of BootMAE's small pretraining six times (1.34 s and 0.21 s).
+    """
     capability = torch.backends.cpu.get_cpu_capability()
     wrapper = cfg.get("optim_wrapper") or {}
     if wrapper.get("type") != "AutocastOptimWrapper" or capability not in SLOW_BF16:

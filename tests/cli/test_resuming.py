@@ -95,6 +95,7 @@ def run(scenes, drawn, monkeypatch, repository):
             **{
                 **dict(config=config, work_dir=str(folder), cfg_options=settings, launcher="none"),
                 **dict(seed=None, pretrained=None, amp=False, auto_scale_lr=False, track=None),
+                **dict(num_classes=None, map_masks=None),
                 **dict(resume=None, new_draws=False, debug_step=None),
                 **arguments,
             }

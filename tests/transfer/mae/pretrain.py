@@ -1,8 +1,8 @@
 """MAE of mmpretrain's parts at the quickstart's scale."""
 
-from maskssl import config_file
-
-_base_ = [config_file("pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py")]
+_base_ = [
+    __import__("maskssl").config_file("pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py")
+]
 
 model = dict(
     _delete_=True,
@@ -42,4 +42,4 @@ train_dataloader = dict(
         ]
     )
 )
-custom_hooks: list = []
+custom_hooks = []
