@@ -17,7 +17,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from maskssl.cli.command_line import leave_processes
+from maskssl.cli.ending import leave_processes
 from tests.models.test_bootmae import build as bootmae
 from tests.models.test_extrema import build as extrema
 
