@@ -21,7 +21,7 @@ class CompileHook(Hook):
     """Replace the stages of a model's step by compiled ones; see ``compile_stages``.
 
     A shape of batch compiles once in each process, in the first step that has it. Losses agree
-    with those of the plain step to rounding; a resumed run repeats a compiled one exactly.
+    with those of the plain step to rounding.
 
     Args:
         enabled: True, False, or 'auto' for pretraining on a GPU where Triton is installed.
