@@ -25,11 +25,6 @@ def test_colours_are_of_rgb_and_maps_of_bgr():
     assert mapped(codes, [[red, green, other]])["gt_seg_map"].tolist() == [[5, 2, 9]]
 
 
-def test_pairs_are_codes_too():
-    """--cfg-options and JSON know no integer keys."""
-    assert mapped([[0, 1], [255, 0]], [[0, 255]])["gt_seg_map"].tolist() == [[1, 0]]
-
-
 @pytest.mark.parametrize(
     ("codes", "values", "said"),
     [
