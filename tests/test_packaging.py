@@ -97,6 +97,10 @@ class TestEveryCommandFromTheWheel:
 
     def test_test(self, command, empty):
         loaders = options("test_dataloader", "test_cfg.bank_dataloader")
+        loaders = [
+            word.replace("test_dataloader.dataset.indices=32", "test_dataloader.dataset.indices=8")
+            for word in loaders
+        ]
         command("test", CONFIGS["knn"], "--pretrained", "run", "--work-dir", "knn", *loaders)
         assert "accuracy/top1" in json.loads((empty / "knn" / "metrics.json").read_text())
 

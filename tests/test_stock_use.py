@@ -1,6 +1,5 @@
 """A user's own mmseg or mmdet config: plain Runner, custom_imports, our backbone type."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -141,11 +140,6 @@ def test_loads_trains_and_tests(scope, method, scenes, checkpoints, tmp_path):
     cfg.load_from = str(trained)
     metrics = Runner.from_cfg(cfg).test()
     assert {"mmseg": "mIoU", "mmdet": "coco/bbox_mAP"}[scope] in metrics
-    # the checkpoint is the whole model: it scores what its training's last validation did
-    lines = next((tmp_path / "train").glob("*/vis_data/scalars.json")).read_text().splitlines()
-    validated = json.loads(lines[-1])
-    figures = {name: value for name, value in metrics.items() if "time" not in name}
-    assert {name: validated[name] for name in figures} == pytest.approx(figures, nan_ok=True)
     weights = torch.load(trained, weights_only=False)["state_dict"]
     tested = runner.model.state_dict()
     assert weights.keys() == tested.keys()
