@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,11 +14,13 @@ import torch
 from mmengine.registry import DefaultScope
 
 import maskssl.registration  # noqa: F401  as every tool does
+from tests.support import python
+from tests.warm import warm_python
 from tests.wheel import checkout, installed, wheel  # noqa: F401  fixtures
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Files whose tests start other interpreters, each of which imports mmpretrain (12 s of a CPU).
+# Files whose tests start other processes.
 STARTING = (
     *("test_commands", "test_distributed", "test_launch_scripts", "test_packaging"),
     *("test_quickstart", "test_ranks", "test_resume", "test_sharding", "test_without_ops"),
@@ -27,7 +30,8 @@ STARTING = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow, for ``-m 'not slow'``, what starts interpreters."""
     for item in items:
-        if "run_python" in getattr(item, "fixturenames", ()) or item.path.stem in STARTING:
+        starts = {"run_python", "run_warm"} & set(getattr(item, "fixturenames", ()))
+        if starts or item.path.stem in STARTING:
             item.add_marker("slow")
 
 
@@ -53,9 +57,19 @@ def repository() -> Path:
     return ROOT
 
 
-@pytest.fixture(scope="session")
-def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``run_python('tools/doctor.py', '--json')``: this Python, from the checkout."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the warm Python if a test will want it."""
+    if any(item.get_closest_marker("slow") for item in session.items):
+        context = warm_python(Path(tempfile.mkdtemp(prefix="warm")))
+        os.environ["MASKSSL_TEST_PYTHON"] = context.__enter__()
+        session.config.add_cleanup(lambda: context.__exit__(None, None, None))
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def runner_of(python: Callable[[], str]) -> Run:
+    """``run('tools/doctor.py', '--json')``, from the checkout unless ``cwd`` is given."""
 
     def run(
         *arguments: str | Path,
@@ -64,7 +78,7 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *map(str, arguments)],
+            [python(), *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             timeout=timeout,
@@ -73,3 +87,15 @@ def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Run:
+    """Run a fresh interpreter: what is tested is about starting, or about what is imported."""
+    return runner_of(lambda: sys.executable)
+
+
+@pytest.fixture(scope="session")
+def run_warm() -> Run:
+    """Run the warm Python, see tests/warm."""
+    return runner_of(python)

@@ -17,6 +17,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import maskssl.registration  # noqa: F401
 from maskssl.cli.ending import leave_processes
 from tests.models.test_bootmae import build as bootmae
 from tests.models.test_extrema import build as extrema

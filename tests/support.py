@@ -1,5 +1,6 @@
 """Small runs of shipped configs inside the test process."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,11 @@ def runner_for(cfg: Config) -> Runner:
 
 
 def tool_command(tool: str, *arguments: str) -> list[str]:
-    """Command line of one of the project's tools under this Python."""
+    """Command line of one of the project's tools under ``python()``."""
     tools = Path(__file__).resolve().parents[1] / "tools"
-    return [sys.executable, str(tools / tool), *arguments]
+    return [python(), str(tools / tool), *arguments]
+
+
+def python() -> str:
+    """The Python for processes of tests: in a test run one that is warm, see tests/warm."""
+    return os.environ.get("MASKSSL_TEST_PYTHON", sys.executable)

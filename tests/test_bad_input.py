@@ -141,8 +141,8 @@ def test_truncated_checkpoint(tmp_path):
         read_checkpoint(tmp_path / "cut.pth")
 
 
-def test_the_tools_end_with_one_sentence(run_python, tmp_path):
-    done = run_python(
+def test_the_tools_end_with_one_sentence(run_warm, tmp_path):
+    done = run_warm(
         "tools/train.py", "configs/" + PRETRAIN, "--work-dir", tmp_path,
         "--cfg-options", "train_dataloader.dataset.data_root=nowhere",
     )  # fmt: skip

@@ -15,6 +15,7 @@ from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import differing, environment
+from tests.support import python
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.skipif(
@@ -54,7 +55,7 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
     done = subprocess.run(
         [*command, *arguments, "--cfg-options", *fixed, *options],
         cwd=ROOT,
-        env={**environment(), "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        env={**environment(), "PYTHON": python(), "PORT": str(port), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=600,

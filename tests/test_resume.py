@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import (
-    TRAIN,
     Shot,
     StressError,
     differing,
@@ -23,6 +21,7 @@ from tests.stress.resume_stress import (
     stress_resume,
     with_kill_hook,
 )
+from tests.support import python, tool_command
 
 ROOT = Path(__file__).resolve().parents[1]
 BY_ITERATION = {
@@ -141,7 +140,7 @@ def test_any_number_of_workers_gives_the_same_run(workers, pretraining, scenes, 
     settings["train_dataloader.num_workers"] = workers
     settings["train_dataloader.persistent_workers"] = True
     arguments = [f"{key}={value}" for key, value in settings.items()]
-    command = [*TRAIN, f"configs/{config}", "--work-dir", str(tmp_path)]
+    command = [*tool_command("train.py"), f"configs/{config}", "--work-dir", str(tmp_path)]
     arguments.append("randomness.deterministic=True")
     subprocess.run(
         [*command, "--cfg-options", *arguments], cwd=ROOT, check=True, capture_output=True
@@ -156,13 +155,16 @@ def test_sigterm_saves_leaves_with_75_and_resumes_the_same_run(pretraining, scen
     with_kill_hook(cfg, iteration=4, kind="SIGTERM").dump(str(tmp_path / "told.py"))
     options = ["--work-dir", str(tmp_path / "run"), "--resume"]
     left = subprocess.run(
-        [*TRAIN, str(tmp_path / "told.py"), *options],
+        [*tool_command("train.py"), str(tmp_path / "told.py"), *options],
         cwd=ROOT, env=environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert left.returncode == 75, left.stderr[-2000:]
     assert read_checkpoint(newest_valid(tmp_path / "run"))["meta"]["iter"] == 5
     subprocess.run(
-        [*TRAIN, str(pretraining / "whole.py"), *options], cwd=ROOT, check=True, capture_output=True
+        [*tool_command("train.py"), str(pretraining / "whole.py"), *options],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     one, other = (
         read_checkpoint(newest_valid(f)) for f in (pretraining / "whole", tmp_path / "run")
@@ -181,7 +183,7 @@ def test_a_damaged_last_checkpoint_costs_only_the_steps_after_the_one_before(
     before = newest_valid(tmp_path / "run")
     assert before != last
     command = [
-        *TRAIN,
+        *tool_command("train.py"),
         str(pretraining / "whole.py"),
         "--work-dir",
         str(tmp_path / "run"),
@@ -210,7 +212,7 @@ def test_resuming_another_run_is_refused(change, said, pretraining, tmp_path):
     folder.mkdir()
     for file in (pretraining / "whole").glob("iter_8.pth*"):
         shutil.copy(file, folder)
-    command = [*TRAIN, str(pretraining / "whole.py"), "--work-dir", str(folder)]
+    command = [*tool_command("train.py"), str(pretraining / "whole.py"), "--work-dir", str(folder)]
     done = subprocess.run(
         [*command, "--resume", "--cfg-options", change], cwd=ROOT, capture_output=True, text=True
     )
@@ -221,7 +223,7 @@ def test_resuming_another_run_is_refused(change, said, pretraining, tmp_path):
 def test_resuming_from_weights_alone_is_refused(pretraining, tmp_path):
     state = read_checkpoint(newest_valid(pretraining / "whole"))["state_dict"]
     torch.save(dict(state_dict=state), tmp_path / "weights.pth")
-    command = [*TRAIN, str(pretraining / "whole.py")]
+    command = [*tool_command("train.py"), str(pretraining / "whole.py")]
     command += ["--work-dir", str(tmp_path / "w"), "--resume", str(tmp_path / "weights.pth")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert "was not saved in the middle of a training" in done.stderr, done.stderr[-1500:]
@@ -271,7 +273,7 @@ def test_an_earlier_stress_is_not_mixed_in(tmp_path):
 
 def test_the_command_says_how_it_is_called():
     done = subprocess.run(
-        [sys.executable, "-m", "tests.stress.resume_stress", "--help"],
+        [python(), "-m", "tests.stress.resume_stress", "--help"],
         cwd=ROOT, env=environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

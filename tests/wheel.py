@@ -54,7 +54,7 @@ class Installed:
 
 
 @pytest.fixture(scope="session")
-def installed(wheel, run_python, tmp_path_factory) -> Installed:
+def installed(wheel, run_python, run_warm, tmp_path_factory) -> Installed:
     site = tmp_path_factory.mktemp("site")
     offline = ["--no-deps", "--no-index", "--disable-pip-version-check", "--quiet"]
     ran = run_python("-m", "pip", "install", *offline, "--target", site, wheel)
@@ -63,7 +63,7 @@ def installed(wheel, run_python, tmp_path_factory) -> Installed:
     def run(*words: object, cwd: Path, **options: object) -> subprocess.CompletedProcess[str]:
         more = options.pop("env", {})
         env = {"PYTHONPATH": str(site), "PYTHONSAFEPATH": "1", **more}
-        return run_python("-m", "maskssl", *words, cwd=cwd, env=env, **options)
+        return run_warm("-m", "maskssl", *words, cwd=cwd, env=env, **options)
 
     return Installed(site, run)
 

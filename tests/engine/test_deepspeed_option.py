@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.engine.sharding.options import DeepSpeedOptions, ShardingError
 from maskssl.engine.sharding.zero import ZeroOptimWrapper
+from tests.support import python
 
 ABSENT = importlib.util.find_spec("deepspeed") is None
 needs_deepspeed = pytest.mark.skipif(
@@ -35,7 +36,7 @@ def worker(repository):
 @pytest.fixture(scope="module")
 def folder(worker, repository, tmp_path_factory):
     folder = tmp_path_factory.mktemp("zero")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     paths = [str(repository), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     done = subprocess.run(
         [*command, worker.__file__, "deepspeed", str(folder)],

@@ -13,10 +13,10 @@ from tests.engine import drawn_ranks
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory, run_python):
+def ranks(tmp_path_factory, run_warm):
     """Folder of a run on two ranks with seeds 5 and 6, and what each has found."""
     folder = tmp_path_factory.mktemp("ranks")
-    done = run_python(
+    done = run_warm(
         *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
         *("tests/engine/drawn_ranks.py", folder),
         env=dict(OMP_NUM_THREADS="1", PYTHONPATH="."),

@@ -519,8 +519,8 @@ def test_a_state_that_cannot_be_saved_does_not_hide_why_the_run_stops(train, tmp
     assert "--resume --debug-step 2" in watch.stopped
 
 
-def test_ranks_decide_together_and_the_broken_one_writes(tmp_path, run_python):
-    done = run_python(
+def test_ranks_decide_together_and_the_broken_one_writes(tmp_path, run_warm):
+    done = run_warm(
         *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
         *("tests/engine/broken_rank.py", tmp_path),
         env=dict(OMP_NUM_THREADS="1", PYTHONPATH="."),

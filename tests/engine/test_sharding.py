@@ -4,7 +4,6 @@ import importlib.util
 import math
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from maskssl.checkpoints.writing import read_sidecar
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.sharding.fsdp2 import share_out
 from maskssl.engine.sharding.options import ShardingError, refuse_one_process, sharding_options
+from tests.support import python
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="written for machines without GPU"
@@ -36,7 +36,7 @@ def worker(repository):
 def folder(worker, repository, tmp_path_factory):
     """Where two processes have run the worker's main."""
     folder = tmp_path_factory.mktemp("sharded")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [python(), "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*command, worker.__file__, "fsdp2", str(folder)],
         cwd=repository,

@@ -27,9 +27,10 @@ from maskssl.evaluation.run_logs import read_run
 from tests.support import tool_command
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = tool_command("train.py")
 # what a clock or the machine says, not the training
 UNEQUAL = ("time", "memory", "img_per_s", "images_per_second", "data_wait", "eta")
+# names of files, and which keys a run has ever logged
+BOOKKEEPING = ("runtime_info", "resumed_keys")
 COMPARED = ("state_dict", "ema_state_dict", "optimizer", "param_schedulers", "message_hub")
 
 
@@ -155,7 +156,7 @@ def _train(cfg: Config, folder: Path, name: str, shot: Shot | None = None) -> No
     path = folder / f"{name}.py"
     folder.mkdir(parents=True, exist_ok=True)
     run.dump(str(path))
-    command = [*TRAIN, str(path), "--work-dir", str(folder / name), "--resume"]
+    command = [*tool_command("train.py"), str(path), "--work-dir", str(folder / name), "--resume"]
     log = folder / f"{name}.log"
     with log.open("ab") as output:
         code = subprocess.call(
@@ -204,7 +205,7 @@ def _leaves(node: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(node, (list, tuple)):
         for key, value in enumerate(node):
             yield from _leaves(value, f"{name}.{key}")
-    elif not _unequal(name) and "runtime_info" not in name:
+    elif not (_unequal(name) or any(part in name for part in BOOKKEEPING)):
         yield name, node
 
 

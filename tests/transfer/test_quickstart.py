@@ -52,7 +52,7 @@ def test_pretrained_runs_load_the_encoder_and_random_runs_do_not(quickstart):
         assert "tensors from" not in (out / "logs" / f"{stage}-random.log").read_text(), stage
 
 
-def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_python, tmp_path):
+def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_warm, tmp_path):
     out, _ = quickstart
     options = [
         f"test_dataloader.dataset.data_root={out.parent / 'scenes' / 'seg'}",
@@ -61,7 +61,7 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_pyt
         "test_dataloader.persistent_workers=False",
     ]
     config = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
-    done = run_python(
+    done = run_warm(
         "tools/test.py", config, out / "runs" / "seg-pretrained", "--work-dir", tmp_path,
         "--cfg-options", *options,
     )  # fmt: skip
@@ -73,10 +73,10 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_pyt
     assert {row["name"]: row["pretrained"] for row in rows}["UperNet, mIoU %"] == trained[-1][1]
 
 
-def test_another_method_into_the_same_folder_is_refused(quickstart, run_python):
+def test_another_method_into_the_same_folder_is_refused(quickstart, run_warm):
     out, _ = quickstart
     before = (out / "report" / "report.json").read_bytes()
-    done = run_python(
+    done = run_warm(
         "tools/quickstart.py", "--smoke", "--out", out, "--scenes", out.parent / "scenes",
         "--method", "extrema",
     )  # fmt: skip
@@ -85,9 +85,9 @@ def test_another_method_into_the_same_folder_is_refused(quickstart, run_python):
     assert (out / "report" / "report.json").read_bytes() == before
 
 
-def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_path):
+def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_warm, tmp_path):
     out, _ = quickstart
-    done = run_python(
+    done = run_warm(
         "tools/test.py",
         "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
         out / "runs" / "pretrain",
@@ -101,9 +101,9 @@ def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_python, tmp_
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_reconstruction_tool(quickstart, run_python, tmp_path):
+def test_reconstruction_tool(quickstart, run_warm, tmp_path):
     out, _ = quickstart
-    done = run_python(
+    done = run_warm(
         "tools/reconstruct.py",
         "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
         out / "runs" / "pretrain",

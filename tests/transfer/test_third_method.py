@@ -13,12 +13,12 @@ from tests.transfer.mae.quickstart import HERE, MAE
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, run_python):
+def finished(tmp_path_factory, run_warm):
     folder = tmp_path_factory.mktemp("mae")
     counts = dict(num_train=128, num_val=16, num_dense_train=16, num_dense_val=8)
     scenes = write_scenes(folder / "scenes", **counts)
     script = "tests/transfer/mae/quickstart.py"
-    done = run_python(script, folder / "out", scenes, env=dict(PYTHONPATH="."), timeout=900)
+    done = run_warm(script, folder / "out", scenes, env=dict(PYTHONPATH="."), timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "out"
 
