@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND="bash tools/lock.sh"
+# a look-up anew would make uv forget the wheel of mmcv that it has built in the usual cache
+UV_CACHE_DIR=$(mktemp -d)
+export UV_CACHE_DIR
+trap 'rm -rf "$UV_CACHE_DIR"' EXIT
 compile() {
     uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
         --override requirements/overrides.txt --constraint requirements/constraints.txt "$@"
