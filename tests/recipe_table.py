@@ -1,5 +1,6 @@
 """The table of published values, and the configs that it speaks of as built objects."""
 
+import gc
 import importlib.util
 from collections.abc import Iterator
 from copy import deepcopy
@@ -98,9 +99,9 @@ def skip_without(scope: str) -> None:
             pytest.skip(f"{module} is not installed")
 
 
-@cache
 def built(name: str) -> Built:
     """A config's model and optim wrapper; drawing weights would take most of the time."""
+    gc.collect()  # the models of before, gigabytes in circles
     cfg = deepcopy(config(name))
     inner_model(cfg).backbone.init_cfg = None
     with (
