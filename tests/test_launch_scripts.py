@@ -218,7 +218,8 @@ def two_processes(scenes, tmp_path):
                  str(ROOT / "configs/pretrain" / PRETRAIN), "2",
                  "--work-dir", str(tmp_path / "work"), "--cfg-options", *options],
                 cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "PORT": str(port), "OMP_NUM_THREADS": "1", **variables},
+                env={**os.environ, "PYTHON": sys.executable, "PORT": str(port),
+                     "OMP_NUM_THREADS": "1", **variables},
             )  # fmt: skip
         started.append(process)
         return process
