@@ -23,7 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # Files whose tests start other processes.
 STARTING = (
     *("test_commands", "test_distributed", "test_launch_scripts", "test_packaging"),
-    *("test_quickstart", "test_ranks", "test_resume", "test_sharding", "test_without_ops"),
+    *(
+        "test_preemption",
+        "test_quickstart",
+        "test_ranks",
+        "test_resume",
+        "test_sharding",
+        "test_without_ops",
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.engine.hooks.preemption import PreemptionHook, Shielded
 from maskssl.errors import MaskSSLError
+from tests.support import python
 
 SCRIPT = Path(__file__).with_name("preempted_run.py")
 ROOT = SCRIPT.parents[2]
@@ -24,8 +25,9 @@ ROOT = SCRIPT.parents[2]
 
 def run(folder, *options, ranks: int = 1) -> subprocess.CompletedProcess[str]:
     """A process group of its own, so that signals to the group do not reach the tests."""
-    prefix = [sys.executable]
-    if ranks > 1:
+    prefix = [python()]
+    if ranks > 1:  # of whose group the launcher is one
+        prefix = [sys.executable]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
