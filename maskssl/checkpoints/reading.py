@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -22,6 +24,7 @@ Place = Callable[[str, Tensor | StoredTensor], Tensor]
 
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder with config.json
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
 _REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
@@ -44,19 +47,42 @@ ALLOWED = (
 
 
 def checkpoint_at(path: str) -> str:
-    """A checkpoint file, or the last one of a work dir.
+    """A checkpoint file: itself, the last one of a work dir, a folder's weights, or a download.
 
     Raises:
-        CheckpointError: neither is there.
+        CheckpointError: nothing is there.
     """
+    if "://" in path:
+        return _downloaded(path)
     if Path(path).is_file():
         return path
     pointer = Path(path, "last_checkpoint")
     if pointer.is_file():
         return str(Path(path, Path(pointer.read_text().strip()).name))
+    weights = [Path(path, name) for name in WEIGHTS if Path(path, name).is_file()]
+    if weights:
+        return str(weights[0])
     raise CheckpointError(
-        f"there is no checkpoint at {path}; give a .pth file or the work dir of a finished run"
+        f"there is no checkpoint at {path}; give a .pth or .safetensors file, the work dir of a "
+        f"finished run, or a folder with {' or '.join(WEIGHTS)}"
     )
+
+
+def _downloaded(url: str) -> str:
+    """Where torch.hub keeps the file; it is fetched once, and its name's checksum compared."""
+    name = url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    path = Path(torch.hub.get_dir(), "checkpoints", name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digits = torch.hub.HASH_REGEX.search(name)
+        try:
+            torch.hub.download_url_to_file(url, str(path), digits and digits[1])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{url} cannot be downloaded ({error}); download it by other means and give its "
+                "path"
+            ) from error
+    return str(path)
 
 
 def read_checkpoint(path: str | Path, place: Place | None = None) -> dict[str, Any]:
@@ -104,6 +130,8 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
         )
     with path.open("rb") as file:
         start = file.read(24)
+    if path.suffix == ".safetensors" or start[8:10] == b'{"':
+        return _read_safetensors(path)
     if start and not start.startswith(MAGIC):
         raise CheckpointError(
             f"{path} is no file of torch.save (it starts with {start!r}); a web page or a pointer "
@@ -129,6 +157,17 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
             "model.state_dict()"
         )
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """A file of bare tensors; its metadata, which is text, is left out."""
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size} bytes) is no complete safetensors file: {error}. It may "
+            "be truncated or a pointer file; download it again"
+        ) from error
 
 
 def _offender(error: pickle.UnpicklingError) -> str:

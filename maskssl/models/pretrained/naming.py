@@ -1,0 +1,91 @@
+"""From a source's names to PlainViT's and back: its pairs, and what parts are joined to."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+Names = tuple[tuple[str, str], ...]
+NUMBERS = re.compile(r"\\\{([ic])\\\}")
+
+
+def our_name(theirs: str, names: Names) -> str:
+    """A tensor's name after the first pair that its start fits; itself where none does."""
+    for pattern, replacement in _compiled(names):
+        match = pattern.match(theirs)
+        if match:
+            return replacement.format(**match.groupdict()) + theirs[match.end() :]
+    return theirs
+
+
+def inverse(names: Names) -> Names:
+    """Pairs that lead back; of several with one meaning the first is taken."""
+    return tuple((ours, theirs) for theirs, ours in names)
+
+
+@lru_cache(maxsize=64)
+def _compiled(names: Names) -> list[tuple[re.Pattern[str], str]]:
+    """A pair as a pattern; one that ends in no dot names a whole tensor."""
+
+    def pattern(text: str) -> re.Pattern[str]:
+        numbered = NUMBERS.sub(r"(?P<\1>[0-9]+)", re.escape(text))
+        return re.compile(numbered if text.endswith(".") else numbered + "$")
+
+    return [(pattern(theirs), ours) for theirs, ours in names]
+
+
+Made = dict[str, tuple[str, ...]]
+
+
+def joined(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Made]:
+    """Parts that a source keeps apart, as the one tensor that PlainViT has.
+
+    q, k and v are one qkv, of whose bias the k part is zero where there is none: softmax ignores
+    it. gate and up are one fc1; up alone is fc1. Masked parts of a bias are zero. A table of
+    relative positions that the blocks share is given to each. A position table without a row for
+    the cls token gets one of zeros.
+
+    Args:
+        tensors: under PlainViT's names, parts as 'attn.q.', 'mlp.gate.', 'rel_pos.table' ….
+
+    Returns:
+        The tensors, and of each that was made of others the names of those.
+    """
+    found, made = dict(tensors), Made()
+
+    def make(target: str, parts: Iterable[str], value: Tensor) -> None:
+        made[target] = tuple(parts)
+        for part in made[target]:
+            found.pop(part, None)
+        found[target] = value
+
+    for name in tensors:
+        if ".attn.q." in name:
+            parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
+            if name.endswith(".bias") and parts[1] not in tensors:
+                values = [tensors[name], torch.zeros_like(tensors[name]), tensors[parts[2]]]
+                make(name.replace(".q.", ".qkv."), (parts[0], parts[2]), torch.cat(values))
+            elif all(part in tensors for part in parts):
+                values = [tensors[part] for part in parts]
+                make(name.replace(".q.", ".qkv."), parts, torch.cat(values))
+        elif ".mlp.up." in name:
+            gate = name.replace(".up.", ".gate.")
+            parts = [gate, name] if gate in tensors else [name]
+            make(name.replace(".up.", ".fc1."), parts, torch.cat([tensors[x] for x in parts]))
+        elif name.endswith(".bias_mask"):
+            bias = name.removesuffix("_mask")
+            masked = tensors[bias] * tensors[name].nan_to_num()
+            make(bias, (bias, name), masked)
+    if "rel_pos.table" in tensors:
+        shared = found.pop("rel_pos.table")
+        for stem in {".".join(name.split(".")[:2]) for name in found if name.startswith("blocks.")}:
+            make(f"{stem}.rel_pos.table", ("rel_pos.table",), shared)
+    if "cls_token" in tensors and "pos_embed" in tensors:
+        table = tensors["pos_embed"]
+        if table.ndim == 3 and math.isqrt(table.shape[1]) ** 2 == table.shape[1]:
+            value = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+            make("pos_embed", ("pos_embed",), value)
+    return found, made
