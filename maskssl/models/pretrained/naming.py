@@ -40,16 +40,18 @@ def _compiled(names: Names) -> list[tuple[re.Pattern[str], str]]:
 Made = dict[str, tuple[str, ...]]
 
 
-def joined(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Made]:
+def joined(
+    tensors: Mapping[str, Tensor], patches_alone: bool = False
+) -> tuple[dict[str, Tensor], Made]:
     """Parts that a source keeps apart, as the one tensor that PlainViT has.
 
     q, k and v are one qkv, of whose bias the k part is zero where there is none: softmax ignores
     it. gate and up are one fc1; up alone is fc1. Masked parts of a bias are zero. A table of
-    relative positions that the blocks share is given to each. A position table without a row for
-    the cls token gets one of zeros.
+    relative positions that the blocks share is given to each.
 
     Args:
         tensors: under PlainViT's names, parts as 'attn.q.', 'mlp.gate.', 'rel_pos.table' ….
+        patches_alone: a square position table has no row for the cls token, and gets zeros.
 
     Returns:
         The tensors, and of each that was made of others the names of those.
@@ -63,6 +65,8 @@ def joined(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Made]:
         found[target] = value
 
     for name in tensors:
+        if not name.startswith("blocks."):
+            continue  # class attention keeps its q, k and v apart
         if ".attn.q." in name:
             parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
             if name.endswith(".bias") and parts[1] not in tensors:
@@ -83,7 +87,7 @@ def joined(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Made]:
         shared = found.pop("rel_pos.table")
         for stem in {".".join(name.split(".")[:2]) for name in found if name.startswith("blocks.")}:
             make(f"{stem}.rel_pos.table", ("rel_pos.table",), shared)
-    if "cls_token" in tensors and "pos_embed" in tensors:
+    if patches_alone and "cls_token" in tensors and "pos_embed" in tensors:
         table = tensors["pos_embed"]
         if table.ndim == 3 and math.isqrt(table.shape[1]) ** 2 == table.shape[1]:
             value = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)

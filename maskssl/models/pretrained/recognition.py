@@ -78,7 +78,8 @@ def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> En
     branch = next(iter(held)) if branch is None else branch
     if branch not in held:
         raise CheckpointError(
-            f"this {source.name} checkpoint holds no {branch}; use branch={' or '.join(held)!r}"
+            f"this {source.name} checkpoint holds no {branch}; use branch="
+            + " or ".join(map(repr, held))
         )
     weights = EncoderWeights(source, branch, {})
     origins: Made = {}
@@ -94,7 +95,7 @@ def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> En
                 f"{theirs}; remove one"
             )
         weights.tensors[ours], origins[ours] = value, (theirs,)
-    weights.tensors, made = joined(weights.tensors)
+    weights.tensors, made = joined(weights.tensors, source.patches_alone)
     weights.parts = {
         name: tuple(origin for part in made.get(name, (name,)) for origin in origins[part])
         for name in weights.tensors
@@ -118,7 +119,8 @@ def _at(groups: Mapping[str, dict[str, Tensor]], source: Source, branch: str) ->
     found = []
     for place in source.places[branch]:
         for container, tensors in groups.items():
-            if place.container not in (ANY, container):
+            usual = place.container == ANY and container in (*CONTAINERS, "")
+            if not usual and place.container != container:
                 continue
             start = len(place.prefix)
             below = {k[start:]: v for k, v in tensors.items() if k.startswith(place.prefix)}

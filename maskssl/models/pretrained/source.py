@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from ..layers.position import Resize
 
-ANY = "*"  # the container that the file happens to have
+ANY = "*"  # state_dict, model, module, or the bare file
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Source:
         norm_eps: of its norms.
         pos_resize: how its authors' code fits positions to another size.
         rotary_base: longest period of its rotary positions; None for none.
+        patches_alone: its position table may be without a row for the cls token.
         reference: whose class it was compared with (tests/models/pretrained/); None for a source
             that nobody compared, which needs ``unverified=True``.
     """
@@ -68,4 +69,5 @@ class Source:
     norm_eps: float = 1e-6
     pos_resize: Resize = "bicubic"
     rotary_base: float | None = None
+    patches_alone: bool = False
     reference: str | None = None

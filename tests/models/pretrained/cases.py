@@ -25,4 +25,5 @@ def filled(model: torch.nn.Module) -> torch.nn.Module:
     for name, value in model.state_dict().items():
         if value.is_floating_point():
             value.copy_(drawn(name, tuple(value.shape)))
-    return model.eval()
+    model.eval()  # mmpretrain returns nothing
+    return model

@@ -152,7 +152,7 @@ MM_CASES = {
     "ViT without cls": (VisionTransformer, dict(out_type="raw", with_cls_token=False)),
     "MAE": (MAEViT, dict()),
     "MoCo v3": (MoCoV3ViT, dict(stop_grad_conv1=False, out_type="raw")),
-    "BEiT": (BEiTViT, dict(out_type="raw", avg_token=False)),
+    "BEiT": (BEiTViT, dict(out_type="raw")),
     "BEiT, pretraining": (BEiTPretrainViT, dict(out_type="raw")),
 }
 

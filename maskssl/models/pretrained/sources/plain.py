@@ -5,7 +5,7 @@ from ..source import Place, Source
 PLAIN = Source(
     name="plain ViT",
     places={"student": (Place(), Place(prefix="encoder."))},
-    marks=(r"blocks\.0\.attn\.qkv\.weight$", r"patch_embed\.proj\.weight$"),
+    marks=(r"blocks\.0\.attn\.qkv\.weight$",),
     drops={r"mask_token$": "of the pretraining"},
     reference="timm",
 )

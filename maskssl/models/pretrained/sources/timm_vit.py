@@ -9,5 +9,6 @@ TIMM_VIT = Source(
     names=(("reg_token", "register_tokens"),),
     drops={r"head\.": HEAD, r"fc_norm\.": POOLED_NORM, r"mask_token$": "of the pretraining"},
     pos_resize="antialiased",
+    patches_alone=True,  # no_embed_class: DINOv2 with registers, DeiT III
     reference="timm",
 )
