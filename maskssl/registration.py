@@ -11,6 +11,7 @@ from mmpretrain.apis import ModelHub
 from . import configs_folder
 
 MODULES = (
+    "checkpoints.mmengine_loader",
     "datasets.draws.tensor_sampler",
     "datasets.index.indexed_images",
     "datasets.transforms.block_mask",

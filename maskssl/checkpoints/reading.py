@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -22,17 +22,31 @@ from .tree import map_leaves
 # (path, tensor of a checkpoint) -> this process's share of it, wherever that belongs
 Place = Callable[[str, Tensor | StoredTensor], Tensor]
 
+# What a pickle that is damaged, or was written to be, may raise while it is parsed.
+BROKEN = (
+    RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, LookupError, TypeError,
+    AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder with config.json
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
 _REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
+
+
+def _method(owner: Any, name: str) -> Any:
+    """What stands in for getattr in a file: HistoryBuffer keeps its own methods, by name."""
+    if owner is not HistoryBuffer and not isinstance(owner, HistoryBuffer):
+        raise pickle.UnpicklingError(f"it takes {name!r} from something else than a HistoryBuffer")
+    return getattr(owner, name)
+
+
 # What mmengine's message hub and log buffers, numpy's arrays and the authors' files consist of.
-# torch calls what is listed, to rebuild an object, and nothing that a getattr finds.
+# torch calls what is listed, to rebuild an object, and nothing that _method finds.
 ALLOWED = (
     slice,
-    getattr,  # HistoryBuffer keeps its own methods, by name
+    (_method, "builtins.getattr"),
     HistoryBuffer,
     argparse.Namespace,
     np.ndarray,
@@ -144,9 +158,10 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and plain values ({_offender(error)}), and loading it "
-            "could run code. If you trust its origin, re-save its state_dict alone with torch.save"
+            "could run code. If you trust its origin, re-save its tensors alone: maskssl "
+            "convert-checkpoint FILE NEW_FILE --trust"
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except BROKEN as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size} bytes) is no complete checkpoint: {error}. It may be "
             "truncated; copy it again or take an earlier one"
@@ -160,10 +175,12 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    """A file of bare tensors; its metadata, which is text, is left out."""
+    """Tensors as 'state_dict', and the metadata, which is text, as 'meta'."""
     try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return dict(state_dict=tensors, meta=file.metadata() or {})
+    except (SafetensorError, *BROKEN) as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size} bytes) is no complete safetensors file: {error}. It may "
             "be truncated or a pointer file; download it again"

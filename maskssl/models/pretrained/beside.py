@@ -58,5 +58,7 @@ def _json(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}); mend or remove it") from error
+        raise CheckpointError(
+            f"{path} cannot be read as JSON ({error}); mend or remove it"
+        ) from error
     return content if isinstance(content, dict) else {}

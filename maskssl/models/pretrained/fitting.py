@@ -62,9 +62,7 @@ class Backbone(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> Any: ...  # noqa: D102
 
 
-def fit_weights(
-    backbone: Backbone, weights: EncoderWeights, ledger: Ledger
-) -> dict[str, Tensor]:
+def fit_weights(backbone: Backbone, weights: EncoderWeights, ledger: Ledger) -> dict[str, Tensor]:
     """Match tensors to the backbone's by name and shape; the ledger says how it went.
 
     Returns:
@@ -149,9 +147,7 @@ def _drop_unbuilt(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger
             offered.pop(name)
 
 
-def _settle_missing(
-    backbone: Backbone, name: str, weights: EncoderWeights, ledger: Ledger
-) -> None:
+def _settle_missing(backbone: Backbone, name: str, weights: EncoderWeights, ledger: Ledger) -> None:
     """A tensor that the checkpoint lacks: harmless when fresh, or a problem."""
     if name == "rotary.periods" and backbone.rotary_base == weights.source.rotary_base:
         ledger.fresh[name] = f"periods of rotary positions, of base {backbone.rotary_base:g}"
@@ -175,9 +171,7 @@ def _settle_missing(
         ledger.problems.append(f"{name} is not in the checkpoint{_remedy_for_missing(name)}")
 
 
-def _fitted_position(
-    backbone: Backbone, table: Tensor, own: Tensor, ledger: Ledger
-) -> Tensor:
+def _fitted_position(backbone: Backbone, table: Tensor, own: Tensor, ledger: Ledger) -> Tensor:
     prefix = int(backbone.with_cls_token)
     source = _source_grid(backbone, table, prefix)
     if source is None:
@@ -195,9 +189,7 @@ def _fitted_position(
     return resize_position(table, source, backbone.grid_size, prefix, backbone.pos_resize)
 
 
-def _source_grid(
-    backbone: Backbone, table: Tensor, prefix: int
-) -> tuple[int, int] | None:
+def _source_grid(backbone: Backbone, table: Tensor, prefix: int) -> tuple[int, int] | None:
     """The grid (h, w) that a table was made for; None where that cannot be told.
 
     144 rows may be 12 x 12, 9 x 16 or 16 x 9. A fixed sin-cos table shows which; a trained

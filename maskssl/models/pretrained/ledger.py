@@ -58,7 +58,9 @@ class Ledger:
     def as_json(self) -> dict[str, Any]:
         """Plain values alone, for a file beside the run and for a checkpoint's metadata."""
         parts = {name: list(names) for name, names in self.parts.items()}
-        counts = {what: len(getattr(self, what)) for what in ("used", "resized", "dropped", "fresh")}
+        counts = {
+            what: len(getattr(self, what)) for what in ("used", "resized", "dropped", "fresh")
+        }
         return dict(version=VERSION, counts=counts, **(asdict(self) | dict(parts=parts)))
 
 

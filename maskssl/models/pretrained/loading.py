@@ -91,9 +91,7 @@ def load_pretrained(
     return load_weights(backbone, read_pretrained(checkpoint, branch, unverified), accept)
 
 
-def load_weights(
-    backbone: Backbone, file: PretrainedFile, accept: Collection[str] = ()
-) -> Ledger:
+def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[str] = ()) -> Ledger:
     """As ``load_pretrained``, of a file that was read already.
 
     Raises:

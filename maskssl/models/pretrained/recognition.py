@@ -102,7 +102,9 @@ def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> En
     }
     prefixes = {place.prefix: name for name, places in source.places.items() for place in places}
     for key in held[branch].outside:
-        other = next((name for start, name in prefixes.items() if start and key.startswith(start)), "")
+        other = next(
+            (name for start, name in prefixes.items() if start and key.startswith(start)), ""
+        )
         weights.outside[key] = f"of the {other}" if other else "outside the encoder"
     return weights
 

@@ -31,8 +31,11 @@ HUGGINGFACE_DINOV3 = Source(
         ("embeddings.cls_token", "cls_token"),
         ("embeddings.register_tokens", "register_tokens"),
         ("embeddings.patch_embeddings.", "patch_embed.proj."),
-        *((f"{at}{theirs}", f"blocks.{{i}}.{ours}") for at in ("layer.{i}.", "model.layer.{i}.")
-          for theirs, ours in _MLP),
+        *(
+            (f"{at}{theirs}", f"blocks.{{i}}.{ours}")
+            for at in ("layer.{i}.", "model.layer.{i}.")
+            for theirs, ours in _MLP
+        ),
         *_block("layer.{i}."),
         *_block("model.layer.{i}."),
     ),
