@@ -11,7 +11,6 @@ from mmpretrain.apis import ModelHub
 from . import configs_folder
 
 MODULES = (
-    "checkpoints.mmengine_loader",
     "datasets.draws.tensor_sampler",
     "datasets.index.indexed_images",
     "datasets.transforms.block_mask",
@@ -55,6 +54,8 @@ MODULES = (
 
 for _module in MODULES:
     import_module(f"{__package__}.{_module}")
+
+import_module(f"{__package__}.checkpoints.mmengine_loader")
 
 # mmpretrain.list_models and get_model know the shipped models from here on
 _folder = configs_folder()
