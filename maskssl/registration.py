@@ -25,6 +25,7 @@ MODULES = (
     "engine.hooks.collapse",
     "engine.hooks.compiling",
     "engine.hooks.feature_weight",
+    "engine.hooks.ledger",
     "engine.hooks.momentum",
     "engine.hooks.preemption",
     "engine.hooks.progress",

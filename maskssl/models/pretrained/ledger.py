@@ -22,6 +22,8 @@ class Ledger:
         outside: their name -> why, of what is not the encoder's.
         fresh: name -> why the model's own value may stay.
         parts: PlainViT's name -> their names, of every tensor.
+        mean: that its images are normalised by, per channel in RGB of 0..255.
+        std: likewise.
         assumed: what no tensor tells -> its value, and who said so.
         accepted: mismatches that an option let pass.
         problems: sentences; any of them refuses the load.
@@ -37,6 +39,8 @@ class Ledger:
     outside: dict[str, str] = field(default_factory=dict)
     fresh: dict[str, str] = field(default_factory=dict)
     parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     assumed: dict[str, str] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

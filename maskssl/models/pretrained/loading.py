@@ -1,6 +1,6 @@
 """Pretrained weights into a PlainViT: everything is used, said, or refused."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ from ...checkpoints.errors import CheckpointError
 from ...checkpoints.reading import checkpoint_at, read_checkpoint
 from ...checkpoints.shards import sha256_of
 from ...errors import MaskSSLError
-from .architecture import assumptions, saved_model, vit_settings
+from .architecture import assumptions, pixels_of, saved_model, vit_settings
 from .beside import config_beside
 from .fitting import Backbone, fit_weights
 from .ledger import Ledger
 from .recognition import EncoderWeights, encoder_weights
 
-# mismatches that change every feature, and that ``accept`` lets pass
-ACCEPTABLE = ("norm_eps", "pos_resize")
+# settings of a backbone that change every feature and that no shape shows
+COMPARED = ("norm_eps", "pos_resize")
+ACCEPTABLE = (*COMPARED, "pixels")  # what ``accept`` lets pass
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def load_pretrained(
         backbone: changed in place, and only when everything fits.
         checkpoint: as ``read_pretrained`` takes it.
         branch: 'student' or 'teacher'; None for the one that its authors evaluate.
-        accept: of 'norm_eps' and 'pos_resize', what may differ from the pretraining.
+        accept: of 'norm_eps', 'pos_resize' and 'pixels', what may differ from the pretraining;
+            the last is compared by ``check_pixels``.
         unverified: as ``read_pretrained`` takes it.
 
     Returns:
@@ -107,6 +109,8 @@ def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[st
         outside=dict(weights.outside),
         parts=dict(weights.parts),
     )
+    pixels = pixels_of(weights, file.config)
+    ledger.mean, ledger.std = pixels.mean, pixels.std
     fitted = fit_weights(backbone, weights, ledger)
     if not ledger.problems:
         told = vit_settings(weights, file.config, backbone.num_heads)
@@ -129,7 +133,7 @@ def _compare(
     backbone: Backbone, told: Mapping[str, Any], accept: Collection[str], ledger: Ledger
 ) -> None:
     """What no shape shows: the backbone's settings beside those of the pretraining."""
-    for setting in ACCEPTABLE:
+    for setting in COMPARED:
         mine = getattr(backbone, setting)
         if mine == told[setting] or (setting == "pos_resize" and backbone.pos_embed is None):
             continue
@@ -141,6 +145,37 @@ def _compare(
                 f"{sentence}; set {setting}={told[setting]!r} in the backbone, or "
                 f"accept=[{setting!r}] in init_cfg for other features than its authors'"
             )
+
+
+def check_pixels(
+    ledger: Ledger, mean: Sequence[float], std: Sequence[float], accept: Collection[str] = ()
+) -> None:
+    """Refuse images that are normalised otherwise than those of the pretraining.
+
+    Args:
+        ledger: of the load; a mismatch that is accepted is noted in it.
+        mean: that a model subtracts, per channel in RGB of 0..255.
+        std: that it divides by.
+        accept: 'pixels' to let it pass.
+
+    Raises:
+        CheckpointError: they differ, and nothing accepts it.
+    """
+    theirs = (*ledger.mean, *ledger.std)
+    if len(theirs) == len(mean) + len(std) and all(
+        abs(one - other) < 0.5 for one, other in zip((*mean, *std), theirs, strict=True)
+    ):
+        return
+    sentence = (
+        f"data_preprocessor has mean={list(mean)} and std={list(std)}, and {ledger.origin} was made "
+        f"with mean={list(ledger.mean)} and std={list(ledger.std)}"
+    )
+    if "pixels" not in accept:
+        raise CheckpointError(
+            f"{sentence}; set those in model.data_preprocessor, or accept=['pixels'] in init_cfg "
+            "for other features than its authors'"
+        )
+    ledger.accepted.append(sentence)
 
 
 @torch.no_grad()
@@ -160,6 +195,11 @@ def initialise_backbone(backbone: Backbone) -> None:
             f"init_cfg={cfg} of {type(backbone).__name__} is not understood; use "
             "dict(type='Pretrained', checkpoint=PATH, branch='student' or 'teacher'), or None for "
             "random weights; accept and unverified are known too"
+        )
+    unknown = set(cfg.get("accept", ())) - set(ACCEPTABLE)
+    if unknown:
+        raise MaskSSLError(
+            f"accept={sorted(unknown)} of init_cfg is unknown; use some of {ACCEPTABLE}"
         )
     if not cfg.get("checkpoint"):
         raise MaskSSLError(

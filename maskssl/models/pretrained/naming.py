@@ -93,3 +93,35 @@ def joined(
             value = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
             make("pos_embed", ("pos_embed",), value)
     return found, made
+
+
+def without(names: Names, *parts: str) -> Names:
+    """Pairs but those in whose name of either side a part stands."""
+    return tuple(pair for pair in names if not any(part in side for part in parts for side in pair))
+
+
+def written(tensors: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+    """PlainViT's tensors under a source's names: ``our_name`` and ``joined`` backwards.
+
+    A k bias is left out where the source has none; it changes nothing.
+
+    Args:
+        tensors: of a PlainViT.
+        names: of the source.
+    """
+    ours = {target for _, target in names}
+    split: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        kind = name.rsplit(".", 1)[-1]
+        whole = "blocks.{i}.attn.q." in ours
+        if ".attn.qkv." in name and (whole or f"blocks.{{i}}.attn.q.{kind}" in ours):
+            kept = [part for part in "qkv" if whole or f"blocks.{{i}}.attn.{part}.{kind}" in ours]
+            chunks = dict(zip("qkv", value.chunk(3), strict=True))
+            split |= {name.replace(".qkv.", f".{part}."): chunks[part] for part in kept}
+        elif ".mlp.fc1." in name and "blocks.{i}.mlp.gate." in ours:
+            parts = zip(("gate", "up"), value.chunk(2), strict=True)
+            split |= {name.replace(".fc1.", f".{part}."): chunk for part, chunk in parts}
+        else:
+            split[name] = value
+    back = inverse(names)
+    return {our_name(name, back): value.contiguous() for name, value in split.items()}
