@@ -25,6 +25,7 @@ MODULES = (
     "engine.hooks.collapse",
     "engine.hooks.compiling",
     "engine.hooks.feature_weight",
+    "engine.hooks.ledger",
     "engine.hooks.momentum",
     "engine.hooks.preemption",
     "engine.hooks.progress",
@@ -54,6 +55,8 @@ MODULES = (
 
 for _module in MODULES:
     import_module(f"{__package__}.{_module}")
+
+import_module(f"{__package__}.checkpoints.mmengine_loader")
 
 # mmpretrain.list_models and get_model know the shipped models from here on
 _folder = configs_folder()

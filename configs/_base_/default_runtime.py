@@ -11,6 +11,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
     unreadable=dict(type="UnreadableImagesHook", max_share=0.01),
     throughput=dict(type="ThroughputHook"),
+    ledger=dict(type="LedgerHook"),
     progress=dict(type="ProgressHook"),
     finite=dict(type="FiniteStepHook", max_in_a_row=10),
     preemption=dict(type="PreemptionHook"),

@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import CheckpointError
@@ -20,16 +22,31 @@ from .tree import map_leaves
 # (path, tensor of a checkpoint) -> this process's share of it, wherever that belongs
 Place = Callable[[str, Tensor | StoredTensor], Tensor]
 
+# What a pickle that is damaged, or was written to be, may raise while it is parsed.
+BROKEN = (
+    RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, LookupError, TypeError,
+    AttributeError, AssertionError, ArithmeticError, MemoryError, struct.error,
+)  # fmt: skip
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder with config.json
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
 _REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
+
+
+def _method(owner: Any, name: str) -> Any:
+    """What stands in for getattr in a file: HistoryBuffer keeps its own methods, by name."""
+    if owner is not HistoryBuffer and not isinstance(owner, HistoryBuffer):
+        raise pickle.UnpicklingError(f"it takes {name!r} from something else than a HistoryBuffer")
+    return getattr(owner, name)
+
+
 # What mmengine's message hub and log buffers, numpy's arrays and the authors' files consist of.
-# torch calls what is listed, to rebuild an object, and nothing that a getattr finds.
+# torch calls what is listed, to rebuild an object, and nothing that _method finds.
 ALLOWED = (
     slice,
-    getattr,  # HistoryBuffer keeps its own methods, by name
+    (_method, "builtins.getattr"),
     HistoryBuffer,
     argparse.Namespace,
     np.ndarray,
@@ -44,19 +61,42 @@ ALLOWED = (
 
 
 def checkpoint_at(path: str) -> str:
-    """A checkpoint file, or the last one of a work dir.
+    """A checkpoint file: itself, the last one of a work dir, a folder's weights, or a download.
 
     Raises:
-        CheckpointError: neither is there.
+        CheckpointError: nothing is there.
     """
+    if "://" in path:
+        return _downloaded(path)
     if Path(path).is_file():
         return path
     pointer = Path(path, "last_checkpoint")
     if pointer.is_file():
         return str(Path(path, Path(pointer.read_text().strip()).name))
+    weights = [Path(path, name) for name in WEIGHTS if Path(path, name).is_file()]
+    if weights:
+        return str(weights[0])
     raise CheckpointError(
-        f"there is no checkpoint at {path}; give a .pth file or the work dir of a finished run"
+        f"there is no checkpoint at {path}; give a .pth or .safetensors file, the work dir of a "
+        f"finished run, or a folder with {' or '.join(WEIGHTS)}"
     )
+
+
+def _downloaded(url: str) -> str:
+    """Where torch.hub keeps the file; it is fetched once, and its name's checksum compared."""
+    name = url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
+    path = Path(torch.hub.get_dir(), "checkpoints", name)
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digits = torch.hub.HASH_REGEX.search(name)
+        try:
+            torch.hub.download_url_to_file(url, str(path), digits and digits[1])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{url} cannot be downloaded ({error}); download it by other means and give its "
+                "path"
+            ) from error
+    return str(path)
 
 
 def read_checkpoint(path: str | Path, place: Place | None = None) -> dict[str, Any]:
@@ -104,6 +144,8 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
         )
     with path.open("rb") as file:
         start = file.read(24)
+    if path.suffix == ".safetensors" or start[8:10] == b'{"':
+        return _read_safetensors(path)
     if start and not start.startswith(MAGIC):
         raise CheckpointError(
             f"{path} is no file of torch.save (it starts with {start!r}); a web page or a pointer "
@@ -116,9 +158,10 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and plain values ({_offender(error)}), and loading it "
-            "could run code. If you trust its origin, re-save its state_dict alone with torch.save"
+            "could run code. If you trust its origin, re-save its tensors alone: maskssl "
+            "convert-checkpoint FILE NEW_FILE --trust"
         ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError, ValueError, KeyError) as error:
+    except BROKEN as error:
         raise CheckpointError(
             f"{path} ({path.stat().st_size} bytes) is no complete checkpoint: {error}. It may be "
             "truncated; copy it again or take an earlier one"
@@ -129,6 +172,19 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
             "model.state_dict()"
         )
     return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """Tensors as 'state_dict', and the metadata, which is text, as 'meta'."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return dict(state_dict=tensors, meta=file.metadata() or {})
+    except (SafetensorError, *BROKEN) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size} bytes) is no complete safetensors file: {error}. It may "
+            "be truncated or a pointer file; download it again"
+        ) from error
 
 
 def _offender(error: pickle.UnpicklingError) -> str:

@@ -32,10 +32,9 @@ def set_pretrained(cfg: Config, checkpoint: str) -> None:
         cfg.model.backbone.init_cfg = None
         return
     before = cfg.model.backbone.get("init_cfg") or {}
+    kept = {key: before[key] for key in ("branch", "accept", "unverified") if key in before}
     cfg.model.backbone.init_cfg = dict(
-        type="Pretrained",
-        checkpoint=checkpoint_at(checkpoint),
-        branch=before.get("branch", "student"),
+        type="Pretrained", checkpoint=checkpoint_at(checkpoint), **kept
     )
 
 

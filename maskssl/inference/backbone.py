@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..models.backbones.plain_vit import PlainViT
-from ..models.pretrained.architecture import pixels_of, saved_model, vit_settings
-from ..models.pretrained.loading import Ledger, load_weights
-from ..models.pretrained.sources import encoder_weights
+from ..models.pretrained.architecture import pixels_of, vit_settings
+from ..models.pretrained.ledger import Ledger
+from ..models.pretrained.loading import load_weights, read_pretrained
 
 
 class PretrainedViT(PlainViT):
@@ -30,23 +29,29 @@ def load_backbone(
     path: str | Path,
     out_type: str = "tokens",
     img_size: int | tuple[int, int] | None = None,
-    branch: str = "student",
+    branch: str | None = None,
     num_heads: int | None = None,
+    unverified: bool = False,
     **settings: Any,
 ) -> PretrainedViT:
     """Build the encoder that a checkpoint holds, and load it completely or not at all.
 
-    Architecture, patch size, cls token, class attention and position layout follow from the
-    tensors, the number of heads from the config that mmengine saves or from the known widths.
+    Architecture, patch size, tokens and positions follow from the tensors; the number of heads, eps
+    and normalisation from the config in the file or beside it, or else as its source has them:
+    ``ledger.assumed`` says which.
 
     Args:
-        path: checkpoint of maskssl, of the BootMAE or ExtreMA release, or of a plain ViT of timm's
-            or MAE's layout; or a work dir, for its last one.
-        out_type: 'tokens' (B, [1 +] N, C), 'cls' (B, C), 'avg' (B, C), or 'featmap' (B, C, h, w).
-        img_size: side or (h, w) in pixels; default that of the pretraining. Positions are resized.
-        branch: 'student' or 'teacher'.
+        path: a checkpoint of any source that docs/sources.md lists, a folder with config.json, a
+            URL, or a work dir, for its last one.
+        out_type: 'tokens' (B, [1 +] [R +] N, C), 'cls' (B, C), 'avg' (B, C), or 'featmap'
+            (B, C, h, w).
+        img_size: side or (h, w) in pixels; default that of the pretraining. Positions are resized
+            as the source's authors do.
+        branch: 'student' or 'teacher'; None for the one that its authors evaluate.
         num_heads: for files that do not tell.
-        settings: further arguments of PlainViT, e.g. ``out_indices`` or ``frozen_stages``.
+        unverified: take sources too that were compared with nobody's code.
+        settings: further arguments of PlainViT, e.g. ``out_indices`` or ``frozen_stages``; what
+            the checkpoint has otherwise (``norm_eps``, ``pos_resize``) is taken as given.
 
     Returns:
         The encoder in eval mode, with ``mean``, ``std``, ``img_size`` and ``ledger``. It returns a
@@ -56,17 +61,15 @@ def load_backbone(
         CheckpointError: no file, no known encoder, or nothing tells the number of heads.
         MaskSSLError: settings that do not go together.
     """
-    file = checkpoint_at(str(path))
-    content = read_checkpoint(file)
-    weights, config = encoder_weights(content, branch), saved_model(content)
-    told = vit_settings(weights, config, num_heads)
+    file = read_pretrained(path, branch, unverified)
+    told = vit_settings(file.weights, file.config, num_heads)
     if out_type != "cls":
         told["class_attention"] = None
     if img_size is not None:
         told["img_size"] = img_size
     backbone = PretrainedViT(**{**told, "out_type": out_type, **settings})
-    backbone.ledger = load_weights(backbone, weights, file)
-    pixels = pixels_of(weights, config)
+    load_weights(backbone, file, accept=settings)
+    pixels = pixels_of(file.weights, file.config)
     backbone.mean, backbone.std = pixels.mean, pixels.std
     height, width = backbone.grid_size
     backbone.img_size = (height * backbone.patch_size, width * backbone.patch_size)

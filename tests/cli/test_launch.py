@@ -194,7 +194,7 @@ def test_pretrained_sets_the_checkpoint_and_keeps_the_branch(cfg, checkpoint):
     assert dict(cfg.model.backbone.init_cfg) == expected
     cfg.model.backbone.pop("init_cfg")
     launch.set_pretrained(cfg, checkpoint)
-    assert cfg.model.backbone.init_cfg.branch == "student"
+    assert dict(cfg.model.backbone.init_cfg) == dict(type="Pretrained", checkpoint=checkpoint)
 
 
 def test_a_work_dir_stands_for_its_last_checkpoint(cfg, checkpoint):

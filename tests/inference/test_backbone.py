@@ -1,5 +1,7 @@
 """An encoder from any file: what it must be follows from the file."""
 
+import hashlib
+
 import pytest
 import torch
 from mmpretrain.registry import MODELS
@@ -8,7 +10,7 @@ import maskssl
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.errors import MaskSSLError
 from maskssl.models.backbones.plain_vit import PlainViT
-from maskssl.models.pretrained.sources import HALF_PIXELS, IMAGENET_PIXELS
+from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS
 
 ARCH = dict(embed_dims=48, num_layers=3, num_heads=3)
 CFG = """
@@ -53,7 +55,8 @@ def test_a_pretraining_of_ours(branch, images, tmp_path):
     assert (loaded.mean, loaded.std) == ((1.0, 2.0, 3.0), (4.0, -5.5, 6.0))
     assert (loaded.img_size, loaded.patch_size, loaded.num_heads) == ((32, 32), 8, 3)
     assert loaded.pos_embed_layout == "bootmae" and loaded.with_cls_token
-    assert f"maskssl pretraining, {branch}" in loaded.ledger.origin
+    assert (loaded.ledger.source, loaded.ledger.branch) == ("maskssl", branch)
+    assert loaded.ledger.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert set(loaded.ledger.used) == set(loaded.state_dict())
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ...errors import MaskSSLError
 
-NEVER_DECAYED = ("pos_embed", "cls_token")
+NEVER_DECAYED = ("pos_embed", "cls_token", "register_tokens")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

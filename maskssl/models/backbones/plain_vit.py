@@ -15,16 +15,18 @@ from ..layers.class_attention import ClassAttention
 from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
 from ..layers.patches import patchify, project_patches
-from ..layers.position import Layout, resize_position, sincos_position
+from ..layers.position import Layout, Resize, resize_position, sincos_position
 from ..layers.recompute import recomputed_blocks, run_block
+from ..layers.rotary import RotaryPosition
 from ..pretrained.guard import LoadGuard
+from ..pretrained.ledger import Ledger
 from ..pretrained.loading import initialise_backbone
-from .vit_settings import OUT_TYPES, arch_settings, check_cls_token, checked_indices
+from .vit_settings import OUT_TYPES, arch_settings, check_tokens, checked_indices
 
 
 @MODELS.register_module()
 class PlainViT(LoadGuard, BaseModule):
-    """Pre-norm ViT whose tokens are [cls] + patches, or patches alone.
+    """Pre-norm ViT whose tokens are [cls] + [registers] + patches.
 
     Any input whose sides the patch divides is taken: the position table is fitted to
     its grid. ``init_cfg=dict(type='Pretrained', checkpoint=..., branch='student')``
@@ -39,8 +41,11 @@ class PlainViT(LoadGuard, BaseModule):
         with_cls_token: prepend a cls token. BootMAE has one, ExtreMA does not.
         class_attention: options of ClassAttention on top of the blocks (``num_layers``,
             ``layer_scale_init``), for out_type 'cls' without a cls token; None for none.
-        pos_embed_layout: 'bootmae' or 'mae', see ``sincos_position``.
+        num_registers: learnt tokens between cls and patches, without a position.
+        pos_embed_layout: 'bootmae' or 'mae', see ``sincos_position``; None for no table.
         pos_embed_trainable: learn the table; by default it is fixed.
+        pos_resize: how the table is fitted to another grid, see ``resize_position``.
+        rotary_base: longest period of rotary positions (DINOv3: 100); None for none.
         qkv_bias: biases on q, k and v.
         drop_path_rate: of the last block; it grows linearly from 0 at the first.
         layer_scale_init: learnt scale on every branch; None for none.
@@ -50,6 +55,8 @@ class PlainViT(LoadGuard, BaseModule):
         out_indices: blocks whose output is returned, counted from 0; None for the
             last. Blocks behind the last of them are not built.
         final_norm: LayerNorm on the last output, patches or class token.
+        norm_eps: of all norms of the blocks and of the final one.
+        swiglu: gated MLPs, see ``EncoderBlock``.
         frozen_stages: -1 for none, 0 for the stem, k for the stem and k blocks. Frozen
             parts get no gradient and stay in eval mode.
         with_cp: gradient checkpointing: of all blocks, of none, or of those listed, from 0.
@@ -57,6 +64,9 @@ class PlainViT(LoadGuard, BaseModule):
             (mmcv's RoIAlign and NMS).
         split_qkv_init: see ``init_linears``.
         init_cfg: only ``Pretrained`` is understood.
+
+    Attributes:
+        ledger: what became of every tensor of the last load of pretrained weights; None before.
     """
 
     def __init__(
@@ -67,8 +77,11 @@ class PlainViT(LoadGuard, BaseModule):
         in_channels: int = 3,
         with_cls_token: bool = True,
         class_attention: dict[str, Any] | None = None,
-        pos_embed_layout: Layout = "bootmae",
+        num_registers: int = 0,
+        pos_embed_layout: Layout | None = "bootmae",
         pos_embed_trainable: bool = False,
+        pos_resize: Resize = "bicubic",
+        rotary_base: float | None = None,
         qkv_bias: bool = True,
         drop_path_rate: float = 0.0,
         layer_scale_init: float | None = None,
@@ -76,6 +89,8 @@ class PlainViT(LoadGuard, BaseModule):
         out_type: Literal["tokens", "cls", "avg", "featmap"] = "tokens",
         out_indices: Sequence[int] | None = None,
         final_norm: bool = True,
+        norm_eps: float = NORM_EPS,
+        swiglu: bool = False,
         frozen_stages: int = -1,
         with_cp: bool | Sequence[int] = False,
         autocast: bool = False,
@@ -90,6 +105,10 @@ class PlainViT(LoadGuard, BaseModule):
         self.patch_size = patch_size
         self.grid_size = self._grid(*to_2tuple(img_size))
         self.pos_embed_layout = pos_embed_layout
+        self.pos_resize = pos_resize
+        self.rotary_base = rotary_base
+        self.norm_eps = norm_eps
+        self.ledger: Ledger | None = None
         self.layer_scale_init = layer_scale_init
         self.out_type = out_type
         self.out_indices = checked_indices(out_indices, self.num_layers)
@@ -97,7 +116,7 @@ class PlainViT(LoadGuard, BaseModule):
         self.split_qkv_init = split_qkv_init
         if out_type not in OUT_TYPES:
             raise MaskSSLError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
-        check_cls_token(out_type, with_cls_token, class_attention)
+        check_tokens(out_type, with_cls_token, class_attention, num_registers, rel_pos_bias)
 
         self.patch_embed = PatchEmbed(
             img_size=None,
@@ -109,9 +128,21 @@ class PlainViT(LoadGuard, BaseModule):
         self.cls_token = (
             nn.Parameter(torch.zeros(1, 1, self.embed_dims)) if with_cls_token else None
         )
-        self.pos_embed = nn.Parameter(
-            sincos_position(self.grid_size, self.embed_dims, pos_embed_layout, self.num_prefix),
-            requires_grad=pos_embed_trainable,
+        self.register_tokens = (
+            nn.Parameter(torch.zeros(1, num_registers, self.embed_dims)) if num_registers else None
+        )
+        self.pos_embed = (
+            nn.Parameter(
+                sincos_position(
+                    self.grid_size, self.embed_dims, pos_embed_layout, int(with_cls_token)
+                ),
+                requires_grad=pos_embed_trainable,
+            )
+            if pos_embed_layout
+            else None
+        )
+        self.rotary = (
+            RotaryPosition(self.embed_dims // self.num_heads, rotary_base) if rotary_base else None
         )
         last = max(1, self.num_layers - 1)
         self.blocks = nn.ModuleList(
@@ -123,6 +154,8 @@ class PlainViT(LoadGuard, BaseModule):
                 drop_path_rate * index / last,
                 layer_scale_init,
                 self.grid_size if rel_pos_bias else None,
+                norm_eps,
+                swiglu,
             )
             for index in range(self.out_indices[-1] + 1)
         )
@@ -132,7 +165,7 @@ class PlainViT(LoadGuard, BaseModule):
             if class_attention
             else None
         )
-        self.norm = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else nn.Identity()
+        self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
         self.reset_parameters()
         self.frozen_stages = frozen_stages
         self._freeze()
@@ -144,8 +177,9 @@ class PlainViT(LoadGuard, BaseModule):
 
     @property
     def num_prefix(self) -> int:
-        """Tokens in front of the patches."""
-        return int(self.with_cls_token)
+        """Tokens in front of the patches: cls and registers."""
+        registers = 0 if self.register_tokens is None else self.register_tokens.shape[1]
+        return int(self.with_cls_token) + registers
 
     @property
     def with_final_norm(self) -> bool:
@@ -158,6 +192,8 @@ class PlainViT(LoadGuard, BaseModule):
         init_patch_embed(self.patch_embed.proj, zero_bias=self.split_qkv_init)
         if self.cls_token is not None:
             nn.init.normal_(self.cls_token, std=1e-6)
+        if self.register_tokens is not None:
+            nn.init.normal_(self.register_tokens, std=1e-6)
 
     def init_weights(self) -> None:
         """Load what ``init_cfg`` names; the constructor has drawn everything else."""
@@ -182,7 +218,7 @@ class PlainViT(LoadGuard, BaseModule):
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """``forward`` without its check, for a teacher that was copied and not loaded."""
         tokens, grid = self.embed(images)
-        outputs = self.run_blocks(tokens, self.out_indices)
+        outputs = self.run_blocks(tokens, self.out_indices, grid)
         if self.out_type == "cls" and self.class_attention is not None:
             return (self.class_token(outputs[-1]),)
         outputs[-1] = self.norm(outputs[-1])
@@ -204,57 +240,82 @@ class PlainViT(LoadGuard, BaseModule):
     def embed(
         self, images: Tensor, ids_keep: Tensor | None = None
     ) -> tuple[Tensor, tuple[int, int]]:
-        """Cut images into patch tokens, add positions, keep the visible ones, prepend cls.
+        """Cut images into patch tokens, add positions, keep the visible ones, prepend the rest.
 
         Args:
             images: (B, 3, H, W).
             ids_keep: (B, V) patches to keep; None keeps all.
 
         Returns:
-            (B, [1 +] V, C) tokens, and the grid (h, w).
+            (B, num_prefix + V, C) tokens, and the grid (h, w).
 
         Raises:
             MaskSSLError: the patch does not divide the image.
         """
         grid = self._grid(*images.shape[-2:])
         position = self.position_table(grid)
-        places = position[:, self.num_prefix :]  # (1, N, C)
+        places = position[:, int(self.with_cls_token) :]  # (1, N, C)
         patches = patchify(images, self.patch_size).flatten(2)  # (B, N, 3 * p * p)
         if ids_keep is not None:
             patches = gather_patches(patches, ids_keep)  # (B, N, …) -> (B, V, …)
             places = gather_patches(places.expand(len(images), -1, -1), ids_keep)
         tokens = project_patches(patches, self.patch_embed.proj) + places
+        if self.register_tokens is not None:
+            registers = self.register_tokens.expand(len(tokens), -1, -1)
+            tokens = torch.cat([registers.to(tokens.dtype), tokens], dim=1)
         if self.cls_token is not None:
             cls_token = (self.cls_token + position[:, :1]).expand(len(tokens), -1, -1)
             tokens = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
         return tokens, grid
 
-    def run_blocks(self, tokens: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
+    def run_blocks(
+        self,
+        tokens: Tensor,
+        indices: Sequence[int] | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> list[Tensor]:
         """Outputs of blocks, before the final norm.
 
         Args:
             tokens: (B, T, C).
             indices: ascending, blocks whose outputs are wanted, from 0; None for all. The
                 others' are not held.
+            grid: (h, w) of the patches, for rotary positions.
 
         Returns:
             A list of (B, T, C).
+
+        Raises:
+            MaskSSLError: rotary positions, and not all patches of a grid.
         """
+        rotation = None
+        if self.rotary is not None:
+            if grid is None or tokens.shape[1] != self.num_prefix + grid[0] * grid[1]:
+                raise MaskSSLError(
+                    "rotary positions are made for whole images, not for masked ones; pretrain "
+                    "with rotary_base=None"
+                )
+            rotation = self.rotary(grid)
         outputs = []
         for index, block in enumerate(self.blocks):
-            tokens = run_block(block, index in self.recomputed, tokens, self.with_cls_token)
+            tokens = run_block(
+                block, index in self.recomputed, tokens, self.with_cls_token, rotation
+            )
             if indices is None or index in indices:
                 outputs.append(tokens)
         return outputs
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
-        """The table (1, [1 +] N, C) for a grid, resized where it differs from its own."""
+        """The table (1, [1 +] N, C) for a grid, resized where it differs from its own; or zeros."""
         if grid != self.grid_size and self.blocks[0].rel_pos is not None:
             raise MaskSSLError(
                 f"the relative position bias is made for a grid of {self.grid_size}, the input has "
                 f"{grid}; crop or resize the input to img_size, or set rel_pos_bias=False"
             )
-        return resize_position(self.pos_embed, self.grid_size, grid, self.num_prefix)
+        prefix = int(self.with_cls_token)
+        if self.pos_embed is None:
+            return self.patch_embed.proj.weight.new_zeros(1, prefix + grid[0] * grid[1], 1)
+        return resize_position(self.pos_embed, self.grid_size, grid, prefix, self.pos_resize)
 
     def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning rates.
@@ -269,7 +330,7 @@ class PlainViT(LoadGuard, BaseModule):
         """
         num_depths = self.num_layers + 2
         name = param_name[len(prefix) :] if param_name.startswith(prefix) else ""
-        if name in ("cls_token", "pos_embed") or name.startswith("patch_embed."):
+        if name in ("cls_token", "register_tokens", "pos_embed") or name.startswith("patch_embed."):
             return 0, num_depths
         if name.startswith("blocks."):
             return int(name.split(".")[1]) + 1, num_depths
@@ -299,9 +360,9 @@ class PlainViT(LoadGuard, BaseModule):
         for part in self._frozen_parts():
             part.requires_grad_(False)
         if self.frozen_stages >= 0:
-            self.pos_embed.requires_grad_(False)
-            if self.cls_token is not None:
-                self.cls_token.requires_grad_(False)
+            for tokens in (self.pos_embed, self.cls_token, self.register_tokens):
+                if tokens is not None:
+                    tokens.requires_grad_(False)
 
     def _grid(self, height: int, width: int) -> tuple[int, int]:
         size = self.patch_size

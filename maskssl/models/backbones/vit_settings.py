@@ -35,10 +35,14 @@ def arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
     return dict(arch)
 
 
-def check_cls_token(
-    out_type: str, with_cls_token: bool, class_attention: dict[str, Any] | None
+def check_tokens(
+    out_type: str,
+    with_cls_token: bool,
+    class_attention: dict[str, Any] | None,
+    num_registers: int = 0,
+    rel_pos_bias: bool = False,
 ) -> None:
-    """Refuse two cls tokens, and an output 'cls' without any.
+    """Refuse two cls tokens, an output 'cls' without any, and registers with relative positions.
 
     Raises:
         MaskSSLError: says which setting to change.
@@ -47,6 +51,10 @@ def check_cls_token(
         raise MaskSSLError(
             "class attention brings a cls token on top of the blocks; set with_cls_token=False, "
             "or class_attention=None"
+        )
+    if num_registers and rel_pos_bias:
+        raise MaskSSLError(
+            "relative positions know no registers; set num_registers=0 or rel_pos_bias=False"
         )
     if out_type == "cls" and not (with_cls_token or class_attention):
         raise MaskSSLError(

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from .rotary import rotate
+
 # On a CPU the fused kernel's backward is about four times slower than plain matrix
 # products for short sequences, and needs less memory only for long ones.
 CPU_SHORT_SEQUENCE = 256
@@ -100,7 +102,11 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(inner, dim)
 
     def forward(
-        self, x: Tensor, attn_bias: Tensor | None = None, num_queries: int | None = None
+        self,
+        x: Tensor,
+        attn_bias: Tensor | None = None,
+        num_queries: int | None = None,
+        rotation: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """Attend from every token, or from the last ones alone, to all.
 
@@ -108,6 +114,7 @@ class SelfAttention(nn.Module):
             x: (B, N, C).
             attn_bias: (H, N, N), added to the logits.
             num_queries: Q, tokens at the end whose output is wanted; None for all N.
+            rotation: of ``RotaryPosition``, for q and k of the patches; with all N queries.
 
         Returns:
             (B, N, C), or (B, Q, C).
@@ -123,6 +130,8 @@ class SelfAttention(nn.Module):
             kv = _into_heads(x, self.qkv, head_dim, width, slice(inner, None))
             parts = (q, *kv.chunk(2, dim=-1))
         q, k, v = (_split_heads(part, self.num_heads) for part in parts)
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
         mask = None if attn_bias is None else attn_bias.to(q.dtype)[None]
         return _out_of_heads(_attend(q, k, v, head_dim, mask), self.proj, head_dim, width)
 

@@ -1,6 +1,6 @@
 """Position tables: the fixed 2-D sin-cos ones, and fitting a table to another grid."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,9 @@ from torch import Tensor
 from ...errors import MaskSSLError
 
 Layout = Literal["bootmae", "mae"]
+Resize = Literal["bicubic", "antialiased", "offset"]
+RESIZES = get_args(Resize)
+OFFSET = 0.1  # vision_transformer.py of DINO and DINOv2, against rounding, and in the kernel too
 
 
 def sincos_position(
@@ -52,7 +55,11 @@ def sincos_position(
 
 
 def resize_position(
-    table: Tensor, source: tuple[int, int], target: tuple[int, int], num_prefix: int = 0
+    table: Tensor,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    num_prefix: int = 0,
+    rule: Resize = "bicubic",
 ) -> Tensor:
     """Fit a position table to another grid: bicubic, prefix rows untouched.
 
@@ -61,14 +68,27 @@ def resize_position(
         source: (h, w) that the table was made for.
         target: (h, w) wanted.
         num_prefix: rows in front that belong to no patch.
+        rule: 'bicubic'; 'antialiased' as timm and DINOv2 with registers; 'offset' as DINO and
+            DINOv2 without, whose scale is that of a grid larger by 0.1.
 
     Returns:
         (1, num_prefix + h' * w', C) in the table's dtype.
+
+    Raises:
+        MaskSSLError: an unknown rule.
     """
+    if rule not in RESIZES:
+        raise MaskSSLError(f"pos_resize={rule!r} is unknown; use one of {RESIZES}")
     if tuple(source) == tuple(target):
         return table
     prefix, patches = table[:, :num_prefix], table[:, num_prefix:]
     image = patches.reshape(1, *source, -1).permute(0, 3, 1, 2).float()  # (1, C, h, w)
-    image = F.interpolate(image, size=tuple(target), mode="bicubic", align_corners=False)
+    if rule == "offset":
+        scale = [(new + OFFSET) / old for new, old in zip(target, source, strict=True)]
+        image = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
+    else:
+        antialias = rule == "antialiased"
+        size = tuple(target)
+        image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=antialias)
     patches = image.flatten(2).transpose(1, 2).to(table.dtype)  # (1, N', C)
     return torch.cat([prefix, patches], dim=1)

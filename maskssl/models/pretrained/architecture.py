@@ -11,60 +11,77 @@ from torch import Tensor
 
 from ...checkpoints.errors import CheckpointError
 from ..layers.position import Layout, sincos_position
-from .sources import EncoderWeights, Pixels
+from .recognition import EncoderWeights
+from .source import Pixels
 
-# (width, depth) -> heads of the field's ViT-Ti, S, B, L and H; no tensor tells their number
-KNOWN_HEADS = {(192, 12): 3, (384, 12): 6, (768, 12): 12, (1024, 24): 16, (1280, 32): 16}
+# (width, depth) -> heads of the field's ViT-Ti, S, B, L and H, I-JEPA's and DINOv2's g, DINOv3's 7B
+KNOWN_HEADS = {
+    (192, 12): 3,
+    (384, 12): 6,
+    (768, 12): 12,
+    (1024, 24): 16,
+    (1280, 32): 16,
+    (1408, 40): 16,
+    (1536, 40): 24,
+    (4096, 40): 32,
+}
+ROTARY_HEADS = KNOWN_HEADS | {(1280, 32): 20}  # DINOv3's H+
 LAYOUTS: tuple[Layout, ...] = ("bootmae", "mae")
 
 
 def vit_settings(
     weights: EncoderWeights, config: Mapping[str, Any], num_heads: int | None = None
 ) -> dict[str, Any]:
-    """Arguments of PlainViT that the tensors tell; heads also by the file's config.
+    """Arguments of PlainViT that the tensors tell; what they cannot, by config or source.
 
     Args:
         weights: of the encoder, under PlainViT's names.
-        config: ``saved_model`` of the same file.
+        config: ``saved_model`` of the same file, or ``config_beside`` it.
         num_heads: for files that say nothing of it.
-
-    Returns:
-        arch, img_size, patch_size, in_channels, with_cls_token, class_attention,
-        pos_embed_layout, qkv_bias, layer_scale_init, rel_pos_bias and final_norm.
 
     Raises:
         CheckpointError: there are no blocks, or the number of heads cannot be told.
     """
-    tensors = weights.tensors
+    tensors, source = weights.tensors, weights.source
     if "patch_embed.proj.weight" not in tensors or "blocks.0.mlp.fc1.weight" not in tensors:
         raise CheckpointError(
-            f"this {weights.source} checkpoint holds no patch embedding or no blocks; it is no "
+            f"this {source.name} checkpoint holds no patch embedding or no blocks; it is no "
             "encoder of a plain ViT"
         )
     width, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
     depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]
     arch = dict(
         embed_dims=width,
         num_layers=depth,
         num_heads=num_heads or _num_heads(weights, config, width, depth),
-        mlp_ratio=tensors["blocks.0.mlp.fc1.weight"].shape[0] / width,
+        mlp_ratio=hidden / width,
     )
     with_cls_token = "cls_token" in tensors
     rows = tensors["pos_embed"].shape[1] - with_cls_token if "pos_embed" in tensors else 0
     side = math.isqrt(rows)
     size = patch_size * side if rows and side * side == rows else None
+    registers = tensors.get("register_tokens")
+    given = _backbone(config)
     return dict(
         arch=arch,
-        img_size=size or _backbone(config).get("img_size", 224),
+        img_size=size or _table_side(tensors, patch_size) or given.get("img_size", 224),
         patch_size=patch_size,
         in_channels=in_channels,
         with_cls_token=with_cls_token,
         class_attention=_class_attention(tensors),
-        pos_embed_layout=_layout(tensors, config, side, with_cls_token),
+        num_registers=0 if registers is None else registers.shape[1],
+        pos_embed_layout=(
+            _layout(tensors, config, side, with_cls_token) if "pos_embed" in tensors else None
+        ),
+        pos_resize=given.get("pos_resize", source.pos_resize),
+        rotary_base=given.get("rotary_base", source.rotary_base),
         qkv_bias="blocks.0.attn.qkv.bias" in tensors,
         layer_scale_init=1.0 if "blocks.0.ls1.gamma" in tensors else None,
         rel_pos_bias="blocks.0.rel_pos.table" in tensors,
         final_norm="norm.weight" in tensors,
+        norm_eps=given.get("norm_eps", source.norm_eps),
+        swiglu=hidden == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1],
     )
 
 
@@ -73,7 +90,39 @@ def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
     preprocessor = config.get("data_preprocessor") or {}
     if {"mean", "std"} <= preprocessor.keys():
         return Pixels(tuple(preprocessor["mean"]), tuple(preprocessor["std"]))
-    return weights.pixels
+    return weights.source.pixels
+
+
+def assumptions(
+    weights: EncoderWeights, config: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """What no tensor tells, and who said it: for the ledger.
+
+    Args:
+        weights: of the encoder.
+        config: what the file or its folder says of itself.
+        settings: of ``vit_settings``, or a backbone's own.
+    """
+    pixels, told = pixels_of(weights, config), _backbone(config)
+    normalised = bool((config.get("data_preprocessor") or {}).get("mean"))
+    heads = "arch" in told or "blocks.0.rel_pos.table" in weights.tensors
+
+    def by(said: bool) -> str:
+        return "the file's config" if said else f"as {weights.source.name}"
+
+    found = {
+        "mean and std": f"{pixels.mean}, {pixels.std}, {by(normalised)}",
+        "norm_eps": f"{settings['norm_eps']:g}, {by('norm_eps' in told)}",
+        "activation": "silu of one half of fc1" if settings["swiglu"] else "gelu",
+        "num_heads": f"{settings['arch']['num_heads']}, "
+        + ("the file's config" if heads else "usual at this width and depth, or as given"),
+    }
+    if settings["pos_embed_layout"]:
+        rule = f"{settings['pos_resize']}, {by('pos_resize' in told)}"
+        found["positions at another size"] = rule
+    if settings["rotary_base"] and "rotary.periods" not in weights.tensors:
+        found["rotary_base"] = f"{settings['rotary_base']:g}, {by('rotary_base' in told)}"
+    return found
 
 
 def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,12 +169,24 @@ def _num_heads(weights: EncoderWeights, config: Mapping[str, Any], width: int, d
         return int(arch["num_heads"])
     if "blocks.0.rel_pos.table" in weights.tensors:
         return int(weights.tensors["blocks.0.rel_pos.table"].shape[-1])
-    if (width, depth) in KNOWN_HEADS:
-        return KNOWN_HEADS[width, depth]
+    if "rotary.periods" in weights.tensors:
+        return width // (4 * len(weights.tensors["rotary.periods"]))
+    known = ROTARY_HEADS if weights.source.rotary_base else KNOWN_HEADS
+    if (width, depth) in known:
+        return known[width, depth]
     raise CheckpointError(
-        f"this {weights.source} checkpoint has {depth} blocks of width {width}, no known "
+        f"this {weights.source.name} checkpoint has {depth} blocks of width {width}, no known "
         "architecture, and no tensor tells the number of attention heads; give num_heads"
     )
+
+
+def _table_side(tensors: Mapping[str, Tensor], patch_size: int) -> int | None:
+    """Side of the image in pixels that a table of relative positions was made for, if square."""
+    table = tensors.get("blocks.0.rel_pos.table")
+    if table is None:
+        return None
+    offsets = math.isqrt(table.shape[0] - 3)  # 2 * side - 1
+    return patch_size * (offsets + 1) // 2 if offsets * offsets == table.shape[0] - 3 else None
 
 
 def _class_attention(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:

@@ -1,100 +1,87 @@
 """Pretrained weights into a PlainViT: everything is used, said, or refused."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
 
 from ...checkpoints.errors import CheckpointError
-from ...checkpoints.reading import read_checkpoint
+from ...checkpoints.reading import checkpoint_at, read_checkpoint
+from ...checkpoints.shards import sha256_of
 from ...errors import MaskSSLError
-from ..layers.position import Layout, resize_position, sincos_position
-from .sources import EncoderWeights, encoder_weights
+from .architecture import assumptions, pixels_of, saved_model, vit_settings
+from .beside import config_beside
+from .fitting import Backbone, fit_weights
+from .ledger import Ledger
+from .recognition import EncoderWeights, encoder_weights
 
-# Absent from most checkpoints, and without effect as long as they are fresh.
-FRESH_ENDINGS = (".ls1.gamma", ".ls2.gamma", ".rel_pos.table")
-
-
-class Backbone(Protocol):
-    """What a plain ViT says of itself; PlainViT is one.
-
-    Attributes:
-        num_layers: blocks of the architecture, of which ``blocks`` are built.
-        with_cls_token: its sequence starts with a cls token.
-        class_attention: pooling on top of the blocks, or None.
-        with_final_norm: the last output is normalised.
-        layer_scale_init: first value of a learnt scale; None for none.
-        out_indices: blocks whose output is returned.
-        pos_embed: position table (1, num_prefix + h * w, C), made for ``grid_size`` (h, w) in
-            ``pos_embed_layout``.
-        init_cfg: what to start from.
-    """
-
-    num_layers: int
-    blocks: nn.ModuleList
-    class_attention: nn.Module | None
-    layer_scale_init: float | None
-    out_indices: tuple[int, ...]
-    pos_embed: Tensor
-    pos_embed_layout: Layout
-    grid_size: tuple[int, int]
-    init_cfg: Any
-
-    @property
-    def with_cls_token(self) -> bool: ...  # noqa: D102
-
-    @property
-    def with_final_norm(self) -> bool: ...  # noqa: D102
-
-    @property
-    def num_prefix(self) -> int: ...  # noqa: D102
-
-    def state_dict(self) -> dict[str, Tensor]: ...  # noqa: D102
-
-    def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> Any: ...  # noqa: D102
+# settings of a backbone that change every feature and that no shape shows
+COMPARED = ("norm_eps", "pos_resize")
+ACCEPTABLE = (*COMPARED, "pixels")  # what ``accept`` lets pass
 
 
-@dataclass
-class Ledger:
-    """What became of every tensor of a load.
+@dataclass(frozen=True)
+class PretrainedFile:
+    """A checkpoint, read and recognised.
 
     Attributes:
-        origin: file, source and branch, in words.
-        used: names loaded as they are.
-        resized: name -> how.
-        dropped: name -> why.
-        fresh: name -> why the model's own value may stay.
-        problems: sentences; any of them refuses the load.
+        path: of the file.
+        weights: of one branch's encoder.
+        config: what the file, or config.json beside it, says of the model.
+        sha256: of the file.
     """
 
-    origin: str
-    used: list[str] = field(default_factory=list)
-    resized: dict[str, str] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
-    fresh: dict[str, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        lines = [f"loaded {len(self.used) + len(self.resized)} tensors from {self.origin}"]
-        lines += [f"  resized {name}: {how}" for name, how in self.resized.items()]
-        lines += [f"  fresh {len(names)} x {why}" for why, names in _grouped(self.fresh).items()]
-        for why, names in _grouped(self.dropped).items():
-            lines.append(f"  dropped {len(names)} ({why}): {', '.join(_shortened(names))}")
-        return "\n".join(lines)
+    path: str
+    weights: EncoderWeights
+    config: Mapping[str, Any]
+    sha256: str
 
 
-def load_pretrained(backbone: Backbone, checkpoint: str | Path, branch: str = "student") -> Ledger:
+def read_pretrained(
+    checkpoint: str | Path, branch: str | None = None, unverified: bool = False
+) -> PretrainedFile:
+    """Read an encoder from any known checkpoint.
+
+    Args:
+        checkpoint: a file (.pth, .pt, .bin, .safetensors), a folder of Hugging Face's or timm's
+            (config.json beside the weights), a work dir, or a URL.
+        branch: 'student' or 'teacher'; None for the one that its authors evaluate.
+        unverified: take sources too that were compared with nobody's code.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of no known source.
+    """
+    path = checkpoint_at(str(checkpoint))
+    content = read_checkpoint(path)
+    weights = encoder_weights(content, branch)
+    if weights.source.reference is None and not unverified:
+        raise CheckpointError(
+            f"{path} is of {weights.source.name}, whose map was compared with no code of its "
+            "authors; set unverified=True to take it all the same"
+        )
+    config = saved_model(content) or config_beside(path)
+    return PretrainedFile(path, weights, config, sha256_of(Path(path)))
+
+
+def load_pretrained(
+    backbone: Backbone,
+    checkpoint: str | Path,
+    branch: str | None = None,
+    accept: Collection[str] = (),
+    unverified: bool = False,
+) -> Ledger:
     """Load an encoder from any known checkpoint, completely or not at all.
 
     Args:
         backbone: changed in place, and only when everything fits.
-        checkpoint: file of maskssl, the BootMAE release, or a plain ViT.
-        branch: 'student' or 'teacher'.
+        checkpoint: as ``read_pretrained`` takes it.
+        branch: 'student' or 'teacher'; None for the one that its authors evaluate.
+        accept: of 'norm_eps', 'pos_resize' and 'pixels', what may differ from the pretraining;
+            the last is compared by ``check_pixels``.
+        unverified: as ``read_pretrained`` takes it.
 
     Returns:
         The ledger, which is also logged.
@@ -103,196 +90,92 @@ def load_pretrained(backbone: Backbone, checkpoint: str | Path, branch: str = "s
         CheckpointError: an encoder tensor is missing, unexpected, or of a shape that
             cannot be resized; the message lists all of them.
     """
-    return load_weights(backbone, encoder_weights(read_checkpoint(checkpoint), branch), checkpoint)
+    return load_weights(backbone, read_pretrained(checkpoint, branch, unverified), accept)
 
 
-def load_weights(backbone: Backbone, weights: EncoderWeights, origin: str | Path) -> Ledger:
-    """As ``load_pretrained``, of weights that were read already from a file ``origin``.
+def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[str] = ()) -> Ledger:
+    """As ``load_pretrained``, of a file that was read already.
 
     Raises:
         CheckpointError: as there.
     """
-    named = f"{origin} ({weights.source}, {weights.branch})"
-    ledger = Ledger(named, dropped=dict(weights.dropped))
-    fitted = fit_weights(backbone, weights.tensors, ledger)
+    weights = file.weights
+    ledger = Ledger(
+        file.path,
+        weights.source.name,
+        weights.branch,
+        file.sha256,
+        dropped=dict(weights.dropped),
+        outside=dict(weights.outside),
+        parts=dict(weights.parts),
+    )
+    pixels = pixels_of(weights, file.config)
+    ledger.mean, ledger.std = pixels.mean, pixels.std
+    fitted = fit_weights(backbone, weights, ledger)
+    if not ledger.problems:
+        told = vit_settings(weights, file.config, backbone.num_heads)
+        ledger.assumed = assumptions(weights, file.config, told)
+        _compare(backbone, told, accept, ledger)
     if ledger.problems:
         raise CheckpointError(
-            f"{ledger.origin} does not fit this backbone, and nothing was loaded:\n  "
+            f"{ledger.origin} ({ledger.source}, {ledger.branch}) does not fit this backbone, and "
+            "nothing was loaded:\n  "
             + "\n  ".join(ledger.problems[:20])
             + (f"\n  … and {len(ledger.problems) - 20} more" if len(ledger.problems) > 20 else "")
         )
     backbone.load_state_dict(fitted, strict=True)
+    backbone.ledger = ledger
     print_log(str(ledger), logger="current")
     return ledger
 
 
-def fit_weights(
-    backbone: Backbone, tensors: Mapping[str, Tensor], ledger: Ledger
-) -> dict[str, Tensor]:
-    """Match tensors to the backbone's by name and shape; the ledger says how it went.
-
-    Returns:
-        A full state dict; only of use when the ledger holds no problems.
-    """
-    own = backbone.state_dict()
-    offered = dict(tensors)
-    _check_cls_token(backbone, offered, ledger)
-    _drop_class_attention(backbone, offered, ledger)
-    _check_depth(backbone, offered, ledger)
-    _drop_unbuilt(backbone, offered, ledger)
-    fitted: dict[str, Tensor] = {}
-    for name, mine in own.items():
-        value = offered.pop(name, None)
-        if value is None:
-            _settle_missing(backbone, name, ledger)
-            value = mine
-        elif name == "pos_embed" and value.shape[-1] == mine.shape[-1]:
-            value = _fitted_position(backbone, value, ledger)
-        elif value.shape == mine.shape:
-            ledger.used.append(name)
+def _compare(
+    backbone: Backbone, told: Mapping[str, Any], accept: Collection[str], ledger: Ledger
+) -> None:
+    """What no shape shows: the backbone's settings beside those of the pretraining."""
+    for setting in COMPARED:
+        mine = getattr(backbone, setting)
+        if mine == told[setting] or (setting == "pos_resize" and backbone.pos_embed is None):
+            continue
+        sentence = f"{setting}={mine!r}, and the checkpoint was made with {told[setting]!r}"
+        if setting in accept:
+            ledger.accepted.append(sentence)
         else:
             ledger.problems.append(
-                f"{name} has shape {tuple(value.shape)}, the backbone needs {tuple(mine.shape)}; "
-                "set arch and patch_size to those of the checkpoint"
+                f"{sentence}; set {setting}={told[setting]!r} in the backbone, or "
+                f"accept=[{setting!r}] in init_cfg for other features than its authors'"
             )
-            value = mine
-        fitted[name] = value.to(mine.dtype)
-    for name, value in offered.items():
-        ledger.problems.append(
-            f"{name} {tuple(value.shape)} is in the checkpoint and has no place in the backbone; "
-            f"{_remedy_for(name)}"
-        )
-    return fitted
 
 
-def _check_cls_token(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger) -> None:
-    if backbone.with_cls_token and "cls_token" not in offered:
-        ledger.problems.append(
-            "the checkpoint has no cls token in its patch encoder, as ExtreMA's; set "
-            "with_cls_token=False in the backbone"
-        )
-    if not backbone.with_cls_token and "cls_token" in offered:
-        ledger.problems.append(
-            "the checkpoint was pretrained with a cls token, as BootMAE's; set "
-            "with_cls_token=True in the backbone"
-        )
-        offered.pop("cls_token")
+def check_pixels(
+    ledger: Ledger, mean: Sequence[float], std: Sequence[float], accept: Collection[str] = ()
+) -> None:
+    """Refuse images that are normalised otherwise than those of the pretraining.
 
+    Args:
+        ledger: of the load; a mismatch that is accepted is noted in it.
+        mean: that a model subtracts, per channel in RGB of 0..255.
+        std: that it divides by.
+        accept: 'pixels' to let it pass.
 
-def _drop_class_attention(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger) -> None:
-    """ExtreMA's pooling, which a patch encoder downstream does without."""
-    if backbone.class_attention is not None:
-        return
-    for name in [name for name in offered if name.startswith("class_attention.")]:
-        ledger.dropped[name] = "class attention, class_attention=None"
-        offered.pop(name)
-
-
-def _check_depth(backbone: Backbone, offered: Mapping[str, Tensor], ledger: Ledger) -> None:
-    """A shallower checkpoint could fill a cut backbone, with drop path and lr depths off."""
-    blocks = {int(name.split(".")[1]) for name in offered if name.startswith("blocks.")}
-    depth = max(blocks, default=-1) + 1
-    if depth < backbone.num_layers and depth != len(backbone.blocks):
-        ledger.problems.append(
-            f"the checkpoint has {depth} blocks, arch has {backbone.num_layers}; set num_layers"
-        )
-
-
-def _drop_unbuilt(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger) -> None:
-    """Blocks behind the last out index and an unused final norm: dropped, and said."""
-    for name in list(offered):
-        if name.startswith("blocks."):
-            block = int(name.split(".")[1])
-            if len(backbone.blocks) <= block < backbone.num_layers:
-                ledger.dropped[name] = f"behind the last out index {backbone.out_indices[-1]}"
-                offered.pop(name)
-        elif name.startswith("norm.") and not backbone.with_final_norm:
-            ledger.dropped[name] = "final_norm=False"
-            offered.pop(name)
-
-
-def _settle_missing(backbone: Backbone, name: str, ledger: Ledger) -> None:
-    """A tensor that the checkpoint lacks: harmless when fresh, or a problem."""
-    if name.endswith(".rel_pos.table"):
-        ledger.fresh[name] = "relative position table, zero"
-    elif name.endswith(FRESH_ENDINGS) and backbone.layer_scale_init == 1:
-        ledger.fresh[name] = "layer scale, one"
-    elif name.endswith(FRESH_ENDINGS):
-        ledger.problems.append(
-            f"{name} would start at {backbone.layer_scale_init} on blocks that were pretrained "
-            "without layer scale and shrink them; set layer_scale_init=None or 1.0"
-        )
-    elif name == "cls_token":
-        pass  # said by _check_cls_token
-    elif name.startswith("class_attention."):
-        ledger.problems.append(
-            f"{name} is not in the checkpoint, which has no class attention of this size; set "
-            "class_attention to that of the pretraining, or to None and out_type='avg'"
-        )
-    else:
-        ledger.problems.append(f"{name} is not in the checkpoint")
-
-
-def _fitted_position(backbone: Backbone, table: Tensor, ledger: Ledger) -> Tensor:
-    source = _source_grid(backbone, table)
-    if source is None:
-        ledger.problems.append(
-            f"pos_embed has {table.shape[1]} rows, which is no square grid with "
-            f"{backbone.num_prefix} prefix rows; set img_size and with_cls_token to those of the "
-            "pretraining"
-        )
-        return backbone.pos_embed.detach()
-    if source == backbone.grid_size:
-        ledger.used.append("pos_embed")
-        return table
-    sizes = [" x ".join(map(str, grid)) for grid in (source, backbone.grid_size)]
-    ledger.resized["pos_embed"] = " -> ".join(sizes)
-    return resize_position(table, source, backbone.grid_size, backbone.num_prefix)
-
-
-def _source_grid(backbone: Backbone, table: Tensor) -> tuple[int, int] | None:
-    """The grid (h, w) that a table was made for; None where that cannot be told.
-
-    144 rows may be 12 x 12, 9 x 16 or 16 x 9. A fixed sin-cos table shows which; a trained
-    one is taken for a square, or else for the backbone's own.
+    Raises:
+        CheckpointError: they differ, and nothing accepts it.
     """
-    patches = table.shape[1] - backbone.num_prefix
-    for height in range(1, patches + 1):
-        grid = (height, patches // height)
-        if grid[0] * grid[1] != patches:
-            continue
-        fixed = sincos_position(
-            grid, table.shape[-1], backbone.pos_embed_layout, backbone.num_prefix
+    theirs = (*ledger.mean, *ledger.std)
+    if len(theirs) == len(mean) + len(std) and all(
+        abs(one - other) < 0.5 for one, other in zip((*mean, *std), theirs, strict=True)
+    ):
+        return
+    sentence = (
+        f"data_preprocessor has mean={list(mean)} and std={list(std)}, and {ledger.origin} was made "
+        f"with mean={list(ledger.mean)} and std={list(ledger.std)}"
+    )
+    if "pixels" not in accept:
+        raise CheckpointError(
+            f"{sentence}; set those in model.data_preprocessor, or accept=['pixels'] in init_cfg "
+            "for other features than its authors'"
         )
-        if torch.allclose(table.float(), fixed, atol=1e-2):  # it may be stored in bf16
-            return grid
-    side = math.isqrt(max(0, patches))
-    if side and side * side == patches:
-        return side, side
-    height, width = backbone.grid_size
-    return backbone.grid_size if height * width == patches else None
-
-
-def _remedy_for(name: str) -> str:
-    if ".ls" in name:
-        return "set layer_scale_init"
-    if ".rel_pos" in name:
-        return "set rel_pos_bias=True"
-    if name.startswith("blocks."):
-        return "set arch to the depth of the checkpoint"
-    return "it was pretrained with another model"
-
-
-def _grouped(reasons: Mapping[str, str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for name, why in reasons.items():
-        groups.setdefault(why, []).append(name)
-    return groups
-
-
-def _shortened(names: list[str], limit: int = 6) -> list[str]:
-    stems = list(dict.fromkeys(".".join(name.split(".")[:2]) for name in names))
-    return stems if len(stems) <= limit else [*stems[:limit], "…"]
+    ledger.accepted.append(sentence)
 
 
 @torch.no_grad()
@@ -306,16 +189,22 @@ def initialise_backbone(backbone: Backbone) -> None:
     if not cfg:
         return
     cfg = dict(cfg[0]) if isinstance(cfg, list) and len(cfg) == 1 else cfg
-    known = {"type", "checkpoint", "branch"}
+    known = {"type", "checkpoint", "branch", "accept", "unverified"}
     if not isinstance(cfg, Mapping) or cfg.get("type") != "Pretrained" or not known >= cfg.keys():
         raise MaskSSLError(
             f"init_cfg={cfg} of {type(backbone).__name__} is not understood; use "
             "dict(type='Pretrained', checkpoint=PATH, branch='student' or 'teacher'), or None for "
-            "random weights"
+            "random weights; accept and unverified are known too"
+        )
+    unknown = set(cfg.get("accept", ())) - set(ACCEPTABLE)
+    if unknown:
+        raise MaskSSLError(
+            f"accept={sorted(unknown)} of init_cfg is unknown; use some of {ACCEPTABLE}"
         )
     if not cfg.get("checkpoint"):
         raise MaskSSLError(
             "init_cfg names no checkpoint; give one with maskssl train --pretrained PATH, or "
             "--pretrained none for random weights"
         )
-    load_pretrained(backbone, cfg["checkpoint"], cfg.get("branch", "student"))
+    options = {key: cfg[key] for key in known - {"type", "checkpoint"} if key in cfg}
+    load_pretrained(backbone, cfg["checkpoint"], **options)

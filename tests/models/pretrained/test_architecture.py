@@ -6,16 +6,13 @@ import torch
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.models.backbones.plain_vit import PlainViT
 from maskssl.models.pretrained.architecture import pixels_of, saved_model, vit_settings
-from maskssl.models.pretrained.loading import load_weights
-from maskssl.models.pretrained.sources import (
-    HALF_PIXELS,
-    IMAGENET_PIXELS,
-    EncoderWeights,
-    Pixels,
-    encoder_weights,
-)
+from maskssl.models.pretrained.loading import PretrainedFile, load_weights
+from maskssl.models.pretrained.recognition import EncoderWeights
+from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS, Pixels, Source
+from maskssl.models.pretrained.sources import SOURCES
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
+SOME = Source("some", {}, ())
 
 
 def build(**options) -> PlainViT:
@@ -28,15 +25,16 @@ def build(**options) -> PlainViT:
 
 
 def weights_of(model: PlainViT) -> EncoderWeights:
-    return EncoderWeights("some", "student", dict(model.state_dict()), {}, IMAGENET_PIXELS)
+    return EncoderWeights(SOME, "student", dict(model.state_dict()))
 
 
 def shapes(width: int, depth: int, **more: tuple[int, ...]) -> EncoderWeights:
     """The few tensors that are looked at, without memory."""
     names: dict[str, tuple[int, ...]] = {"patch_embed.proj.weight": (width, 3, 16, 16)}
     names |= {f"blocks.{index}.mlp.fc1.weight": (4 * width, width) for index in range(depth)}
+    names |= {f"blocks.{index}.mlp.fc2.weight": (width, 4 * width) for index in range(depth)}
     tensors = {name: torch.empty(shape, device="meta") for name, shape in (names | more).items()}
-    return EncoderWeights("some", "student", tensors, {}, IMAGENET_PIXELS)
+    return EncoderWeights(SOME, "student", tensors)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +56,7 @@ def test_a_backbone_is_rebuilt_from_its_tensors(options):
     told = vit_settings(weights_of(model), {}, num_heads=2)
     told["init_cfg"] = None
     rebuilt = PlainViT(**told)
-    load_weights(rebuilt, weights_of(model), "memory")
+    load_weights(rebuilt, PretrainedFile("memory", weights_of(model), {}, ""))
     channels = options.get("in_channels", 3)
     images = torch.randn(2, channels, *(side * model.patch_size for side in model.grid_size))
     with torch.no_grad():
@@ -146,22 +144,11 @@ def test_pixels_are_the_configs_or_the_sources():
         assert pixels_of(weights, config) == IMAGENET_PIXELS
 
 
-@pytest.mark.parametrize(
-    ("marks", "pixels"),
-    [
-        (("blocks.0.attn.q_bias", "decode_blocks_1.0.norm1.weight"), HALF_PIXELS),
-        (("blocks.0.attn.q_bias",), HALF_PIXELS),
-        (("blocks.0.attn.qkv.weight",), IMAGENET_PIXELS),
-        (("base_encoder.blocks_token.0.x", "momentum_encoder.blocks_token.0.x"), IMAGENET_PIXELS),
-    ],
-    ids=["BootMAE", "BEiT", "plain", "ExtreMA"],
-)
-def test_each_source_normalises_as_its_authors(marks, pixels):
+def test_each_source_normalises_as_its_authors():
     """BootMAE and BEiT bring 0..255 to -1..1, the others take ImageNet's mean and deviation."""
-    tensors = {name: torch.ones(3) for name in (*marks, "blocks.0.attn.v_bias")}
-    if marks[0].startswith("base"):
-        tensors.pop("blocks.0.attn.v_bias")
-    assert encoder_weights(dict(model=tensors)).pixels == pixels
+    halved = {source.name for source in SOURCES if source.pixels == HALF_PIXELS}
+    assert halved == {"BootMAE release", "BEiT-style ViT"}
+    assert {source.pixels for source in SOURCES} == {HALF_PIXELS, IMAGENET_PIXELS}
     assert Pixels((127.5,) * 3, (127.5,) * 3) == HALF_PIXELS
     assert IMAGENET_PIXELS.mean == (123.675, 116.28, 103.53)
     assert IMAGENET_PIXELS.std == (58.395, 57.12, 57.375)

@@ -1,0 +1,1 @@
+"""Backbones for other libraries, one target a file; each is loaded back by its library."""

@@ -1,0 +1,64 @@
+"""What config.json and preprocessor_config.json beside a file of weights say of the model.
+
+Both of Hugging Face's and of timm's making; the answer has the form of ``saved_model``.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...checkpoints.errors import CheckpointError
+
+ACTIVATIONS = ("gelu", "silu", "swiglu")  # of plain MLPs and of gated ones
+
+
+def config_beside(path: str | Path) -> dict[str, Any]:
+    """``backbone`` and ``data_preprocessor`` as far as they are told; empty without the files.
+
+    Raises:
+        CheckpointError: a file that is no JSON, or a model that PlainViT does not compute.
+    """
+    folder = Path(path).parent
+    config, pictures = (
+        _json(folder / name) for name in ("config.json", "preprocessor_config.json")
+    )
+    activation = config.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise CheckpointError(
+            f"{folder / 'config.json'} says hidden_act={activation!r}; PlainViT computes one of "
+            f"{ACTIVATIONS}"
+        )
+    backbone: dict[str, Any] = {}
+    if isinstance(config.get("num_attention_heads"), int):
+        backbone["arch"] = dict(num_heads=config["num_attention_heads"])
+    for theirs, ours in (("layer_norm_eps", "norm_eps"), ("image_size", "img_size")):
+        if theirs in config:
+            backbone[ours] = config[theirs]
+    rope = config.get("rope_theta", (config.get("rope_parameters") or {}).get("rope_theta"))
+    if rope is not None:
+        backbone["rotary_base"] = rope
+    found: dict[str, Any] = dict(backbone=backbone) if backbone else {}
+    timm = config.get("pretrained_cfg") or {}
+    mean = pictures.get("image_mean") or timm.get("mean")
+    std = pictures.get("image_std") or timm.get("std")
+    if mean and std:
+        found["data_preprocessor"] = dict(mean=_in_255(mean), std=_in_255(std))
+    return found
+
+
+def _in_255(values: list[float]) -> list[float]:
+    """0..1 -> 0..255, without the digits that floating point adds."""
+    return [round(255 * value, 6) for value in values]
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as JSON ({error}); mend or remove it"
+        ) from error
+    return content if isinstance(content, dict) else {}

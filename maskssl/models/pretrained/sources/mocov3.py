@@ -1,0 +1,15 @@
+"""MoCo v3: timm's names; the stored table is used, its sin-cos order is neither of ours."""
+
+from ..source import PROJECTOR, Place, Source
+
+MOCOV3 = Source(
+    name="MoCo v3",
+    places={
+        "student": (Place(prefix="base_encoder."),),
+        "teacher": (Place(prefix="momentum_encoder."),),
+    },
+    marks=(r"blocks\.0\.attn\.qkv\.weight$", r"cls_token$", r"pos_embed$"),
+    never=(r"blocks_token\.",),
+    drops={r"head\.": PROJECTOR},
+    reference="timm",
+)

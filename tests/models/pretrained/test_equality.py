@@ -1,0 +1,257 @@
+"""Every map: our loader's features are those of the source's own class, at every block.
+
+Of a package that is installed its class runs beside ours. Of the others names, shapes and features
+were recorded from the authors' class, run outside of this repository with weights that the names
+determine (``cases.drawn``); ``commit`` in the record says of which.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from mmpretrain.models.backbones import BEiTViT, VisionTransformer
+from mmpretrain.models.selfsup import BEiTPretrainViT, MAEViT, MoCoV3ViT
+from timm.layers import SwiGLUPacked
+from timm.models import beit, eva
+from timm.models import vision_transformer as vit
+from torch import nn
+
+import maskssl
+from tests.models.pretrained.cases import drawn, filled, pictures
+
+RECORD = torch.load(Path(__file__).parents[2] / "data" / "vit_sources.pt", weights_only=True)
+SIZES = [(16, 16), (24, 20)]
+CLOSE = dict(rtol=1e-5, atol=1e-5)
+NORM = partial(nn.LayerNorm, eps=1e-6)
+
+
+def loaded(content, folder: Path, size=None, **settings):
+    path = folder / "weights.pth"
+    torch.save(content, path)
+    settings = dict(num_heads=2, out_indices=[0, 1], img_size=size) | settings
+    return maskssl.load_backbone(path, **settings)
+
+
+def compared(backbone, blocks, last, images) -> None:
+    """Both blocks before the norm, and the second behind it (None where there is none)."""
+    with torch.no_grad():
+        tokens, grid = backbone.embed(images)
+        ours = backbone.run_blocks(tokens, grid=grid)
+        final = backbone(images)[-1]
+    assert len(ours) == len(blocks) == 2
+    for mine, theirs in zip(ours, blocks, strict=True):
+        torch.testing.assert_close(mine, theirs, **CLOSE)
+    if last is not None:
+        torch.testing.assert_close(final, last, **CLOSE)
+
+
+def hooked(model, blocks, images):
+    """Outputs of a model's blocks, and the model's own."""
+    outputs: list[torch.Tensor] = []
+    hooks = [block.register_forward_hook(lambda *x: outputs.append(x[2])) for block in blocks]
+    with torch.no_grad():
+        last = model(images)
+    for hook in hooks:
+        hook.remove()
+    return outputs, last
+
+
+# timm
+
+TIMM = dict(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=2, num_classes=3)
+TIMM_CASES = {
+    "AugReg, DeiT": (vit.VisionTransformer, dict(), "timm ViT"),
+    "without a head": (vit.VisionTransformer, dict(num_classes=0), "plain ViT"),
+    "fine-tuned MAE": (vit.VisionTransformer, dict(fc_norm=True, global_pool="avg"), "MAE"),
+    "DINOv2": (vit.VisionTransformer, dict(num_classes=0, init_values=1.0), "timm ViT"),
+    "DINOv2 with registers": (
+        vit.VisionTransformer,
+        dict(num_classes=0, init_values=1.0, reg_tokens=3, no_embed_class=True),
+        "timm ViT",
+    ),
+    "DINOv2-g": (
+        vit.VisionTransformer,
+        dict(init_values=1.0, mlp_layer=SwiGLUPacked, act_layer=nn.SiLU, mlp_ratio=5.33334),
+        "timm ViT",
+    ),
+    "BEiT": (beit.Beit, dict(use_abs_pos_emb=False, use_rel_pos_bias=True), "BEiT-style ViT"),
+    "BEiT, scaled": (
+        beit.Beit,
+        dict(use_abs_pos_emb=False, use_rel_pos_bias=True, init_values=0.1),
+        "BEiT-style ViT",
+    ),
+    "BEiT, shared table": (
+        beit.Beit,
+        dict(use_abs_pos_emb=False, use_shared_rel_pos_bias=True, init_values=0.1),
+        "BEiT-style ViT",
+    ),
+}
+ROTARY = dict(
+    rope_type="dinov3",
+    rope_temperature=100,
+    rope_rotate_half=True,
+    use_rot_pos_emb=True,
+    use_abs_pos_emb=False,
+    num_reg_tokens=3,
+    use_fc_norm=False,
+    init_values=0.1,
+    dynamic_img_size=True,
+    norm_layer=partial(nn.LayerNorm, eps=1e-5),
+)
+for _name, _more in {
+    "DINOv3": dict(qkv_bias=False),
+    "DINOv3, biased": dict(qkv_bias=True),
+    "DINOv3, gated": dict(qkv_bias=False, swiglu_mlp=True, swiglu_align_to=8),
+}.items():
+    TIMM_CASES[_name] = (eva.Eva, ROTARY | _more, "timm DINOv3")
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("case", TIMM_CASES)
+def test_timm(case, size, tmp_path):
+    build, options, source = TIMM_CASES[case]
+    options = dict(qkv_bias=True, norm_layer=NORM) | TIMM | options
+    state = filled(build(**options)).state_dict()
+    reference = build(**(options | dict(img_size=size)))
+    filters = {vit.VisionTransformer: vit, beit.Beit: beit, eva.Eva: eva}[build]
+    antialias = source not in ("MAE", "plain ViT")  # whose authors resize without
+    theirs = filters.checkpoint_filter_fn(dict(state), reference, antialias=antialias)
+    reference.load_state_dict(theirs, strict=build is not eva.Eva)
+    images = pictures(*size)
+    blocks, _ = hooked(reference.eval(), reference.blocks, images)
+    backbone = loaded(state, tmp_path, size)
+    normed = isinstance(getattr(reference, "norm", None), nn.LayerNorm)
+    compared(backbone, blocks, reference.norm(blocks[-1]).detach() if normed else None, images)
+    assert backbone.ledger.source == source
+    counted(backbone.ledger, state)
+
+
+def counted(ledger, state) -> None:
+    """Every tensor of the file is of a part, dropped or outside, and of one of them alone."""
+    parts = {name for names in ledger.parts.values() for name in names}
+    groups = [parts, ledger.dropped.keys(), ledger.outside.keys()]
+    assert sum(map(len, groups)) == len(state)
+    assert sorted(ledger.parts) == sorted([*ledger.used, *ledger.resized, *_unbuilt(ledger)])
+
+
+def _unbuilt(ledger):
+    return [name for name in ledger.parts if name in ledger.dropped and name not in ledger.used]
+
+
+# mmpretrain
+
+MM = dict(
+    arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48),
+    img_size=16,
+    patch_size=4,
+)
+MM_CASES = {
+    "ViT": (VisionTransformer, dict(out_type="raw")),
+    "ViT, scaled": (VisionTransformer, dict(out_type="raw", layer_scale_init_value=0.1)),
+    "ViT without cls": (VisionTransformer, dict(out_type="raw", with_cls_token=False)),
+    "MAE": (MAEViT, dict()),
+    "MoCo v3": (MoCoV3ViT, dict(stop_grad_conv1=False, out_type="raw")),
+    "BEiT": (BEiTViT, dict(out_type="raw")),
+    "BEiT, pretraining": (BEiTPretrainViT, dict(out_type="raw")),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("case", MM_CASES)
+def test_mmpretrain(case, size, tmp_path):
+    build, options = MM_CASES[case]
+    reference = filled(build(**MM, **options))
+    state = reference.state_dict()
+    if "BEiT" in case and size != SIZES[0]:
+        pytest.skip("mmpretrain's BEiT interpolates by a function that scipy has removed")
+    outputs: list[torch.Tensor] = []
+    images = pictures(*size)
+    for block in reference.layers:
+        block.register_forward_hook(lambda *x: outputs.append(x[2]))
+    with torch.no_grad():
+        reference(images, **(dict(mask=None) if build in (MAEViT, BEiTPretrainViT) else {}))
+    content = dict(state_dict={f"backbone.{name}": value for name, value in state.items()})
+    content["state_dict"]["head.fc.weight"] = torch.ones(3, 24)
+    backbone = loaded(content, tmp_path, size)
+    last = getattr(reference, "ln1", None)
+    compared(backbone, outputs, last(outputs[-1]).detach() if last else None, images)
+    assert backbone.ledger.source == "mmpretrain"
+    assert backbone.ledger.outside == {"head.fc.weight": "outside the encoder"}
+
+
+# Recorded
+
+WRAPPED = {
+    "dino": lambda state: dict(
+        teacher={f"backbone.{k}": v for k, v in state.items()} | {"head.mlp.0.weight": state["norm.bias"]},
+        student={f"module.backbone.{k}": 0 * v for k, v in state.items()},
+    ),
+    "ijepa": lambda state: dict(
+        encoder={f"module.{k}": 0 * v for k, v in state.items()},
+        target_encoder={f"module.{k}": v for k, v in state.items()},
+    ),
+    "dinov2_registers": lambda state: dict(
+        teacher={f"backbone.{k}": v for k, v in state.items()}
+    ),
+    "simmim": lambda state: dict(model={f"encoder.{k}": v for k, v in state.items()}),
+}  # fmt: skip
+SOURCE = {
+    "dino": "DINO, iBOT",
+    "dinov2": "DINOv2",
+    "dinov2_registers": "DINOv2 with registers",
+    "dinov2_swiglu_chunked": "DINOv2",
+    "dinov3": "DINOv3",
+    "dinov3_swiglu": "DINOv3",
+    "ijepa": "I-JEPA",
+    "simmim": "BEiT-style ViT",
+    "simmim_absolute": "BEiT-style ViT",
+    "cae": "BEiT-style ViT",
+    "hf_vit": "Hugging Face ViT",
+    "hf_vitmae": "Hugging Face ViT",
+    "hf_ijepa": "Hugging Face ViT",
+    "hf_dinov2": "Hugging Face DINOv2",
+    "hf_dinov2_swiglu": "Hugging Face DINOv2",
+    "hf_dinov2_registers": "Hugging Face DINOv2 with registers",
+    "hf_dinov3": "Hugging Face DINOv3",
+    "hf_dinov3_gated": "Hugging Face DINOv3",
+}
+
+
+def recorded_weights(case: str) -> dict[str, torch.Tensor]:
+    record = RECORD[case]
+    state = {name: drawn(name, shape) for name, shape in record["shapes"].items()}
+    return state | record["kept"]
+
+
+@pytest.mark.parametrize(
+    ("case", "size"), [(case, size) for case in RECORD for size in RECORD[case]["features"]]
+)
+def test_recorded(case, size, tmp_path):
+    state = recorded_weights(case)
+    size_ = tuple(map(int, size.split("x")))
+    content = WRAPPED.get(case, dict)(state)
+    backbone = loaded(content, tmp_path, size_)
+    *blocks, last = RECORD[case]["features"][size]
+    compared(backbone, blocks, last, pictures(*size_))
+    assert backbone.ledger.source == SOURCE[case]
+    parts = {name for names in backbone.ledger.parts.values() for name in names}
+    named = sorted(parts | backbone.ledger.dropped.keys())
+    assert [name for name in named if not name.startswith("head.mlp")] == sorted(state)
+
+
+@pytest.mark.parametrize("case", [case for case in RECORD if "saved" in RECORD[case]])
+def test_the_names_that_transformers_saves(case, tmp_path):
+    """Files keep the names of the earlier generation, which differ from the modules'."""
+    state = recorded_weights(case)
+    saved = {}
+    for name, now in RECORD[case]["saved"].items():
+        if now is None:  # gate and up in one
+            gate = name.replace("weights_in", "gate_proj")
+            saved[name] = torch.cat([state[gate], state[gate.replace("gate_proj", "up_proj")]])
+        else:
+            saved[name] = state[now]
+    size = next(iter(RECORD[case]["features"]))
+    *blocks, last = RECORD[case]["features"][size]
+    backbone = loaded(saved, tmp_path)
+    compared(backbone, blocks, last, pictures(*map(int, size.split("x"))))
