@@ -11,7 +11,9 @@ from .looked_at import Found
 from .nodes import BANK, Node, loader_config
 
 HEADS = ("head", "decode_head", "auxiliary_head", "bbox_head", "mask_head", "roi_head")
-CLASSES_REMEDY = "--num-classes N sets the number of the whole run"
+CLASSES_REMEDY = (
+    "--num-classes N sets the number of the whole run, --classes from-data reads it off the data"
+)
 
 _SHOWN = 5
 
