@@ -28,6 +28,19 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--boxes-only", action="store_true", help="detect boxes without masks, where none are drawn"
     )
     parser.add_argument(
+        "--channels",
+        type=int,
+        metavar="N",
+        help="pictures have N channels of any depth, such as 1, 4, or a .npy of bands",
+    )
+    parser.add_argument(
+        "--value-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="with --channels: stored values that 8 bits would call 0 and 255, e.g. 0 4095",
+    )
+    parser.add_argument(
         "--map-masks",
         nargs="+",
         metavar="VALUE=LABEL",

@@ -8,7 +8,8 @@ from mmengine.config import Config
 from . import launch
 from .boxes_only import use_boxes_only
 from .classes import set_num_classes
-from .config import load_config, merge_options
+from .config import ConfigError, load_config, merge_options
+from .data_channels import use_channels
 from .data_classes import classes_of_data
 from .data_layouts import use_layout
 from .mask_codes import map_masks
@@ -19,6 +20,10 @@ def configured(args: argparse.Namespace) -> Config:
     cfg = load_config(args.config)
     if args.data:
         use_layout(cfg, args.data)
+    if args.channels is not None:
+        use_channels(cfg, args.channels, args.value_range)
+    elif args.value_range:
+        raise ConfigError("--value-range goes with --channels N; 3 for pictures of colours")
     merge_options(cfg, args.cfg_options)  # they may say otherwise
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
     if args.boxes_only:

@@ -8,8 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..datasets.folders import ImageWalk, split_folders, split_of
+from ..datasets.folders import ENDINGS, ImageWalk, split_folders, split_of
 from ..datasets.index.sources import source_at
+from ..datasets.transforms.channels import ARRAY_ENDING
 from .config import ConfigError
 from .mask_codes import map_masks
 
@@ -171,7 +172,7 @@ def _one_of(root: Path, names: tuple[str, ...]) -> Path:
 
 def _ending(folder: Path) -> str:
     """How the first image ends; the check refuses others."""
-    first = next(ImageWalk(folder).images(), None)
+    first = next(ImageWalk(folder, (*ENDINGS, ARRAY_ENDING)).images(), None)
     if first is None:
         raise ConfigError(f"there is no image in {folder}")
     return Path(first).suffix

@@ -28,7 +28,14 @@ def on(name: str, data: str, **options) -> Config:
     defaults = dict(
         work_dir=None, num_classes=None, classes="from-data", map_masks=None, pretrained=None
     )
-    more = dict(seed=None, cfg_options={}, boxes_only=False, launcher="none")
+    more = dict(
+        seed=None,
+        cfg_options={},
+        boxes_only=False,
+        launcher="none",
+        channels=None,
+        value_range=None,
+    )
     arguments = dict(defaults, **more, config=config_file(name), data=data)
     return configured(SimpleNamespace(**{**arguments, **options}))
 

@@ -10,9 +10,9 @@ from mmengine.fileio import list_dir_or_file
 from ...datasets.checks import coco, masks
 from ...datasets.checks.errors import DataError
 from ...datasets.checks.label_codes import LabelCodes
-from ...datasets.checks.pictures import QUICK, check_depth, orientation_notes
-from ...datasets.folders import ImageWalk, is_url
-from .channels import alpha_notes
+from ...datasets.checks.pictures import QUICK, orientation_notes
+from ...datasets.folders import ENDINGS, ImageWalk, is_url
+from .channels import depth_notes
 from .looked_at import Found
 from .nodes import Node
 
@@ -47,11 +47,10 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
     try:
         masks.check_pairs(pairs)
         limit = None if thorough else QUICK
-        facts = masks.check_masks(pairs, code, node.applies_orientation, limit)
-        check_depth(facts.pictures)
+        facts = masks.check_masks(pairs, code, node.applies_orientation, limit, node.look)
+        notes = orientation_notes(facts.pictures) + depth_notes(node, facts.pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
-    notes = orientation_notes(facts.pictures) + alpha_notes(facts.pictures)
     ends_as = (node.setting("seg_map_suffix").lower(),)
     extra = sum(1 for _ in ImageWalk(annotations, ends_as).images()) - len(pairs)
     if extra > 0:
@@ -103,7 +102,7 @@ def highest_label(node: Node) -> int:
     code = _mask_code(node, tuple(map(str, range(255))))
     try:
         masks.check_pairs(pairs)
-        facts = masks.check_masks(pairs, code, node.applies_orientation, limit=None)
+        facts = masks.check_masks(pairs, code, node.applies_orientation, None, node.look)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
     return max(label for label, count in enumerate(facts.pixels) if count)
@@ -123,7 +122,7 @@ def _image_names(node: Node, folder: str) -> list[str]:
             )
         return names
     theirs = set(list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True))
-    ours = set(ImageWalk(folder).images())
+    ours = set(ImageWalk(folder, (*ENDINGS, suffix.lower())).images())
     if not theirs:
         raise DataError(
             f"{node.loader}: no image in {folder} ends with {suffix!r}"
@@ -198,7 +197,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         if not is_url(folder):
             limit = None if thorough else QUICK
             pictures = coco.check_pictures(content, folder, node.applies_orientation, limit)
-            check_depth(pictures)
+            notes += depth_notes(node, pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
     used = _kept(node, content, classes)
@@ -226,7 +225,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         if pictures
         else (),
         pictures=pictures,
-        notes=notes + orientation_notes(pictures) + alpha_notes(pictures),
+        notes=notes + orientation_notes(pictures),
     )
 
 

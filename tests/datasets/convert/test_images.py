@@ -3,6 +3,7 @@
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,13 @@ def encoded(colour: tuple[int, int, int], kind: str) -> bytes:
     return stream.getvalue()
 
 
+def written(path: Path, rows: list[dict], features: Any) -> None:
+    """A parquet file with the features in its schema, as the hub has them."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.Table.from_pylist(rows, features.arrow_schema), path)
+
+
 @pytest.fixture
 def parquet(tmp_path) -> Path:
     """Two splits of parquet files, images within, labels with names."""
@@ -93,7 +101,7 @@ def parquet(tmp_path) -> Path:
         ]
         (tmp_path / "hub").mkdir(exist_ok=True)
         path = tmp_path / "hub" / f"{split}-00000-of-00001.parquet"
-        hf.Dataset.from_list(rows, features=features).to_parquet(str(path))
+        written(path, rows, features)
     return tmp_path / "hub"
 
 
@@ -127,8 +135,8 @@ def test_imagefolder_of_hugging_face(tmp_path):
 
 def test_columns_that_are_no_images_and_labels_are_named(tmp_path):
     hf = pytest.importorskip("datasets")
-    rows = hf.Dataset.from_list([dict(text="a", label=1)])
+    features = hf.Features(text=hf.Value("string"), label=hf.Value("int64"))
     (tmp_path / "hub").mkdir()
-    rows.to_parquet(str(tmp_path / "hub" / "train.parquet"))
+    written(tmp_path / "hub" / "train.parquet", [dict(text="a", label=1)], features)
     with pytest.raises(DataError, match="has the columns text, label, and 0 of the type Image"):
         convert_hugging_face(str(tmp_path / "hub"), tmp_path / "out")
