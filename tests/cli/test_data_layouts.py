@@ -72,7 +72,8 @@ def test_folders_by_any_names_of_the_splits(photos):
     found = look_at_data(cfg, LOADERS)
     assert [one.counts for one in found] == [[4, 4, 4]] * 3
     assert [Path(one.source).name for one in found] == ["Training", "Testing", "Testing"]
-    bank, test = look_at_data(on(KNN, f"folders:{photos}"), [TEST])
+    knn = on(KNN, f"folders:{photos}", cfg_options={"model.k": 5})
+    bank, test = look_at_data(knn, [TEST])
     assert (Path(bank.source).name, Path(test.source).name) == ("Training", "Testing")
     (train,) = look_at_data(on(PRETRAIN, f"folders:{photos}", classes=None), [TRAIN])
     assert train.images == 12

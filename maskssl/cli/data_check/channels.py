@@ -23,13 +23,6 @@ def check_channels(cfg: Config, nodes: Sequence[Node]) -> None:
     model: Mapping[str, Any] = cfg.get("model") or {}
     model = model.get("module") or model  # inside the wrapper of a test over scales
     taken = (model.get("backbone") or {}).get("in_channels", CHANNELS)
-    for name in ("mean", "std"):
-        values = (model.get("data_preprocessor") or {}).get(name)
-        if values is not None and len(values) not in (1, taken):
-            raise DataError(
-                f"model.data_preprocessor.{name} has {len(values)} values, and the model takes "
-                f"{taken} channels; {REMEDY}"
-            )
     for node in nodes:
         step = node.transform(LOAD_CHANNELS)
         loaded = step["channels"] if step else CHANNELS
@@ -44,6 +37,13 @@ def check_channels(cfg: Config, nodes: Sequence[Node]) -> None:
             raise DataError(
                 f"{node.loader}: pictures are loaded in {loaded} channels, and "
                 f"model.backbone.in_channels={taken}; {REMEDY}"
+            )
+    for name in ("mean", "std"):
+        values = (model.get("data_preprocessor") or {}).get(name)
+        if values is not None and len(values) not in (1, taken):
+            raise DataError(
+                f"model.data_preprocessor.{name} has {len(values)} values, and the model takes "
+                f"{taken} channels; {REMEDY}"
             )
 
 

@@ -78,6 +78,8 @@ def read_channels(path: str) -> NDArray[Any]:
     """
     content = fileio.get(path)
     if path.endswith(ARRAY_ENDING):
+        if not content:
+            raise ValueError("it is empty")
         stored: NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
     else:
         stored = cv2.imdecode(
