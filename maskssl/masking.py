@@ -10,6 +10,7 @@ Shapes: B images, N = h * w patches, V visible patches.
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import torch
@@ -287,12 +288,15 @@ def multi_masks(
 
 
 def visible_count(num_patches: int, mask_ratio: float) -> int:
-    """Patches that stay visible at a mask ratio: int(N * (1 - mask_ratio)).
+    """Patches that stay visible at a mask ratio: N * (1 - mask_ratio), rounded down.
+
+    The ratio is taken as the decimal that it is written as. The authors' int(N * (1 - 0.9)) makes
+    0 of 10 and 9 of 100 of it; at their ratios and grids both agree.
 
     Raises:
         MaskSSLError: none or all of them would.
     """
-    num_keep = int(num_patches * (1 - mask_ratio))
+    num_keep = int(num_patches * (1 - Fraction(str(mask_ratio))))
     if not 0 < num_keep < num_patches:
         raise MaskSSLError(
             f"mask_ratio={mask_ratio} leaves {num_keep} of {num_patches} patches visible; choose a "

@@ -309,10 +309,20 @@ def test_masks_are_drawn_where_they_are_wanted():
 
 @pytest.mark.parametrize(
     ("patches", "ratio", "visible"),
-    [(196, 0.8, 39), (196, 0.9, 19), (16, 0.75, 4), (10, 0.89, 1), (10, 0.11, 8)],
+    [
+        *[(196, 0.8, 39), (196, 0.9, 19), (16, 0.75, 4), (10, 0.89, 1), (10, 0.11, 8)],
+        # (1 - 0.9) * 10 is less than 1 in floats, and (1 - 0.8) * 100 less than 20
+        *[(10, 0.9, 1), (100, 0.9, 10), (100, 0.8, 20)],
+    ],
 )
 def test_visible_patches_are_rounded_down(patches, ratio, visible):
     assert visible_count(patches, ratio) == visible
+
+
+@pytest.mark.parametrize("patches", [36, 64, 144, 196, 256])
+@pytest.mark.parametrize("ratio", [0.8, 0.9])
+def test_as_many_stay_visible_as_the_authors_count_on_grids_in_use(patches, ratio):
+    assert visible_count(patches, ratio) == int(patches * (1 - ratio))
 
 
 @pytest.mark.parametrize(("ratio", "visible"), [(0.95, 0), (1.0, 0), (0.0, 10), (-0.5, 15)])

@@ -15,7 +15,31 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--pretrained", metavar="PATH", help="checkpoint of the backbone, or 'none' for random"
     )
     parser.add_argument("--seed", type=int, help="random seed; default the config's")
-    parser.add_argument("--num-classes", type=int, metavar="N", help="classes of your own data")
+    parser.add_argument(
+        "--data",
+        metavar="LAYOUT:DIR",
+        help="your data in every loader: folders:, lists:, shards: or imagenet:DIR of images; "
+        "masks:, voc:, cityscapes: or ade20k:DIR to segment; coco:DIR to detect (docs, Your data)",
+    )
+    classes = parser.add_mutually_exclusive_group()
+    classes.add_argument("--num-classes", type=int, metavar="N", help="classes of your own data")
+    classes.add_argument("--classes", choices=["from-data"], help="read them off the training set")
+    parser.add_argument(
+        "--boxes-only", action="store_true", help="detect boxes without masks, where none are drawn"
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        metavar="N",
+        help="pictures have N channels of any depth, such as 1, 4, or a .npy of bands",
+    )
+    parser.add_argument(
+        "--value-range",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="with --channels: stored values that 8 bits would call 0 and 255, e.g. 0 4095",
+    )
     parser.add_argument(
         "--map-masks",
         nargs="+",

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .config import ConfigError
+from .data_check.nodes import Node, nodes_of
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 EVALUATORS = ("val_evaluator", "test_evaluator")
@@ -49,8 +50,8 @@ def set_num_classes(cfg: Config, num_classes: int, names: Sequence[str] | None =
     for scored in [*_with_key(cfg.model, "topk"), *_with_key(evaluators, "topk")]:
         scored["topk"] = tuple(k for k in scored["topk"] if k <= num_classes)
     if scope in ("mmseg", "mmdet"):
-        for loader in (cfg[key] for key in LOADERS if cfg.get(key)):
-            _name_classes(loader.dataset, num_classes, names)
+        for node in (node for key in LOADERS if cfg.get(key) for node in nodes_of(cfg, key)):
+            _name_classes(node, num_classes, names)
 
 
 def _with_key(node: Any, key: str) -> Iterator[dict[str, Any]]:
@@ -66,14 +67,13 @@ def _with_key(node: Any, key: str) -> Iterator[dict[str, Any]]:
             yield from _with_key(value, key)
 
 
-def _name_classes(dataset: Any, num_classes: int, names: Sequence[str] | None) -> None:
-    """Give a dense data set as many class names, below wrappers such as RepeatDataset."""
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    own = (dataset.get("metainfo") or {}).get("classes")
-    if names is None and own is not None and len(own) == num_classes:
+def _name_classes(node: Node, num_classes: int, names: Sequence[str] | None) -> None:
+    """Give a dense data set as many class names."""
+    dataset: Any = node.config
+    coco = node.kind == "coco"
+    own = (dataset.get("metainfo") or {}).get("classes") or (None if coco else node.own_classes)
+    if own is not None and len(own) == num_classes and (names is None or [*names] == [*own]):
         return
-    coco = "ann_file" in dataset and str(dataset["ann_file"]).endswith(".json")
     if names is None and coco:
         names = _coco_names(dataset, num_classes)
     elif names is None:

@@ -43,10 +43,19 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         raise ConfigError(f"{file} cannot be read as a config: {error}") from error
     for key in cfg:
         _refuse_lookalike(key, key, RUNNER_KEYS)
-    for option in options or {}:
-        _check_option(cfg, option)
-    cfg.merge_from_dict(dict(options or {}))
+    merge_options(cfg, options or {})
     return cfg
+
+
+def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Merge dotted keys and values, as ``--cfg-options`` gives them, into a config.
+
+    Raises:
+        ConfigError: a key that looks like a misspelt one.
+    """
+    for option in options:
+        _check_option(cfg, option)
+    cfg.merge_from_dict(dict(options))
 
 
 def located_config(path: str) -> str:

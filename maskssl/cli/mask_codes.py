@@ -32,10 +32,10 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
             )
         codes[code] = int(label)
     LabelCodes(codes)  # a mistake in them shows now
-    pipelines = [pipeline for key in LOADERS for pipeline in _pipelines(cfg.get(key))]
     places = [
         (pipeline, number)
-        for pipeline in pipelines
+        for key in LOADERS
+        for pipeline in pipelines(cfg.get(key))
         for number, step in enumerate(pipeline)
         if step.get("type") == "LoadAnnotations"
     ]
@@ -46,12 +46,13 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
             pipeline.insert(number + 1, dict(type="MapLabels", codes=codes))
 
 
-def _pipelines(node: Any) -> Iterator[list[dict[str, Any]]]:
+def pipelines(node: Any) -> Iterator[list[dict[str, Any]]]:
+    """Pipelines below a node of a config."""
     if isinstance(node, dict):
         if isinstance(node.get("pipeline"), list):
             yield node["pipeline"]
         for value in node.values():
-            yield from _pipelines(value)
+            yield from pipelines(value)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _pipelines(value)
+            yield from pipelines(value)

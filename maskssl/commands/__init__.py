@@ -11,6 +11,7 @@ COMMANDS = {
     "reconstruct": "draw what a pretrained model makes of images",
     "compare": "put the logs of several runs into one picture and one table",
     "check-data": "look at the data of a config before a run is paid for",
+    "convert": "convert YOLO, VOC, ImageNet's devkit or Hugging Face's data sets",
     "index": "index a list, a folder or tar shards ahead of a run",
     "benchmark": "time training steps on this machine, beside any other code",
     "doctor": "say what is installed, what will work, and what to do about the rest",

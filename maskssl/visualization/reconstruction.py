@@ -25,7 +25,7 @@ def reconstruct(
 
     Args:
         model: in any mode; it is left as it was.
-        images: (B, 3, H, W), normalised by the model's preprocessor.
+        images: (B, C, H, W), normalised by the model's preprocessor.
         ids_shuffle: (B, N) ordering; from the samples' block masks when None.
         data_samples: with block masks.
     """
@@ -37,7 +37,10 @@ def reconstruct(
     mask = split.mask.unflatten(1, model.backbone.grid_size)
     filled = paste_prediction(images, prediction, mask)
     mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
-    original, filled = (((x * std + mean) / 255).clamp(0, 1).cpu() for x in (images, filled))
+    rgb = [0, 1, 2] if images.shape[1] >= 3 else [0, 0, 0]  # of other channels, what comes first
+    original, filled = (
+        ((x * std + mean) / 255)[:, rgb].clamp(0, 1).cpu() for x in (images, filled)
+    )
     hidden = spread(mask[:, None].float(), images.shape[-1] // mask.shape[-1]).cpu()
     return [original, original * (1 - hidden) + MASK_GREY * hidden, filled]
 

@@ -37,6 +37,8 @@ def folder_config(name: str, root: Path, options: dict[str, Any] | None = None) 
         if loader:
             loader.dataset.data_root = str(root)
             loader.batch_size = 2
+    if cfg.model.type == "KNNClassifier":
+        cfg.model.k = 5
     for part in ("head", "data_preprocessor"):
         if "num_classes" in cfg.model.get(part, {}):
             cfg.model[part].num_classes = 3
@@ -143,6 +145,11 @@ def test_the_bank_of_a_knn_test_is_compared_too(missing, photos):
     remove(missing)(photos)
     with pytest.raises(DataError, match="have different classes"):
         look_at_data(folder_config(KNN, photos), [TEST])
+
+
+def test_more_neighbours_than_images_are_refused(photos):
+    with pytest.raises(DataError, match="model.k=20 neighbours vote, and .* has 12 images; lower"):
+        look_at_data(folder_config(KNN, photos, {"model.k": 20}), [TEST])
 
 
 def test_an_empty_class_in_a_test_is_no_fault(photos):

@@ -40,7 +40,7 @@ def test_the_report_says_what_is_there(tmp_path):
     assert facts["cost"]["loading"] > 0 and facts["cost"]["checkpoint"] > 1e6
     text = as_text(facts)
     assert "! 1 of 13 pictures looked at have an alpha channel" in text
-    assert "! 1 of 13 pictures of val_dataloader are trained on too" in text
+    assert "! 1 of 13 pictures of val_dataloader looked at are among 13 that are trained on" in text
     assert "run: 13 images; batch of 2" in text and len(text.splitlines()) < 24
 
 
@@ -50,6 +50,14 @@ def test_equal_sizes_are_not_enough_for_a_leak(tmp_path):
     a, b, c, d = (str(tmp_path / name) for name in "abcd")
     assert duplicates([a, c], [d, b]) == [(a, b)]
     assert duplicates([d], [a, b, c]) == []
+    assert duplicates([d, "gone", a, b], ["gone", b, a]) == [(a, b), (a, a)]
+
+
+def test_equal_ends_are_not_enough_for_a_leak(tmp_path):
+    for name, first in (("a", b"1"), ("b", b"2"), ("c", b"2")):
+        (tmp_path / name).write_bytes(first + bytes(5000))
+    a, b, c = (str(tmp_path / name) for name in "abc")
+    assert duplicates([a, b], [c]) == [(b, c)]
 
 
 @pytest.mark.parametrize("name", [FINETUNE, PRETRAIN, SEG, DET])
@@ -83,8 +91,8 @@ def test_truth_is_drawn_where_it_lies():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model.backbone.in_channels": 4}, "model.backbone.in_channels=4: pictures are loaded"),
-        ({"model.data_preprocessor.mean": [0.5]}, "model.data_preprocessor.mean has 1 values"),
+        ({"model.backbone.in_channels": 4}, r"loaded in 3 .*model.backbone.in_channels=4; --ch"),
+        ({"model.data_preprocessor.mean": [1, 2]}, "model.data_preprocessor.mean has 2 values"),
         ({f"{TRAIN}.dataset.pipeline.0.color_type": "grayscale"}, "color_type='grayscale'"),
         ({f"{TRAIN}.dataset.pipeline.0.color_type": "unchanged"}, "color_type='unchanged'"),
     ],

@@ -19,7 +19,7 @@ from .looked_at import Found
 from .nodes import Node, nodes_of, used_loaders
 from .run_length import RunLength, run_length, world_size
 
-__all__ = ["DataError", "check_data", "length_of", "look_at_data"]
+__all__ = ["DataError", "check_data", "length_of", "look_at_data", "look_at_node"]
 
 
 def check_data(cfg: Config, loaders: Sequence[str]) -> None:
@@ -55,7 +55,16 @@ def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) ->
     nodes = [node for loader in used_loaders(cfg, loaders) for node in nodes_of(cfg, loader)]
     check_evaluators(cfg, nodes)
     check_channels(cfg, nodes)
-    found = [_looked_at(cfg, node, thorough) for node in nodes]
+    unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
+    found = [
+        look_at_node(
+            node,
+            unreadable.get("max_share", 0.0) if node.loader == "train_dataloader" else 0.0,
+            needs_masks(cfg, node.loader, node),
+            thorough,
+        )
+        for node in nodes
+    ]
     check_label_spaces(cfg, found)
     return found
 
@@ -72,17 +81,28 @@ def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
     return run_length(cfg, sum(filter(None, trained)), world_size(cfg.get("launcher") or "none"))
 
 
-def _looked_at(cfg: Config, node: Node, thorough: bool) -> Found:
+def look_at_node(
+    node: Node, allowed: float = 0.0, with_masks: bool = False, thorough: bool = False
+) -> Found:
+    """Look into one data set.
+
+    Args:
+        node: of a config.
+        allowed: share of images that may be unreadable.
+        with_masks: whether objects of COCO files need outlines.
+        thorough: open every file.
+
+    Raises:
+        DataError: see :func:`check_data`.
+    """
     _check_there(node)
     try:
         if node.kind == "images":
-            unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
-            allowed = unreadable.get("max_share", 0.0) if node.loader == "train_dataloader" else 0.0
             return look_at_images(node, allowed, thorough)
         if node.kind == "segmentation":
             return look_at_segmentation(node, thorough)
         if node.kind == "coco":
-            return look_at_coco(node, needs_masks(cfg, node.loader, node), thorough)
+            return look_at_coco(node, with_masks, thorough)
     except FolderError as error:
         raise DataError(f"{node.loader}: {error}") from error
     note = f"data sets of type {node.cls.__name__} are not looked into."

@@ -1,6 +1,7 @@
 """Look at what dense tasks train on: mmseg's folders, and COCO files."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ from mmengine.fileio import list_dir_or_file
 from ...datasets.checks import coco, masks
 from ...datasets.checks.errors import DataError
 from ...datasets.checks.label_codes import LabelCodes
-from ...datasets.checks.pictures import QUICK, check_depth, orientation_notes
-from ...datasets.folders import ImageWalk, is_url
-from .channels import alpha_notes
+from ...datasets.checks.pictures import QUICK, orientation_notes
+from ...datasets.folders import ENDINGS, ImageWalk, is_url
+from .channels import depth_notes
 from .looked_at import Found
 from .nodes import Node
 
-CLASSES_REMEDY = "name them there in the order of their labels, or number them by --num-classes N"
+CLASSES_REMEDY = (
+    "name them there in the order of their labels, or number them by --num-classes N or "
+    "--classes from-data"
+)
 
 
 def look_at_segmentation(node: Node, thorough: bool) -> Found:
@@ -38,24 +42,17 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
     used = node.used(len(names))
     if annotations is None:
         return Found(node.loader, "segmentation", images, len(names), used)
-    ending = len(node.setting("img_suffix"))
-    pairs = [
-        (
-            os.path.join(images, name),
-            os.path.join(annotations, name[:-ending] + node.setting("seg_map_suffix")),
-        )
-        for name in names
-    ]
+    pairs = _pairs(node, images, annotations, names)
     code = _mask_code(node, node.classes)
     try:
         masks.check_pairs(pairs)
         limit = None if thorough else QUICK
-        facts = masks.check_masks(pairs, code, node.applies_orientation, limit)
-        check_depth(facts.pictures)
+        facts = masks.check_masks(pairs, code, node.applies_orientation, limit, node.look)
+        notes = orientation_notes(facts.pictures) + depth_notes(node, facts.pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
-    notes = orientation_notes(facts.pictures) + alpha_notes(facts.pictures)
-    extra = sum(1 for _ in ImageWalk(annotations).images()) - len(pairs)
+    ends_as = (node.setting("seg_map_suffix").lower(),)
+    extra = sum(1 for _ in ImageWalk(annotations, ends_as).images()) - len(pairs)
     if extra > 0:
         notes.append(f"{extra:,} masks in {annotations} have no image, and are left out.")
     unseen = [name for name, count in zip(node.classes, facts.pixels, strict=True) if not count]
@@ -79,6 +76,38 @@ def look_at_segmentation(node: Node, thorough: bool) -> Found:
     )
 
 
+def _pairs(
+    node: Node, images: str, annotations: str, names: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Images and their masks, by mmseg's rule of suffixes."""
+    ending = len(node.setting("img_suffix"))
+    suffix = node.setting("seg_map_suffix")
+    return [
+        (os.path.join(images, name), os.path.join(annotations, name[:-ending] + suffix))
+        for name in names
+    ]
+
+
+def highest_label(node: Node) -> int:
+    """The highest label in all masks of a segmentation set, whose classes need not be known.
+
+    Raises:
+        DataError: masks are missing, or hold no labels.
+    """
+    images, annotations = node.prefix("img_path"), node.prefix("seg_map_path")
+    for folder in (images, annotations):
+        if folder is None or not os.path.isdir(folder):
+            raise DataError(f"{node.loader}: there is no folder {folder}; {node.remedy}")
+    pairs = _pairs(node, images or "", annotations or "", _image_names(node, images or ""))
+    code = _mask_code(node, tuple(map(str, range(255))))
+    try:
+        masks.check_pairs(pairs)
+        facts = masks.check_masks(pairs, code, node.applies_orientation, None, node.look)
+    except DataError as error:
+        raise DataError(f"{node.loader}: {error}") from error
+    return max(label for label, count in enumerate(facts.pixels) if count)
+
+
 def _image_names(node: Node, folder: str) -> list[str]:
     """Relative paths of the images that mmseg will use; others are refused, not left out."""
     suffix = node.setting("img_suffix")
@@ -93,7 +122,7 @@ def _image_names(node: Node, folder: str) -> list[str]:
             )
         return names
     theirs = set(list_dir_or_file(folder, list_dir=False, suffix=suffix, recursive=True))
-    ours = set(ImageWalk(folder).images())
+    ours = set(ImageWalk(folder, (*ENDINGS, suffix.lower())).images())
     if not theirs:
         raise DataError(
             f"{node.loader}: no image in {folder} ends with {suffix!r}"
@@ -168,7 +197,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         if not is_url(folder):
             limit = None if thorough else QUICK
             pictures = coco.check_pictures(content, folder, node.applies_orientation, limit)
-            check_depth(pictures)
+            notes += depth_notes(node, pictures)
     except DataError as error:
         raise DataError(f"{node.loader}: {error}") from error
     used = _kept(node, content, classes)
@@ -196,7 +225,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         if pictures
         else (),
         pictures=pictures,
-        notes=notes + orientation_notes(pictures) + alpha_notes(pictures),
+        notes=notes + orientation_notes(pictures),
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets.checks.errors import DataError
-from ...datasets.checks.pictures import QUICK, Picture, check_depth, look_at_all, sample
+from ...datasets.checks.pictures import QUICK, Picture, look_at_all, sample
 from ...datasets.folders import ENDINGS, ImageWalk, is_hidden, is_url, split_folders
 from ...datasets.index.image_index import NO_LABEL, ImageIndexError
 from ...datasets.index.sources import source_at
 from ...datasets.index.store import open_index
-from .channels import alpha_notes
+from .channels import depth_notes
 from .looked_at import Found
 from .nodes import Node
 
@@ -96,9 +96,9 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
                 f"{allowed:.0%} may be (max_share of UnreadableImagesHook, in training alone): "
                 "replace them, or remove them from the data folder or list"
             ),
+            node.look,
         )
-        notes += unreadable + alpha_notes(pictures)
-        check_depth(pictures)
+        notes += unreadable + depth_notes(node, pictures)
     elif is_url(folder):
         notes.append(f"{folder} is no local path; its pictures are not looked at.")
     labels = listed.labels
@@ -139,11 +139,11 @@ def _walked(source: str, endings: tuple[str, ...]) -> _Listed:
 def _check_folder(
     node: Node, folder: str, endings: tuple[str, ...], with_label: bool, indexed: bool
 ) -> None:
-    walk = ImageWalk(folder, ENDINGS)
+    walk = ImageWalk(folder, (*ENDINGS, *endings))
     top = walk.listing()
     if next(walk.images(), None) is None:
         raise DataError(
-            f"{node.loader}: no images in {folder} (looked for {', '.join(ENDINGS)}, at any "
+            f"{node.loader}: no images in {folder} (looked for {', '.join(walk.endings)}, at any "
             f"depth); {node.remedy}"
         )
     if not indexed:

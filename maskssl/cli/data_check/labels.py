@@ -11,7 +11,9 @@ from .looked_at import Found
 from .nodes import BANK, Node, loader_config
 
 HEADS = ("head", "decode_head", "auxiliary_head", "bbox_head", "mask_head", "roi_head")
-CLASSES_REMEDY = "--num-classes N sets the number of the whole run"
+CLASSES_REMEDY = (
+    "--num-classes N sets the number of the whole run, --classes from-data reads it off the data"
+)
 
 _SHOWN = 5
 
@@ -38,6 +40,7 @@ def check_label_spaces(cfg: Config, found: Sequence[Found]) -> None:
             _check_outputs(head, outputs, one)
     if trained:
         _check_trained(trained, [one for one in labelled if one not in trained])
+    _check_neighbours(cfg, labelled)
     outputs = min((count for _, count in head_outputs(cfg)), default=_num_labels(labelled))
     check_topk(cfg, outputs)
 
@@ -121,6 +124,17 @@ def _check_trained(trained: Sequence[Found], scored: Sequence[Found]) -> None:
                 f"{trained[0].loader} ({trained[0].source}) has none, so they can never be right; "
                 "make the lists agree"
             )
+
+
+def _check_neighbours(cfg: Config, labelled: Sequence[Found]) -> None:
+    """Refuse more neighbours than the bank of a kNN test has images."""
+    asked = (cfg.get("model") or {}).get("k")
+    bank = [one.used for one in labelled if one.loader == BANK and one.used is not None]
+    if bank and asked and asked > sum(bank):
+        raise DataError(
+            f"model.k={asked} neighbours vote, and {BANK} has {sum(bank)} images; lower model.k, "
+            "or use a larger training set"
+        )
 
 
 def _labels(one: Found) -> list[int]:

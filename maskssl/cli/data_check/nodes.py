@@ -4,15 +4,18 @@ import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...datasets.checks.errors import DataError
+from ...datasets.checks.pictures import Look, look_at, look_at_channels
 from ...datasets.folders import is_url
 
 BANK = "test_cfg.bank_dataloader"
+LOAD_CHANNELS = "LoadChannels"
 OWN_DATA = (
     "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
     "drawn scenes with tools/make_scenes.py"
@@ -120,8 +123,16 @@ class Node:
         return kind if isinstance(kind, type) else _registered(TRANSFORMS, str(kind), self.scope)
 
     @property
+    def look(self) -> Look:
+        """How the pipeline's loading opens a picture."""
+        step = self.transform(LOAD_CHANNELS)
+        return partial(look_at_channels, channels=step["channels"]) if step else look_at
+
+    @property
     def applies_orientation(self) -> bool:
         """Whether the pipeline turns pictures upright by EXIF."""
+        if self.transform(LOAD_CHANNELS):
+            return False
         colours = self.transform_setting("LoadImageFromFile", "color_type", "color")
         backend = self.transform_setting("LoadImageFromFile", "imdecode_backend", "cv2")
         return colours in ("color", "grayscale") and backend in ("cv2", "pillow", None)

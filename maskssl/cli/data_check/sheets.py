@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...datasets.checks.pictures import sample
 from ...visualization.truth import Drawn, tile_drawn
-from .nodes import loader_config, used_loaders
+from .nodes import LOAD_CHANNELS, loader_config, nodes_of, used_loaders
 
 NUM_SAMPLES = 16
 
@@ -33,10 +33,12 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
     for loader in used_loaders(cfg, _LOADERS):
         dataset = DATASETS.build((loader_config(cfg, loader) or {})["dataset"])
         classes = dataset.metainfo.get("classes")
+        # LoadImage gives blue first, LoadChannels the file's order
+        blue_first = not any(node.transform(LOAD_CHANNELS) for node in nodes_of(cfg, loader))
         drawn = [
             picture
             for number in sample(len(dataset), NUM_SAMPLES)
-            for picture in _drawn(dataset[number], classes)
+            for picture in _drawn(dataset[number], classes, blue_first)
         ]
         path = folder / f"{loader}.png"
         tile_drawn(drawn).save(path)
@@ -44,15 +46,17 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
     return written
 
 
-def _drawn(packed: dict[str, Any], classes: Any) -> list[Drawn]:
+def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Drawn]:
     """The views of a sample; the truth goes on each."""
     inputs, truth = packed["inputs"], packed["data_samples"]
     views = inputs if isinstance(inputs, list | tuple) else [inputs]
-    return [_one(view, truth, classes) for view in views]
+    # red, green and blue, or what comes first of other channels
+    order = [0, 0, 0] if len(views[0]) < 3 else [2, 1, 0] if blue_first else [0, 1, 2]
+    return [_one(view.numpy()[order], truth, classes) for view in views]
 
 
-def _one(view: Any, truth: Any, classes: Any) -> Drawn:
-    pixels = np.ascontiguousarray(view.numpy().transpose(1, 2, 0)[..., ::-1])  # (H, W, 3) RGB
+def _one(view: NDArray[Any], truth: Any, classes: Any) -> Drawn:
+    pixels = np.ascontiguousarray(view.transpose(1, 2, 0))  # (H, W, 3) RGB
     drawn = Drawn(pixels.clip(0, 255).astype(np.uint8))
     if "gt_label" in truth:
         label = int(truth.gt_label.reshape(-1)[0])

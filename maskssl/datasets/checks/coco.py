@@ -147,8 +147,7 @@ def _check_segmentation(annotation: Mapping[str, Any], image: Mapping[str, Any],
     if not outline:
         raise DataError(
             f"{name} has no segmentation, and the model predicts masks; add outlines, or train "
-            "boxes alone: a model without mask_head, with_mask=False in LoadAnnotations, and "
-            "metric='bbox' of the evaluator"
+            "and score boxes alone by --boxes-only"
         )
     if isinstance(outline, dict):
         size = [image["height"], image["width"]]

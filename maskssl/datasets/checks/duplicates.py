@@ -1,17 +1,17 @@
 """Files of equal content in two sets: pictures that are trained on and tested."""
 
-import hashlib
+import filecmp
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-_CHUNK = 1 << 20
+_TAIL = 4096  # bytes; heads of pictures by one camera are alike, ends are not
 
 
 def duplicates(trained: Iterable[str], tested: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of files with the same bytes, one from each set.
 
-    Sizes are compared first, so that only files of equal size are read.
+    Sizes are compared first, then the last bytes, and files whole only where both agree.
 
     Args:
         trained: files; each is looked up once.
@@ -21,26 +21,29 @@ def duplicates(trained: Iterable[str], tested: Sequence[str]) -> list[tuple[str,
         (trained, tested), in the order of the tested ones.
     """
     by_size: dict[int, list[str]] = defaultdict(list)
-    for path in tested:
+    for path in filter(os.path.exists, tested):
         by_size[os.path.getsize(path)].append(path)
-    candidates: dict[str, str] = {}
-    wanted: dict[int, dict[bytes, list[str]]] = {}
+    tails: dict[int, dict[bytes, list[str]]] = {}
+    found: dict[str, str] = {}
     for path in trained:
-        size = os.path.getsize(path)
+        try:
+            size = os.path.getsize(path)
+        except FileNotFoundError:  # training itself says so
+            continue
         if size not in by_size:
             continue
-        if size not in wanted:
-            wanted[size] = defaultdict(list)
+        if size not in tails:
+            tails[size] = defaultdict(list)
             for other in by_size[size]:
-                wanted[size][_digest(other)].append(other)
-        for other in wanted[size].get(_digest(path), ()):
-            candidates.setdefault(other, path)
-    return [(candidates[path], path) for path in tested if path in candidates]
+                tails[size][_tail(other)].append(other)
+        alike = tails[size].get(_tail(path), ())
+        for other in alike:
+            if other not in found and filecmp.cmp(path, other, shallow=False):
+                found[other] = path
+    return [(found[path], path) for path in tested if path in found]
 
 
-def _digest(path: str) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
+def _tail(path: str) -> bytes:
     with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.digest()
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+        return file.read()

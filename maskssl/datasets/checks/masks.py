@@ -10,7 +10,7 @@ from PIL import Image
 
 from .errors import DataError
 from .label_codes import LabelCodes
-from .pictures import QUICK, Picture, check_raster, look_at, sample
+from .pictures import QUICK, Look, Picture, check_raster, look_at, sample
 
 MAP_OPTION = "map their values with --map-masks VALUE=LABEL ..."
 
@@ -81,6 +81,7 @@ def check_masks(
     code: MaskCode,
     applies_orientation: bool,
     limit: int | None = QUICK,
+    look: Look = look_at,
 ) -> MaskFacts:
     """Open masks and their images, and refuse what training would take for something else.
 
@@ -89,6 +90,7 @@ def check_masks(
         code: what values mean.
         applies_orientation: whether loading turns pictures upright by EXIF.
         limit: most pairs to open; None opens all.
+        look: opens an image.
 
     Raises:
         DataError: names the file, what is wrong, and the remedy.
@@ -97,7 +99,7 @@ def check_masks(
     pictures, seen = [], set[int]()
     for number in sample(len(pairs), limit):
         image_path, mask_path = pairs[number]
-        picture = look_at(image_path)
+        picture = look(image_path)
         pictures.append(picture)
         values = mask_values(mask_path, coloured=bool(code.codes and code.codes.coloured))
         check_raster(picture, values.shape[1::-1], mask_path, applies_orientation)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from ..transforms.channels import read_channels
+from ..transforms.loading import UNREADABLE
 from .errors import DataError
 
 QUICK = 64  # files of a loader that are opened where not all are
+
+Look = Callable[[str | Path], "Picture"]
 
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _PNG_DEPTH = 24  # position of the bit depth in a PNG
@@ -30,6 +34,7 @@ class Picture:
         mode: Pillow's, e.g. 'RGB', 'L', 'P', 'RGBA', 'I;16'.
         bits: of a channel.
         orientation: EXIF's, 1 to 8; 1 is upright.
+        highest: stored value, where it was looked for.
     """
 
     path: str
@@ -38,6 +43,7 @@ class Picture:
     mode: str
     bits: int = 8
     orientation: int = 1
+    highest: float | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,6 +94,43 @@ def look_at(path: str | Path) -> Picture:
     return picture
 
 
+def look_at_channels(path: str | Path, channels: int) -> Picture:
+    """Open an image or array as LoadChannels does.
+
+    Raises:
+        UnreadablePictureError: it cannot be read.
+        DataError: it has other channels.
+    """
+    try:
+        stored = read_channels(str(path))
+    except FileNotFoundError as error:
+        raise UnreadablePictureError(f"there is no file {path}") from error
+    except UNREADABLE as error:
+        raise UnreadablePictureError(
+            f"{path} cannot be read as an image or array ({error})"
+        ) from error
+    found = 1 if stored.ndim == 2 else stored.shape[2]
+    if found != channels:
+        raise DataError(
+            f"{path} has {found} channels, and --channels {channels} asks for {channels} of every "
+            "picture; write it anew, or give the number that all have"
+        )
+    height, width = stored.shape[:2]
+    mode = f"{found} x {stored.dtype}"
+    return Picture(str(path), width, height, mode, 8 * stored.itemsize, highest=float(stored.max()))
+
+
+def range_notes(pictures: Sequence[Picture], high: float) -> list[str]:
+    """Whether stored values use the range that they are said to have."""
+    highest = max((picture.highest or 0 for picture in pictures), default=high)
+    if high / 8 <= highest <= high:
+        return []
+    return [
+        f"the highest value of {len(pictures)} pictures looked at is {highest:g}, and 255 stands "
+        f"for {high:g}: give --value-range LOW HIGH as the values have it."
+    ]
+
+
 def _bits(image: Image.Image, path: str | Path) -> int:
     if image.format == "PNG":
         with open(path, "rb") as file:
@@ -108,7 +151,10 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def look_at_all(
-    paths: Iterable[str], allowed: float, consequence: Callable[[str, int, int], str]
+    paths: Iterable[str],
+    allowed: float,
+    consequence: Callable[[str, int, int], str],
+    look: Look = look_at,
 ) -> tuple[list[Picture], list[str]]:
     """Look at images, of which a share may be unreadable.
 
@@ -116,6 +162,7 @@ def look_at_all(
         paths: files.
         allowed: share of them that may be unreadable.
         consequence: of (first message, unreadable, looked at), what to say if they are more.
+        look: opens one.
 
     Returns:
         Those that can be read, and the messages of the others.
@@ -126,7 +173,7 @@ def look_at_all(
     pictures, unreadable = [], []
     for path in paths:
         try:
-            pictures.append(look_at(path))
+            pictures.append(look(path))
         except UnreadablePictureError as error:
             unreadable.append(str(error))
     total = len(pictures) + len(unreadable)
@@ -145,8 +192,8 @@ def check_depth(pictures: Sequence[Picture]) -> None:
         if picture.bits > 8 or picture.mode in ("I", "F"):
             raise DataError(
                 f"{picture.path} has {picture.bits} bits a channel, of which loading keeps the "
-                "upper 8, so that a 12-bit picture becomes nearly black; scale such files to 8 "
-                "bits and write them anew"
+                "upper 8, so that a 12-bit picture becomes nearly black; give --channels N "
+                "--value-range LOW HIGH, which keep them, or scale such files to 8 bits"
             )
 
 

@@ -29,7 +29,7 @@ class IndexedImages(BaseDataset):
     Samples are the same: ``img_path``, ``gt_label`` if ``with_label``, ``sample_idx``. So are the
     options, save that ``filter_cfg`` and ``serialize_data`` make no sense here. Images come from
 
-    - ``ann_file``, lines of ``path`` or ``path label`` (:class:`.image_sources.ListFile`) below
+    - ``ann_file``, lines of ``path`` or ``path label``, or CSV (list_files.py), below
       ``data_prefix``,
     - or the folder ``data_prefix``, any depth, classes by the folders on top of it,
     - or tar shards, if ``data_prefix`` ends with .tar: ``shards/train-*.tar`` or

@@ -1,4 +1,4 @@
-"""Lists of images to index: a text file, a folder, or tar shards (tar_shards.py)."""
+"""What a path names: a folder, a list (list_files.py), or tar shards (tar_shards.py)."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,15 +6,14 @@ from typing import Any
 
 from ..folders import ENDINGS, ImageWalk, is_url
 from .image_index import NO_LABEL, ImageIndexError, Progress, Source
+from .list_files import CsvFile, ListFile
 from .tar_shards import TarShards
 
-_MAX_LABEL = 2**31 - 1
 _REPORT_EVERY = 10_000  # images
-_CHUNK = 1 << 20  # bytes of lines read at once
 
 
 def source_at(path: str, endings: Sequence[str] = ENDINGS) -> Source:
-    """The source that a path names: ``*.tar`` shards, a folder, or else a list file.
+    """The source that a path names: ``*.tar`` shards, a folder, a ``.csv`` or another list file.
 
     Raises:
         ImageIndexError: a URL, which cannot be listed.
@@ -26,97 +25,9 @@ def source_at(path: str, endings: Sequence[str] = ENDINGS) -> Source:
         )
     if path.endswith(".tar"):
         return TarShards(path, endings)
-    return ImageFolder(path, endings) if os.path.isdir(path) else ListFile(path, endings)
-
-
-class ListFile:
-    """A text file of one image a line, ``path`` or ``path label``, as in mmpretrain.
-
-    Paths may hold spaces. A path is known by its ending: a line that ends like an image is a
-    path, and one whose last field is a number behind something that ends like an image is a path
-    and its label. Everything else, empty lines between others included, is refused with its
-    number. Space around paths and labels does not count. Labels may be absent or ignored; what
-    needs them asks the index.
-
-    Args:
-        path: the file.
-        endings: what paths end with, with the dot, in small letters; case does not count.
-    """
-
-    kind = "list file"
-    columns: Mapping[str, str] = {}
-
-    def __init__(self, path: str, endings: Sequence[str] = ENDINGS) -> None:
-        self.location = path
-        self.endings = tuple(endings)
-        self._encoded = tuple(ending.encode() for ending in endings)
-        self._longest = max(map(len, self._encoded))
-
-    def entries(self, progress: Progress) -> Iterator[tuple[bytes, int]]:
-        """Path and label of each line."""
-        self._read = self._stamp()
-        number = 0
-        done = 0
-        empty = None
-        with open(self.location, "rb") as file:
-            # what is appended meanwhile is not followed, and refused by change_since
-            while done < self._read[0] and (lines := file.readlines(_CHUNK)):
-                for line in lines:
-                    number += 1
-                    text = line.strip()
-                    if empty and text:
-                        raise ImageIndexError(f"{self.location}, line {empty}, is empty; remove it")
-                    if text:
-                        yield self._parsed(text, number)
-                    else:
-                        empty = empty or number
-                done += sum(map(len, lines))
-                progress(done / max(done, self._read[0]), number)
-
-    def _parsed(self, text: bytes, number: int) -> tuple[bytes, int]:
-        if text[-self._longest :].lower().endswith(self._encoded):
-            return text, NO_LABEL
-        path, *label = text.rsplit(None, 1)
-        if label and path[-self._longest :].lower().endswith(self._encoded):
-            if label[0].isdigit() and int(label[0]) <= _MAX_LABEL:
-                return path, int(label[0])
-            raise ImageIndexError(
-                f"{self.location}, line {number}: {label[0].decode(errors='replace')!r} is no "
-                f"label; write an integer from 0 to {_MAX_LABEL} behind the path"
-            )
-        raise ImageIndexError(
-            f"{self.location}, line {number}: {text.decode(errors='replace')!r} is neither a path "
-            f"nor a path and a label, as nothing in it ends with {', '.join(self.endings)}; "
-            "correct the line, or name other endings with extensions (--endings of "
-            "maskssl index)"
-        )
-
-    def _stamp(self) -> list[int]:
-        try:
-            stat = os.stat(self.location)
-        except OSError as error:
-            raise ImageIndexError(
-                f"the list file {self.location} cannot be read ({error.strerror}); give the path "
-                "of a local file"
-            ) from error
-        return [stat.st_size, stat.st_mtime_ns]
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Size, time and endings."""
-        return dict(stamp=self._read, endings=list(self.endings))
-
-    def change_since(self, fingerprint: Mapping[str, Any]) -> str | None:
-        """Whether the file has another size or time, or other endings are asked for."""
-        size, _ = stamp = self._stamp()
-        if fingerprint["endings"] != list(self.endings):
-            return "it was built for other endings"
-        if stamp == fingerprint["stamp"]:
-            return None
-        return f"the file was written since ({fingerprint['stamp'][0]:,} bytes, now {size:,})"
-
-    def facts(self) -> dict[str, Any]:
-        """No class names, and nothing skipped."""
-        return dict(classes=None, notes=[])
+    if os.path.isdir(path):
+        return ImageFolder(path, endings)
+    return (CsvFile if path.endswith(".csv") else ListFile)(path, endings)
 
 
 class ImageFolder:

@@ -64,7 +64,7 @@ class TimmRandomErasing(BaseTransform):
 
     Args:
         prob: share of the images that lose a rectangle.
-        mean: (R, G, B) by which the model normalises.
+        mean: (R, G, B) by which the model normalises, or one value for any channels.
         std: likewise.
         min_area: of the rectangle, as a share of the image.
         max_area: likewise.
@@ -87,8 +87,8 @@ class TimmRandomErasing(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Turn ``img`` (H, W, 3), BGR, to float32, and erase a rectangle of it by chance."""
-        image = results["img"].astype(np.float32)
-        noise = torch.full((3, *image.shape[:2]), torch.nan)
+        image = np.atleast_3d(results["img"]).astype(np.float32)
+        noise = torch.full((image.shape[2], *image.shape[:2]), torch.nan)
         self.erasing(noise)
         noise = noise.flip(0).permute(1, 2, 0).numpy()  # (3, H, W), RGB -> (H, W, 3), BGR
         results["img"] = np.where(np.isnan(noise), image, self.mean + self.std * noise)

@@ -65,6 +65,7 @@ class BootMAE(Staged, BaseSelfSupervisor):
                 num_heads=encoder.num_heads,
                 grid_size=encoder.grid_size,
                 patch_size=encoder.patch_size,
+                in_channels=encoder.patch_embed.proj.in_channels,
                 pos_embed_layout=encoder.pos_embed_layout,
                 feature=dict(),
             ),

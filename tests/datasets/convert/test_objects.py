@@ -1,0 +1,232 @@
+"""YOLO's text and VOC's XML become COCO files that detection reads as they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskssl.cli.data_check import look_at_data
+from maskssl.datasets.checks.errors import DataError
+from maskssl.datasets.convert.coco_writer import Object
+from maskssl.datasets.convert.voc import convert_voc
+from maskssl.datasets.convert.yolo import convert_yolo
+from tests.cli.test_data_check import DET, TRAIN, VAL
+from tests.cli.test_data_layouts import on
+from tests.datasets.checks.sets import SIDE, turn, write_dense
+
+WIDTH = SIDE + 16
+NAMES = ("red", "green")
+
+
+@pytest.fixture
+def dense(tmp_path) -> Path:
+    return write_dense(tmp_path / "dense")
+
+
+def yolo(root: Path, dense: Path, polygons: bool = False, train: str = "images/train") -> Path:
+    """A YOLO set of the dense set's squares."""
+    for split, short in (("training", "train"), ("validation", "val")):
+        shutil.copytree(dense / "images" / split, root / "images" / short)
+        coco = json.loads((dense / f"instances_{split}.json").read_text())
+        (root / "labels" / short).mkdir(parents=True)
+        for image in coco["images"]:
+            lines = []
+            for found in coco["annotations"]:
+                if found["image_id"] == image["id"]:
+                    x, y, w, h = found["bbox"]
+                    box = [(x + w / 2) / WIDTH, (y + h / 2) / SIDE, w / WIDTH, h / SIDE]
+                    corners = np.array(found["segmentation"][0]).reshape(4, 2) / (WIDTH, SIDE)
+                    numbers = corners.ravel() if polygons else box
+                    label = 0 if found["category_id"] == 3 else 1
+                    lines.append(" ".join(map(str, [label, *numbers])))
+            name = Path(image["file_name"]).stem
+            (root / "labels" / short / f"{name}.txt").write_text("\n".join(lines))
+    (root / "data.yaml").write_text(
+        f"train: {train}\nval: images/val\nnames:\n  0: red\n  1: green\n"
+    )
+    return root
+
+
+def boxes(path: Path) -> list[tuple]:
+    coco = json.loads(path.read_text())
+    names = {entry["id"]: entry["name"] for entry in coco["categories"]}
+    files = {entry["id"]: Path(entry["file_name"]).name for entry in coco["images"]}
+    return sorted(
+        (
+            files[o["image_id"]],
+            names[o["category_id"]],
+            *np.round(o["bbox"], 6),
+            round(o["area"], 6),
+        )
+        for o in coco["annotations"]
+    )
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+@pytest.mark.parametrize(
+    "train", ["images/train", "../images/train", "train.txt", "[images/train]"]
+)
+def test_yolo(polygons, train, dense, tmp_path):
+    root = yolo(tmp_path / "My set, 1", dense, polygons, train)
+    (root / "train.txt").write_text("".join(f"./images/train/{n:03d}.jpg\n" for n in range(4)))
+    written = convert_yolo(root)
+    assert list(written.values()) == [(4, 8), (2, 4)]
+    for (path, _), split in zip(written.items(), ("training", "validation"), strict=True):
+        assert boxes(path) == boxes(dense / f"instances_{split}.json")
+    found = look_at_data(on(DET, f"coco:{root}", boxes_only=not polygons), [TRAIN, VAL])
+    assert [one.counts for one in found] == [[4, 4], [2, 2]] and found[0].classes == NAMES
+    with pytest.raises(DataError, match=r"instances_train.json is there already; remove it"):
+        convert_yolo(root)
+
+
+def test_a_picture_without_labels_has_no_objects(dense, tmp_path):
+    root = yolo(tmp_path / "set", dense)
+    (root / "labels/train/001.txt").unlink()
+    assert list(convert_yolo(root).values()) == [(4, 6), (2, 4)]
+
+
+def test_yolo_draws_on_the_upright_picture(dense, tmp_path):
+    root = yolo(tmp_path / "set", dense)
+    turn(root / "images/train/000.jpg", 6)
+    (path, *_) = convert_yolo(root)
+    image = json.loads(path.read_text())["images"][0]
+    assert (image["width"], image["height"]) == (SIDE, WIDTH)
+    with pytest.raises(DataError, match=r"000.jpg is turned by EXIF .* set color_type='color'"):
+        look_at_data(on(DET, f"coco:{root}", boxes_only=True), [TRAIN])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 0.5 0.5 0.1 0.1", "line 2 has the class 2, and names has 0 to 1"),
+        ("0 0.5 0.5 0.1", "line 2 has 3 numbers behind the class"),
+        ("0 .1 .1 .2 .2 .9", "line 2 has 5 numbers"),
+        ("0 50 50 10 10", "line 2 has 50.0; numbers are shares of a side, 0 to 1"),
+        ("red 0.5 0.5 0.1 0.1", "line 2: 'red 0.5 .* is no class and numbers"),
+    ],
+)
+def test_lines_that_are_none_are_refused(line, message, dense, tmp_path):
+    root = yolo(tmp_path / "set", dense)
+    path = root / "labels/val/001.txt"
+    path.write_text(path.read_text().splitlines()[0] + "\n" + line)
+    with pytest.raises(DataError, match=f"labels/val/001.txt, {message}"):
+        convert_yolo(root)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: images/none\nnames: [a]", "names train: images/none, and there is no"),
+        ("train: labels\nnames: [a]", "there are no images at train: 'labels'"),
+        ("train: images/train", "has names: None; list the names"),
+        ("- a", "holds no keys"),
+        ("a: [", "is no YAML"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(text, message, dense, tmp_path):
+    root = yolo(tmp_path / "set", dense)
+    (root / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=message):
+        convert_yolo(root)
+
+
+def test_labels_that_lie_elsewhere_are_asked_for(dense, tmp_path):
+    root = yolo(tmp_path / "set", dense)
+    (root / "labels").rename(root / "texts")
+    with pytest.raises(
+        DataError, match=r"none of the 4 images of train has a text of labels, such"
+    ):
+        convert_yolo(root)
+    (root / "data.yaml").unlink()
+    with pytest.raises(DataError, match=r"needs one data.yaml"):
+        convert_yolo(root)
+
+
+def voc(root: Path, dense: Path, nested: bool) -> Path:
+    """A VOC set of the dense set's squares; corners count from 1."""
+    for split, short in (("training", "train"), ("validation", "val")):
+        coco = json.loads((dense / f"instances_{split}.json").read_text())
+        pictures = root / ("JPEGImages" if nested else short)
+        texts = root / ("Annotations" if nested else short)
+        names = []
+        for image in coco["images"]:
+            names.append(f"{short}{image['id']}")
+            objects = ""
+            for found in coco["annotations"]:
+                if found["image_id"] == image["id"]:
+                    x, y, w, h = found["bbox"]
+                    name = "red" if found["category_id"] == 3 else "green"
+                    objects += (
+                        f"<object><name>{name}</name><difficult>{int(name == 'red')}</difficult>"
+                        f"<bndbox><xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{x + w}</xmax>"
+                        f"<ymax>{y + h}</ymax></bndbox></object>"
+                    )
+            for folder in (pictures, texts):
+                folder.mkdir(parents=True, exist_ok=True)
+            source = dense / "images" / split / image["file_name"]
+            shutil.copy(source, pictures / f"{names[-1]}.jpg")
+            (texts / f"{names[-1]}.xml").write_text(f"<annotation>{objects}</annotation>")
+        lists = root / "ImageSets" / "Main"
+        if nested:
+            lists.mkdir(parents=True, exist_ok=True)
+            (lists / f"{short}.txt").write_text("\n".join(names))
+    return root
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_voc(nested, dense, tmp_path):
+    root = voc(tmp_path / "My set, 1", dense, nested)
+    written = convert_voc(root)
+    assert list(written.values()) == [(4, 8), (2, 4)]
+    for path, split in zip(written, ("training", "validation"), strict=True):
+        found = sorted(box[1:] for box in boxes(path))
+        assert found == sorted(box[1:] for box in boxes(dense / f"instances_{split}.json"))
+    first = json.loads(next(iter(written)).read_text())
+    assert {o["iscrowd"] for o in first["annotations"] if o["category_id"] == 2} == {1}  # red
+    train, _ = look_at_data(on(DET, f"coco:{root}", boxes_only=True), [TRAIN, VAL])
+    assert train.classes == ("green", "red")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("</annotation>", "", "train1.xml is no whole XML"),
+        ("<name>red</name>", "", "train1.xml has an object without a name"),
+        ("<ymin>", "<yminimum>", "train1.xml is no whole XML"),
+        ("xmax>", "xmaximum>", r"'red' has the bndbox \[.*None"),
+    ],
+)
+def test_xml_that_does_not_fit_is_refused(old, new, message, dense, tmp_path):
+    root = voc(tmp_path / "set", dense, True)
+    path = root / "Annotations/train1.xml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(DataError, match=message):
+        convert_voc(root)
+
+
+def test_what_voc_lacks_is_named(dense, tmp_path):
+    root = voc(tmp_path / "set", dense, True)
+    (root / "Annotations/val1.xml").unlink()
+    with pytest.raises(DataError, match=r"there is no .*val1.xml for its picture"):
+        convert_voc(root)
+    (root / "JPEGImages/train2.jpg").unlink()
+    with pytest.raises(DataError, match="names 'train2', of which JPEGImages has no picture"):
+        convert_voc(root)
+    with pytest.raises(DataError, match=r"neither ImageSets/Main/train.txt nor folders"):
+        convert_voc(dense)
+
+
+def test_the_area_of_a_polygon():
+    assert Object(0, (0, 0, 4, 3), (0, 0, 4, 0, 4, 3)).area == 6
+    assert Object(0, (0, 0, 4, 3)).area == 12
+
+
+def test_sizes_come_from_the_picture_where_xml_has_none(dense, tmp_path):
+    root = voc(tmp_path / "set", dense, True)
+    Image.new("RGB", (30, 20)).save(root / "JPEGImages/train1.jpg")
+    (path, *_) = convert_voc(root)
+    images = json.loads(path.read_text())["images"]
+    assert (images[0]["width"], images[0]["height"]) == (30, 20)
