@@ -14,6 +14,7 @@ MODULES = (
     "datasets.draws.tensor_sampler",
     "datasets.index.indexed_images",
     "datasets.transforms.block_mask",
+    "datasets.transforms.load_resized_crop",
     "datasets.transforms.loading",
     "datasets.transforms.mae_crop",
     "datasets.transforms.map_labels",

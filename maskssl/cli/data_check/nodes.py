@@ -122,6 +122,8 @@ class Node:
     @property
     def applies_orientation(self) -> bool:
         """Whether the pipeline turns pictures upright by EXIF."""
+        if self.transform("LoadResizedCrop"):
+            return False
         colours = self.transform_setting("LoadImageFromFile", "color_type", "color")
         backend = self.transform_setting("LoadImageFromFile", "imdecode_backend", "cv2")
         return colours in ("color", "grayscale") and backend in ("cv2", "pillow", None)
