@@ -12,6 +12,9 @@ from PIL import Image
 Pixels = NDArray[np.uint8]
 
 FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICUBIC)
+# Reduced, an image keeps so many pixels to one of the result that the decoder's own filter is not
+# seen: see the test of their difference, and docs/speed.md.
+_KEPT = 2
 _JPEG = b"\xff\xd8"
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
@@ -21,8 +24,8 @@ _FLAGS = {
 }
 
 
-class Encoded:
-    """An image file in memory, whose size is known before it is decoded if it is a JPEG.
+class StoredImage:
+    """An image as a file in memory, or decoded already; a JPEG's size is known before it is.
 
     Pixels are BGR, as they are stored: an orientation in the EXIF data is ignored.
 
@@ -33,29 +36,42 @@ class Encoded:
         OSError, ValueError, cv2.error: it is no image; likewise ``decoded``.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data = np.frombuffer(data, np.uint8)
-        self._whole = None if data.startswith(_JPEG) else self._decoded(1)
+    def __init__(self, data: bytes | Pixels) -> None:
+        self._data, self._whole = b"", None
+        if not isinstance(data, bytes):
+            self._whole = data
+        elif data.startswith(_JPEG):
+            self._data = data
+        else:
+            self._whole = _decoded(data, 1)
         if self._whole is None:
-            with Image.open(io.BytesIO(data)) as header:
+            with Image.open(io.BytesIO(self._data)) as header:
                 self.shape = header.height, header.width
         else:
             self.shape = self._whole.shape[:2]
 
-    def decoded(self, reduction: int = 1) -> tuple[Pixels, int]:
-        """The pixels (h, w, 3), and what they are reduced by: a JPEG's by 2, 4 or 8 as asked for.
+    def decoded(self, shrinking: float = 1.0) -> tuple[Pixels, int]:
+        """The pixels (h, w, 3), and by what the decoder reduced them: 1, or a JPEG's 2, 4 or 8.
 
-        The decoder's pixels tile the image, each covering ``reduction`` by ``reduction`` of it.
+        The decoder's pixels tile the image, each covering as many by as many of it.
+
+        Args:
+            shrinking: how many pixels of the image, in a row or a column, will come to one.
         """
         if self._whole is not None:
             return self._whole, 1
-        return self._decoded(reduction), reduction
+        reduction = 1
+        while reduction < 8 and shrinking >= 2 * reduction * _KEPT:
+            reduction *= 2
+        return _decoded(self._data, reduction), reduction
 
-    def _decoded(self, reduction: int) -> Pixels:
-        pixels = cv2.imdecode(self._data, _FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
-        if pixels is None:
-            raise ValueError("cv2 knows no such format")
-        return pixels
+
+def _decoded(data: bytes, reduction: int) -> Pixels:
+    encoded = np.frombuffer(data, np.uint8)
+    pixels = cv2.imdecode(encoded, _FLAGS[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
+    if pixels is None:
+        raise ValueError("cv2 knows no such format")
+    return pixels.astype(np.uint8, copy=False)
 
 
 def resized_crop(

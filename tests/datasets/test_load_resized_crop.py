@@ -12,8 +12,9 @@ from PIL import Image
 from torchvision import transforms as tv
 from torchvision.transforms import InterpolationMode
 
+from maskssl.cli.benchmark.images import shift
 from maskssl.datasets import decoding
-from maskssl.datasets.decoding import Encoded, resized_crop
+from maskssl.datasets.decoding import StoredImage, resized_crop
 from maskssl.datasets.transforms.load_resized_crop import LoadResizedCrop
 from maskssl.datasets.transforms.loading import UnreadableImageError
 from maskssl.errors import MaskSSLError
@@ -51,13 +52,13 @@ def torchvisions(path, size: int, mode: str) -> np.ndarray:
     return np.asarray(tv.RandomHorizontalFlip()(image)).astype(int)
 
 
-def ours(path, size: int, mode: str, **options) -> np.ndarray:
+def ours(path, size: int, mode: str, **options) -> tuple[np.ndarray, int]:
     crop = LoadResizedCrop(size, (0.2, 1.0), interpolation=mode, flip_prob=0.5, **options)
     results = crop(dict(img_path=str(path)))
     assert results["img_shape"] == results["img"].shape[:2] == (size, size)
     assert results["ori_shape"] == Image.open(path).size[::-1]
     assert results["img"].dtype == np.uint8
-    return results["img"][..., ::-1].astype(int)
+    return results["img"][..., ::-1].astype(int), results["reduction"]
 
 
 def differences(path, size: int, mode: str, count: int = 6, **options) -> np.ndarray:
@@ -66,7 +67,7 @@ def differences(path, size: int, mode: str, count: int = 6, **options) -> np.nda
         torch.manual_seed(seed)
         expected = torchvisions(path, size, mode)
         torch.manual_seed(seed)
-        found.append(ours(path, size, mode, **options) - expected)
+        found.append(ours(path, size, mode, **options)[0] - expected)
     return np.stack(found)
 
 
@@ -79,13 +80,6 @@ def test_crop_and_flip_are_torchvisions_on_a_pillow_image(name, mode, pictures):
     assert abs(found).mean() < (0.3 if name.endswith("jpg") else 0.01)
 
 
-def shift(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """By how many pixels (x, y) one picture is moved against another, by least squares."""
-    dy, dx = np.gradient(expected.mean(-1))
-    slopes = np.stack([dx.ravel(), dy.ravel()], axis=1)
-    return np.linalg.lstsq(slopes, (expected - found).mean(-1).ravel(), rcond=None)[0]
-
-
 @MODES
 @pytest.mark.parametrize("size", [224, 160, 96, 64, 32])
 def test_what_the_decoder_leaves_out_is_not_seen(size, mode, pictures):
@@ -95,15 +89,8 @@ def test_what_the_decoder_leaves_out_is_not_seen(size, mode, pictures):
         torch.manual_seed(seed)
         expected = torchvisions(path, size, mode)
         torch.manual_seed(seed)
-        decoded = Encoded.decoded
-
-        def noted(encoded, reduction=1, decoded=decoded):
-            read.add(reduction)
-            return decoded(encoded, reduction)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Encoded, "decoded", noted)
-            found = ours(path, size, mode)
+        found, reduction = ours(path, size, mode)
+        read.add(reduction)
         difference = abs(found - expected)
         assert difference.mean() < 2
         assert np.percentile(difference, 99) < 8
@@ -126,21 +113,21 @@ def test_the_size_is_known_before_a_jpeg_is_decoded(pictures, monkeypatch):
     monkeypatch.setattr(
         decoding.cv2, "imdecode", lambda *given: decoded.append(1) or decode(*given)
     )
-    encoded = Encoded(data)
-    assert encoded.shape == (1200, 1600) and not decoded
-    pixels, reduction = encoded.decoded(4)
+    stored = StoredImage(data)
+    assert stored.shape == (1200, 1600) and not decoded
+    pixels, reduction = stored.decoded(8.0)
     assert pixels.shape == (300, 400, 3) and reduction == 4
-    png = Encoded((pictures / "200.png").read_bytes())
-    assert png.decoded(4)[0].shape == (160, 200, 3) and png.decoded(4)[1] == 1
+    png = StoredImage((pictures / "200.png").read_bytes())
+    assert png.decoded(8.0)[0].shape == (160, 200, 3) and png.decoded(8.0)[1] == 1
 
 
 def test_the_orientation_of_exif_data_is_ignored(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph(300, 200).save(tmp_path / "turned.jpg", exif=exif)
-    encoded = Encoded((tmp_path / "turned.jpg").read_bytes())
-    assert encoded.shape == encoded.decoded()[0].shape[:2] == (200, 300)
-    assert encoded.decoded(2)[0].shape == (100, 150, 3)
+    stored = StoredImage((tmp_path / "turned.jpg").read_bytes())
+    assert stored.shape == stored.decoded()[0].shape[:2] == (200, 300)
+    assert stored.decoded(4.0)[0].shape == (100, 150, 3)
 
 
 def test_pixels_that_the_dataset_brings_are_not_read_again():

@@ -13,7 +13,7 @@ from maskssl.cli import cache as making
 from maskssl.cli.cache import check_cache, estimate, make_cache, told_beforehand
 from maskssl.datasets.cache import pixel_cache
 from maskssl.datasets.cache.pixel_cache import CacheError, PixelCache, working_size
-from maskssl.datasets.decoding import Encoded
+from maskssl.datasets.decoding import StoredImage
 from maskssl.datasets.draws.draw import Draw
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.index.indexed_images import IndexedImages
@@ -64,7 +64,7 @@ def test_images_at_their_working_size(folder, tmp_path):
     for number in range(7):
         path = str(folder / f"{number}.jpg")
         np.testing.assert_array_equal(cache[number], working_size(path, 48))
-    small = Encoded((folder / "2.jpg").read_bytes()).decoded()[0]
+    small = StoredImage((folder / "2.jpg").read_bytes()).decoded()[0]
     np.testing.assert_array_equal(cache[2], small)  # none is enlarged
     assert not cache[0].flags.writeable
     assert sorted(path.name for path in out.glob("*.pixels")) == [

@@ -21,7 +21,7 @@ from ...checkpoints.hidden_files import full_disk_told, hidden, sync_file
 from ...checkpoints.shards import sha256_of
 from ...checkpoints.writing import write_text
 from ...errors import MaskSSLError
-from ..decoding import Encoded, Pixels, resized_crop
+from ..decoding import Pixels, StoredImage, resized_crop
 from ..transforms.loading import UnreadableImageError, named_where_unreadable
 
 VERSION = 1
@@ -40,13 +40,10 @@ def working_size(path: str, short_side: int) -> Pixels:
         UnreadableImageError: it is none.
     """
     with named_where_unreadable(path):
-        encoded = Encoded(fileio.get(path))
-        height, width = encoded.shape
+        stored = StoredImage(fileio.get(path))
+        height, width = stored.shape
         share = min(1.0, short_side / min(height, width))
-        reduction = 1
-        while reduction < 8 and share * reduction * 4 <= 1:
-            reduction *= 2
-        pixels, reduction = encoded.decoded(reduction)
+        pixels, reduction = stored.decoded(1 / share)
     if share == 1:
         return pixels
     box = (0, 0, width / reduction, height / reduction)
@@ -66,7 +63,9 @@ def write_part(folder: Path, number: int, paths: list[str], short_side: int) -> 
     name, facts = _part(folder, number), folder / f"part-{number:05d}.json"
     if facts.exists():
         return len(json.loads(facts.read_text())["unreadable"])
-    shapes, unreadable, needed = [], {}, 0
+    shapes: list[tuple[int, int]] = []
+    unreadable: dict[int, str] = {}
+    needed = 0
     with full_disk_told(name, lambda: needed), hidden(name) as part:
         with part.open("wb") as file:
             for path in paths:
@@ -75,7 +74,7 @@ def write_part(folder: Path, number: int, paths: list[str], short_side: int) -> 
                 except UnreadableImageError as error:
                     unreadable[len(shapes)] = str(error)
                     pixels = np.empty((0, 0, 3), np.uint8)
-                shapes.append(pixels.shape[:2])
+                shapes.append((pixels.shape[0], pixels.shape[1]))
                 needed += pixels.nbytes
                 file.write(pixels.tobytes())
         sync_file(part)

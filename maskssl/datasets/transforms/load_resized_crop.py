@@ -11,12 +11,8 @@ from mmpretrain.registry import TRANSFORMS
 from torchvision.transforms import RandomResizedCrop
 
 from ...errors import MaskSSLError
-from ..decoding import FILTERS, Encoded, resized_crop
+from ..decoding import FILTERS, StoredImage, resized_crop
 from .loading import named_where_unreadable
-
-# A reduced crop keeps so many pixels to one of the result that the decoder's own filter is not
-# seen: see the test of their difference, and docs/speed.md.
-_KEPT = 2
 
 
 @TRANSFORMS.register_module()
@@ -59,37 +55,35 @@ class LoadResizedCrop(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img`` (size, size, 3) BGR uint8 and its shapes."""
-        encoded, pixels, reduction = None, results.get("img"), 1
-        if pixels is None:
-            with named_where_unreadable(results["img_path"]):
-                encoded = Encoded(fileio.get(results["img_path"], backend_args=self.backend_args))
-        shape = pixels.shape[:2] if encoded is None else encoded.shape
+        """Add ``img`` (size, size, 3) BGR uint8, its shapes, and what it was reduced by."""
+        path = results["img_path"]
+        with named_where_unreadable(path):
+            brought = results.get("img")
+            stored = StoredImage(
+                fileio.get(path, backend_args=self.backend_args) if brought is None else brought
+            )
         # torchvision asks for the shape of an image alone
         top, left, height, width = RandomResizedCrop.get_params(
-            torch.empty(()).expand(3, *shape), self.scale, self.ratio
+            torch.empty(()).expand(3, *stored.shape), self.scale, self.ratio
         )
         flipped = self.flip_prob > 0 and torch.rand(1).item() < self.flip_prob
-        if encoded is not None:
-            with named_where_unreadable(results["img_path"]):
-                pixels, reduction = encoded.decoded(self._reduction(min(height, width)))
-        box = (left, top, left + width, top + height)
+        with named_where_unreadable(path):
+            shrinking = min(height, width) / self.size if self.reduce else 1.0
+            pixels, reduction = stored.decoded(shrinking)
+        left, top, right, bottom = (
+            side / reduction for side in (left, top, left + width, top + height)
+        )
         image = resized_crop(
             pixels,
-            tuple(side / reduction for side in box),
+            (left, top, right, bottom),
             (self.size, self.size),
             self.interpolation,
         )
         results["img"] = np.ascontiguousarray(image[:, ::-1]) if flipped else image
-        results.update(ori_shape=shape, img_shape=(self.size, self.size))
+        results.update(
+            ori_shape=stored.shape, img_shape=(self.size, self.size), reduction=reduction
+        )
         return results
-
-    def _reduction(self, side: int) -> int:
-        """By how much the decoder may shrink a crop whose shorter side is this long."""
-        reduction = 1
-        while self.reduce and reduction < 8 and side >= 2 * reduction * _KEPT * self.size:
-            reduction *= 2
-        return reduction
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in vars(self).items())
