@@ -15,6 +15,7 @@ MODULES = (
     "datasets.index.indexed_images",
     "datasets.transforms.block_mask",
     "datasets.transforms.channels",
+    "datasets.transforms.load_resized_crop",
     "datasets.transforms.loading",
     "datasets.transforms.mae_crop",
     "datasets.transforms.map_labels",

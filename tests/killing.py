@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from types import FrameType, ModuleType
@@ -13,7 +14,7 @@ def killed_after(lines: int, action: Callable[[], Any], modules: Iterable[Module
     """Run an action in a child that is killed once it has run so many lines of some modules.
 
     SIGKILL comes before the next line is run, so that counting up visits every moment
-    between two lines. A line of a loop is counted twice at most.
+    between two lines, in threads too. A line of a loop is counted twice at most.
 
     Args:
         lines: of the modules' files, counted as they are run.
@@ -41,6 +42,7 @@ def killed_after(lines: int, action: Callable[[], Any], modules: Iterable[Module
     child = os.fork()
     if child == 0:
         try:
+            threading.settrace(trace)  # of threads to come
             sys.settrace(trace)
             action()
             os._exit(0)

@@ -13,12 +13,17 @@ import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
+from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 import maskssl.registration  # noqa: F401
 from maskssl.cli.ending import leave_processes
+from maskssl.engine.runner.knn_loop import KNNTestLoop
+from tests.evaluation.test_knn import Stub
+from tests.evaluation.test_knn import build as knn
+from tests.evaluation.test_knn import loader as images
 from tests.models.test_bootmae import build as bootmae
 from tests.models.test_extrema import build as extrema
 
@@ -107,12 +112,27 @@ def evaluate(size: int = 7) -> dict[str, float]:
     return evaluator.evaluate(size)
 
 
+def neighbours(size: int = 7) -> list[float]:
+    """A kNN evaluation of seven images by a bank of nine, dealt out to the processes."""
+    in_order = dict(type="DefaultSampler", shuffle=False)
+    options = dict(batch_size=2, sampler=in_order, collate_fn=dict(type="pseudo_collate"))
+    bank, queries = (
+        Runner.build_dataloader(dict(options, dataset=images(count, seed).dataset))
+        for count, seed in ((9, 1), (size, 2))
+    )
+    model = knn(k=3)
+    evaluator = Evaluator(dict(type="mmpretrain.Accuracy", topk=(1, 2)))
+    metrics = KNNTestLoop(Stub(model), queries, evaluator, bank).run()
+    return [*metrics.values(), *model.bank.flatten().tolist(), *model.bank_labels.tolist()]
+
+
 def main(folder: Path) -> None:
     MMLogger.get_instance("mmengine", log_level="ERROR")
     if "RANK" in os.environ:
         dist.init_process_group("gloo")
     found = {name: train(name, model) for name, model in cases().items()}
     found["accuracy"] = evaluate()
+    found["neighbours"] = neighbours()
     if get_rank() == 0:
         torch.save(found, folder / "found.pt")
     leave_processes()

@@ -55,3 +55,9 @@ def test_teachers_are_the_same_on_all_ranks_after_some_steps(case, one, two):
 def test_evaluation_over_ranks_is_that_of_one_with_a_set_that_two_does_not_divide(one, two):
     assert two["accuracy"] == pytest.approx(one["accuracy"])
     assert 0 < one["accuracy"]["accuracy/top2"] < 100
+
+
+def test_neighbours_over_ranks_are_those_of_one(one, two):
+    """Accuracy, bank and labels, in the order of the set."""
+    assert two["neighbours"] == pytest.approx(one["neighbours"])
+    assert one["neighbours"][-9:] == [0, 1, 2] * 3

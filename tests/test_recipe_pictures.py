@@ -117,7 +117,10 @@ def test_pretraining_sees_what_torchvision_makes(name, picture):
         expected = [coloured(image, values) if count > 1 else image for _ in range(count)]
         assert len(found) == count
         for ours, theirs in zip(found, expected, strict=True):
-            assert torch.equal(ours, tvf.pil_to_tensor(theirs)), seed
+            difference = (ours.int() - tvf.pil_to_tensor(theirs).int()).abs()
+            # torch's resizing of bytes is Pillow's up to rounding, which colours may enlarge
+            assert difference.max() <= (2 if theirs is image else 12), seed
+            assert difference.float().mean() < 0.05, seed
             unchanged += theirs is image
     assert unchanged < 12 or count == 1  # the colours did something
 

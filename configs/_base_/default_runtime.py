@@ -7,7 +7,7 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=3),
+    checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=3, background=True),
     sampler_seed=dict(type="DistSamplerSeedHook"),
     unreadable=dict(type="UnreadableImagesHook", max_share=0.01),
     throughput=dict(type="ThroughputHook"),

@@ -26,6 +26,16 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PART = re.compile(r"\..+\.(?P<kernel>[^.]+)\.[^.]+\.maskssl-part")
 _STALE_SECONDS = 3600
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_held: set[int] = set()  # descriptors whose files this process has locked
+
+
+def _let_go() -> None:
+    """A forked child, as loader processes are, would keep its parent's locks after its death."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def sync_file(path: Path) -> None:
@@ -87,6 +97,7 @@ def hidden(path: Path, is_folder: bool = False) -> Iterator[Path]:
         yield part
     finally:
         discard(part)
+        _held.discard(descriptor)
         os.close(descriptor)
 
 
@@ -122,9 +133,11 @@ def _begun(path: Path, is_folder: bool) -> tuple[Path, int]:
             descriptor = os.open(part, flags, 0o666)
         except FileNotFoundError:
             continue
+        _held.add(descriptor)
         _locked(descriptor, wait=True)
         if part.exists():
             return part, descriptor
+        _held.discard(descriptor)
         os.close(descriptor)  # before it was locked, it was taken for a leftover
 
 

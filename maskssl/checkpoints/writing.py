@@ -11,9 +11,10 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from numbers import Integral
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from mmengine.fileio import LocalBackend, get_file_backend
@@ -182,7 +183,7 @@ def read_sidecar(path: str | Path) -> Sidecar | None:
 class _Sink:
     """What torch.save writes to: hashed and counted on the way to a file, or to nowhere."""
 
-    def __init__(self, file: BinaryIO | None = None) -> None:
+    def __init__(self, file: FileIO | None = None) -> None:
         self.file = file
         self.hash = hashlib.sha256()
         self.bytes = 0
@@ -192,7 +193,7 @@ class _Sink:
         size = memoryview(data).nbytes
         if self.file is not None:
             try:
-                self.file.write(data)
+                _write_all(data, self.file)
             except OSError as error:
                 self.error = error
                 raise
@@ -204,8 +205,15 @@ class _Sink:
         pass
 
 
+def _write_all(data: bytes | memoryview, file: FileIO) -> None:
+    left = memoryview(data).cast("B")
+    while left:  # the system takes 2 GiB at once at most
+        left = left[file.write(left) :]
+
+
 def _write_content(content: dict[str, Any], path: Path) -> Sidecar:
-    with path.open("wb") as file:
+    # without a buffer, whose content a process forked meanwhile would write once more
+    with path.open("wb", buffering=0) as file:
         sink = _Sink(file)
         try:
             torch.save(content, sink)
@@ -214,7 +222,6 @@ def _write_content(content: dict[str, Any], path: Path) -> Sidecar:
                 raise
             # torch's archive writer speaks of a position, not of the disk
             raise sink.error from error
-        file.flush()
         os.fsync(file.fileno())
     return Sidecar(
         sha256=sink.hash.hexdigest(),

@@ -13,6 +13,7 @@ COMMANDS = {
     "check-data": "look at the data of a config before a run is paid for",
     "convert": "convert YOLO, VOC, ImageNet's devkit or Hugging Face's data sets",
     "index": "index a list, a folder or tar shards ahead of a run",
+    "cache": "write a config's training images decoded, for runs of many epochs",
     "benchmark": "time training steps on this machine, beside any other code",
     "doctor": "say what is installed, what will work, and what to do about the rest",
     "slurm-train": "train under Slurm, one process per GPU",

@@ -1,22 +1,32 @@
-"""Time whole training steps of pretraining configs on this machine, beside any other code.
+"""Time training steps, the loading of images and kNN on this machine, beside other code.
 
 maskssl benchmark pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py
 maskssl benchmark CONFIG --plain --against my_module:my_step --json steps.json
+maskssl benchmark --images FOLDER --neighbours 10000 50000 768
 
 Tells images per second with their spread over the runs, the share of the measured peak of matrix
 products, memory, the time of compiling, the time by part, and what each block keeps for the
 backward. MODULE:FUNCTION is called with batch_size and device and returns a step without
 arguments, which is timed in turn with ours.
+
+--images loads crops as the authors' transform does, ours from the files and from a cache, and tells
+how far the pixels differ. --neighbours searches so many queries, in a bank of so many features of
+such a width, beside a brute force in NumPy.
 """
 
 import argparse
+from typing import Any
 
 from ..cli.config_options import ConfigOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is timed, how, and how long."""
-    parser.add_argument("configs", nargs="+", help="of configs/pretrain, by name or path")
+    parser.add_argument("configs", nargs="*", help="of configs/pretrain, by name or path")
+    parser.add_argument("--images", metavar="FOLDER", help="time loading these")
+    parser.add_argument(
+        "--neighbours", nargs=3, type=int, metavar=("QUERIES", "BANK", "WIDTH"), help="time kNN"
+    )
     parser.add_argument("--batch-size", type=int, default=256, help="default 256")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default cuda if there is one")
@@ -42,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.logging import MMLogger
 
     from .. import registration  # noqa: F401
+    from ..cli.benchmark.images import images_table, measure_images
+    from ..cli.benchmark.neighbours import measure_neighbours, neighbours_table
     from ..cli.benchmark.run import machine, measure, table, write
 
     MMLogger.get_instance("mmengine", log_level="WARNING")
@@ -62,6 +74,14 @@ def run(args: argparse.Namespace) -> None:
         for config in args.configs
         for mode in ([None] if args.plain else args.mode)
     ]
+    parts: dict[str, Any] = dict(rows=rows)
     print(table(host, rows))
+    if args.neighbours:
+        queries, bank, width = args.neighbours
+        parts["neighbours"] = measure_neighbours(queries, bank, width, device)
+        print(neighbours_table(parts["neighbours"]))
+    if args.images:
+        parts["images"] = measure_images(args.images)
+        print(images_table(parts["images"]))
     if args.json:
-        write(args.json, host, rows)
+        write(args.json, host, parts)

@@ -268,6 +268,26 @@ def test_what_is_being_written_is_nobodys_leftover(kernel, is_folder, tmp_path, 
         assert not part.exists()
 
 
+def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):
+    """A loader process, forked while the file was written, may outlive the run for a while."""
+    told, stay = os.pipe(), os.pipe()
+    run = os.fork()
+    if run == 0:
+        with hidden_files.hidden(tmp_path / "epoch_1.pth") as part:
+            if os.fork() == 0:
+                os.write(told[1], str(part).encode())
+                os.read(stay[0], 1)
+                os._exit(0)
+            os.read(stay[0], 1)
+        os._exit(0)
+    part = Path(os.read(told[0], 1000).decode())
+    os.kill(run, signal.SIGKILL)
+    os.waitpid(run, 0)
+    write_checkpoint(content(2), tmp_path / "epoch_2.pth")
+    os.write(stay[1], b"x")
+    assert not part.exists()
+
+
 def test_two_processes_write_the_same_file(tmp_path):
     """Both do, under hidden names of their own; the last one to end has the name."""
     path = tmp_path / "epoch_1.pth"

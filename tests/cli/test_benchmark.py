@@ -3,16 +3,19 @@
 import json
 from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 
 from maskssl import config_file
+from maskssl.cli.benchmark import images, neighbours
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
 from maskssl.cli.benchmark.step import TrainingStep
 from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
+from tests.datasets.test_load_resized_crop import photograph
 
 BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
 EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
@@ -151,7 +154,7 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
         and "fp32 plain" in text
         and "  x " in text
     )
-    benchmark.write(str(tmp_path / "found.json"), host, [row])
+    benchmark.write(str(tmp_path / "found.json"), host, dict(rows=[row]))
     read = json.loads((tmp_path / "found.json").read_text())
     assert read["rows"][0]["images_per_second"] * read["rows"][0]["seconds_per_step"] == (
         pytest.approx(2)
@@ -164,3 +167,41 @@ def test_what_cannot_be_timed_is_refused():
         benchmark.measure(other, 2, "cpu")
     with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
         benchmark._function("nowhere:step")
+
+
+def test_neighbours_beside_a_brute_force():
+    found = neighbours.measure_neighbours(60, 300, 8, "cpu", k=5)
+    assert found["agreement"] == 1
+    assert min(found[name] for name in found if name.endswith("seconds")) > 0
+    text = neighbours.neighbours_table(dict(found, seconds=0.5, brute_force_seconds=2.0))
+    assert text.startswith("5 nearest of 300 to 60 features of 8: 0.50 s; brute force")
+    assert "2.00 s (x 4.00), 100.00% of the places alike" in text
+
+
+def test_images_beside_the_authors_transform(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "SIZES", (96, 24))
+    for seed, size in enumerate([(500, 375), (300, 400)]):
+        photograph(*size, seed).save(tmp_path / f"{seed}.jpg", quality=92)
+    found = images.measure_images(str(tmp_path), size=64, short_side=100, count=2, runs=1)
+    assert list(found["images_per_second"]) == [
+        *["the authors' transform", "from JPEG", "from a cache"]
+    ]
+    assert found["cached_bytes_per_image"] == (133 * 100 * 3 + 100 * 133 * 3) / 2
+    for side, reduced in ((96, 0), (24, 1)):
+        value = found["differences"][side]
+        assert value["reduced"] == reduced
+        assert value["mean"] < 2 and value["p99"] < 8 and value["shift"] < 0.1
+        assert (value["mean"] > 0.3) is bool(reduced)  # a picture is not compared with itself
+    text = images.images_table(found)
+    assert "2 images of 154 thousand pixels, crops of 64" in text and "crop of  96: mean" in text
+
+
+def test_a_shift_is_measured():
+    wide = np.asarray(photograph(51, 50, 1).resize((408, 400))).astype(float)
+    one, moved = wide[:, :400:2], wide[:, 1:401:2]  # by half a pixel to the left
+    assert images.shift(moved, one) == pytest.approx([-0.5, 0], abs=0.05)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(MaskSSLError, match="holds no images; give a folder of photographs"):
+        images.measure_images(str(tmp_path))

@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,11 @@ def warned(caplog):
     MMLogger.callHandlers = add
 
 
+both_ways = pytest.mark.parametrize(
+    "background", [False, True], ids=["in the step", "in the background"]
+)
+
+
 def fill_disk(monkeypatch, which) -> None:
     """Files whose final name satisfies ``which`` meet a full disk when synced."""
     sync = os.fsync
@@ -304,6 +310,146 @@ def test_killed_at_any_moment_of_the_hook(whole, tmp_path):
     assert len(seen) == 4  # as before; written; pointed to; the old one removed
 
 
+def test_killed_at_any_moment_while_a_checkpoint_is_written_in_the_background(whole, tmp_path):
+    """SIGKILL while two threads run: lines of the hook and of the writer are counted alike."""
+    options = dict(max_keep_ckpts=2, keep_every=3, background=True)
+    build(tmp_path / "first", epochs=2, **options).train()
+    resumed_from, killed, lines = set(), True, 0
+    while killed:
+        folder = tmp_path / str(lines)
+        shutil.copytree(tmp_path / "first", folder)
+        (folder / "last_checkpoint").write_text(str(folder / "epoch_2.pth"))
+
+        def train(epochs, to=folder):
+            build(to, epochs, resume=newest_valid(to), **options).train()
+
+        killed = killed_after(lines, lambda train=train: train(3), [checkpoint_hook, writing])
+        assert check_checkpoint((folder / "last_checkpoint").read_text()) is None
+        found = newest_valid(folder).name
+        if found not in resumed_from or lines % 50 == 0:
+            train(4)
+            assert_ends_like(folder, whole)
+        resumed_from.add(found)
+        lines += 10
+    assert lines > 100
+    assert resumed_from == {"epoch_2.pth", "epoch_3.pth"}
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """The writer waits for it, in the background; ``wrote`` lists the files that were begun."""
+    gate = threading.Event()
+    gate.wrote = []
+
+    def write(content, path):
+        gate.wrote.append(Path(path).name)
+        if threading.current_thread() is not threading.main_thread():
+            assert gate.wait(60), "the run did not go on"
+        writing.write_checkpoint(content, path)
+
+    monkeypatch.setattr(runner_module, "write_checkpoint", write)
+    return gate
+
+
+def test_the_run_goes_on_while_a_checkpoint_is_written(whole, tmp_path, gate):
+    """Two steps on, only the old one is there; what is written then is the state of the save."""
+    gate.set()
+    seen = []
+
+    def close(runner) -> None:
+        hook_of(runner)._begun.outcome.result()  # epoch 2 is written
+        gate.clear()
+
+    def look(runner) -> None:
+        seen.append((checkpoints(tmp_path), (tmp_path / "last_checkpoint").read_text()))
+        gate.set()
+
+    hooks = [At(12, close), At(14, look)]
+    build(tmp_path, hooks=hooks, max_keep_ckpts=1, keep_every=3, background=True).train()
+    assert seen == [(["epoch_2.pth"], str(tmp_path / "epoch_2.pth"))]
+    assert gate.wrote == [f"epoch_{n}.pth" for n in (1, 2, 3, 4)]
+    assert checkpoints(tmp_path) == ["epoch_3.pth", "epoch_4.pth"]
+    assert_tidy(tmp_path)
+    ours, theirs = (read_checkpoint(folder / "epoch_3.pth") for folder in (tmp_path, whole))
+    for key in ("state_dict", "optimizer", "param_schedulers"):
+        assert str(ours[key]) == str(theirs[key])
+
+
+def test_one_save_at_most_is_under_way(tmp_path, gate, monkeypatch, warned):
+    """The next one waits before it takes a copy, and says how long the run waited."""
+    events = []
+    copied = MaskSSLRunner.copied_checkpoint
+
+    def copy(runner, folder, name, **options):
+        events.append(f"copy {name}, {gate.is_set()}")
+        return copied(runner, folder, name, **options)
+
+    settle = checkpoint_hook.SafeCheckpointHook._settle
+
+    def settled(hook, runner):
+        if hook._begun is not None:  # epoch 1 is held up until the run waits for it
+            gate.set()
+        return settle(hook, runner)
+
+    monkeypatch.setattr(MaskSSLRunner, "copied_checkpoint", copy)
+    monkeypatch.setattr(checkpoint_hook.SafeCheckpointHook, "_settle", settled)
+    runner = build(tmp_path, epochs=2, background=True)
+    runner.logger.setLevel(logging.INFO)
+    runner.train()
+    assert events == ["copy epoch_1.pth, False", "copy epoch_2.pth, True"]
+    told = [text for text in warned(runner, logging.INFO) if "the run waited" in text]
+    assert [text.split()[-1] for text in told] == ["epoch_1.pth", "epoch_2.pth"]
+    assert_tidy(tmp_path)
+
+
+def test_saving_now_waits_for_the_writer(tmp_path, gate, monkeypatch):
+    settle = checkpoint_hook.SafeCheckpointHook._settle
+
+    def settled(hook, runner):
+        gate.set()
+        return settle(hook, runner)
+
+    def leave(runner):
+        monkeypatch.setattr(checkpoint_hook.SafeCheckpointHook, "_settle", settled)
+        preempt(runner)
+
+    with pytest.raises(Preempted):
+        build(tmp_path, hooks=[At(6, leave)], background=True).train()
+    assert checkpoints(tmp_path) == ["epoch_1.pth", "iter_6.pth"]
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_6.pth")
+    assert_tidy(tmp_path)
+
+
+@pytest.mark.parametrize(("epoch", "steps"), [(1, {4, 5}), (2, {8})], ids=["next step", "end"])
+def test_an_error_of_the_writer_ends_the_run(epoch, steps, tmp_path, monkeypatch):
+    def write(content, path):
+        if path.endswith(f"epoch_{epoch}.pth"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        writing.write_checkpoint(content, path)
+
+    def until_written(runner):
+        hook_of(runner)._begun.outcome.exception()  # step 6 raises it, if step 5 came too early
+
+    monkeypatch.setattr(runner_module, "write_checkpoint", write)
+    hooks = [At(5, until_written)] if epoch == 1 else []
+    runner = build(tmp_path, epochs=2, hooks=hooks, background=True)
+    with pytest.raises(OSError, match="Input/output error"):
+        runner.train()
+    assert runner.iter in steps  # done before
+
+
+def test_a_full_disk_is_as_harmless_in_the_background(tmp_path, monkeypatch, warned):
+    runner = build(tmp_path, epochs=5, max_keep_ckpts=2, background=True)
+    fill_disk(monkeypatch, lambda name: "epoch_3" in name or "epoch_4" in name)
+    runner.train()
+    assert checkpoints(tmp_path) == ["epoch_2.pth", "epoch_5.pth"]
+    assert runner.message_hub.get_info("keep_ckpt_ids") == [2, 5]
+    texts = [text for text in warned(runner) if "was not saved" in text]
+    assert len(texts) == 2
+    assert f"it resumes from {tmp_path / 'epoch_2.pth'}" in texts[1]
+    assert_tidy(tmp_path)
+
+
 def test_a_full_disk_stops_the_save_and_not_the_run(tmp_path, monkeypatch, warned):
     seen = Recorder()
     runner = build(tmp_path, epochs=5, hooks=[seen], max_keep_ckpts=2)
@@ -320,8 +466,9 @@ def test_a_full_disk_stops_the_save_and_not_the_run(tmp_path, monkeypatch, warne
     assert_tidy(tmp_path)
 
 
-def test_the_last_save_does_not_fail_in_silence(tmp_path, monkeypatch, warned):
-    runner = build(tmp_path, epochs=2)
+@both_ways
+def test_the_last_save_does_not_fail_in_silence(background, tmp_path, monkeypatch, warned):
+    runner = build(tmp_path, epochs=2, background=background)
     fill_disk(monkeypatch, lambda name: "epoch_2" in name)
     runner.train()
     [text] = warned(runner, logging.ERROR)
@@ -349,10 +496,11 @@ def test_without_space_for_the_pointer_nothing_is_removed(tmp_path, monkeypatch,
     assert_tidy(tmp_path)
 
 
-def test_the_best_is_kept(tmp_path):
+@both_ways
+def test_the_best_is_kept(background, tmp_path):
     scores = [dict(acc=value) for value in (1.0, 3.0, 2.0)]
-    runner = build(tmp_path, epochs=3, scores=scores, max_keep_ckpts=1, save_best="auto")
-    runner.train()
+    options = dict(max_keep_ckpts=1, save_best="auto", background=background)
+    build(tmp_path, epochs=3, scores=scores, **options).train()
     assert checkpoints(tmp_path) == ["best_acc_epoch_2.pth", "epoch_3.pth"]
     best = read_checkpoint(tmp_path / "best_acc_epoch_2.pth")
     assert best["meta"]["epoch"] == 2
@@ -376,10 +524,12 @@ def test_the_best_of_several_metrics(tmp_path):
     assert_tidy(tmp_path)
 
 
-def test_a_full_disk_costs_no_best(tmp_path, monkeypatch, warned):
+@both_ways
+def test_a_full_disk_costs_no_best(background, tmp_path, monkeypatch, warned):
     """The former best stays, and its score: what beats it later is saved."""
     scores = [dict(acc=value) for value in (1.0, 3.0, 2.0)]
-    runner = build(tmp_path, epochs=3, scores=scores, max_keep_ckpts=1, save_best="acc")
+    options = dict(max_keep_ckpts=1, save_best="acc", background=background)
+    runner = build(tmp_path, epochs=3, scores=scores, **options)
     fill_disk(monkeypatch, lambda name: "best_acc_epoch_2" in name)
     hub, scored = runner.message_hub, []
     runner.register_hook(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from maskssl.engine.runner import knn_loop
 from maskssl.engine.runner.knn_loop import KNNTestLoop
 from maskssl.errors import MaskSSLError
-from maskssl.evaluation.knn import knn_scores
+from maskssl.evaluation.knn import knn_scores, nearest, unit_length
 from maskssl.models.backbones.plain_vit import PlainViT
 
 # Scores
@@ -26,7 +26,7 @@ def random(count: int, width: int, seed: int) -> torch.Tensor:
 
 def test_clusters_by_hand():
     """Two directions; the length of a feature does not matter."""
-    bank = torch.tensor([[1.0, 0], [5, 0.1], [0, 1], [0.1, 9], [-1, 0]])
+    bank = unit_length(torch.tensor([[1.0, 0], [5, 0.1], [0, 1], [0.1, 9], [-1, 0]]))
     labels = torch.tensor([0, 0, 1, 1, 2])
     queries = torch.tensor([[100.0, 1.0], [0.01, 0.02], [-3, 0.1]])
     scores = knn_scores(queries, bank, labels, num_classes=3, k=1)
@@ -53,7 +53,7 @@ def test_votes_by_hand():
 def test_scores_are_the_formula_by_brute_force(k, temperature):
     features, bank = random(7, 6, 0), random(40, 6, 1)
     labels = torch.arange(40) % 4
-    scores = knn_scores(features, bank, labels, 5, k, temperature)
+    scores = knn_scores(features, unit_length(bank), labels, 5, k, temperature)
     for query, row in zip(features.double(), scores, strict=True):
         votes = [0.0] * 5
         similarities = [
@@ -74,8 +74,8 @@ def test_a_low_temperature_does_not_overflow():
 
 
 def test_bf16_features_are_compared_in_fp32():
-    features, bank = random(5, 64, 0).bfloat16(), random(30, 64, 1).bfloat16()
-    expected = knn_scores(features.float(), bank.float(), torch.arange(30), 30, 3)
+    features, bank = random(5, 64, 0).bfloat16(), unit_length(random(30, 64, 1).bfloat16())
+    expected = knn_scores(features.float(), bank, torch.arange(30), 30, 3)
     torch.testing.assert_close(knn_scores(features, bank, torch.arange(30), 30, 3), expected)
 
 
@@ -83,6 +83,29 @@ def test_bf16_features_are_compared_in_fp32():
 def test_more_neighbours_than_the_bank_holds_are_refused(k):
     with pytest.raises(MaskSSLError, match=rf"k={k} neighbours .*bank of 5 features; lower k"):
         knn_scores(random(2, 4, 0), random(5, 4, 1), torch.zeros(5).long(), 1, k)
+
+
+@pytest.mark.parametrize("held", [1, 100, 700, 1 << 25])
+def test_a_bank_in_pieces_has_the_same_neighbours(held):
+    features, bank = unit_length(random(7, 6, 0)), unit_length(random(101, 6, 1))
+    similarity, places = nearest(features, bank, 5, held)
+    expected, order = (features @ bank.T).sort(dim=1, descending=True)
+    assert torch.equal(places, order[:, :5])
+    torch.testing.assert_close(similarity, expected[:, :5])
+
+
+def test_no_more_is_held_than_asked_for(monkeypatch):
+    """The last piece of a bank may hold fewer features than there are neighbours to find."""
+    held, matmul = [], torch.Tensor.__matmul__
+
+    def counted(one, other):
+        found = matmul(one, other)
+        held.append(found.numel())
+        return found
+
+    monkeypatch.setattr(torch.Tensor, "__matmul__", counted)
+    nearest(unit_length(random(4, 6, 0)), unit_length(random(1003, 6, 1)), 10, held=400)
+    assert held == [400] * 10 + [12]
 
 
 # The classifier and its loop
@@ -133,7 +156,8 @@ def test_the_loop_embeds_the_bank_and_scores_the_test_images():
     assert metrics["accuracy/top1"] == 100
     encoder = model.backbone.eval()
     with torch.no_grad():
-        expected = torch.cat([encoder(torch.stack(batch["inputs"]))[-1] for batch in bank])
+        found = [encoder(torch.stack(batch["inputs"]))[-1] for batch in bank]
+        expected = torch.nn.functional.normalize(torch.cat(found), dim=1)
     torch.testing.assert_close(model.bank, expected)
     assert model.bank_labels.tolist() == [0, 1, 2] * 6
 
@@ -181,20 +205,28 @@ def test_the_loop_loads_the_pretrained_weights(tmp_path):
         torch.testing.assert_close(model.backbone.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 100])
 @pytest.mark.parametrize(("ranks", "size"), [(4, 9), (2, 6), (3, 4)])
-def test_the_shares_of_all_ranks_make_the_bank_in_the_order_of_the_set(ranks, size, monkeypatch):
+def test_the_shares_of_all_ranks_make_the_bank_in_the_order_of_the_set(
+    ranks, size, rows, monkeypatch
+):
     """A distributed sampler deals the images out in turn and pads the end from the start."""
     longest = math.ceil(size / ranks)
     dealt = [[(rank + ranks * i) % size for i in range(longest)] for rank in range(ranks)]
-    shares = [
-        (torch.tensor(ids).float()[:, None] * torch.ones(16), torch.tensor(ids)) for ids in dealt
-    ]
+    shares = [torch.tensor(ids)[:, None].repeat(1, 2) for ids in dealt]
+    sent = []
+
+    def all_gather(piece):
+        start = sum(sent)
+        sent.append(len(piece))
+        assert torch.equal(piece, shares[1][start : start + len(piece)])
+        return [share[start : start + len(piece)] for share in shares]
+
     monkeypatch.setattr(knn_loop, "get_world_size", lambda: ranks)
-    monkeypatch.setattr(knn_loop, "all_gather_object", lambda mine: shares)
-    model = build(k=1)
-    run_loop(model, loader(size, 1), loader(1, 2))
-    assert model.bank_labels.tolist() == list(range(size))
-    assert model.bank[:, 0].tolist() == list(range(size))
+    monkeypatch.setattr(knn_loop, "all_gather", all_gather)
+    joined = knn_loop.gathered(shares[1], size, rows)
+    assert joined.tolist() == [[number, number] for number in range(size)]
+    assert max(sent) <= rows
 
 
 def test_a_bank_smaller_than_k_is_refused_in_the_loop():

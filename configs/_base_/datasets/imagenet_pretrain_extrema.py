@@ -10,15 +10,14 @@ __method = _base_.pop("method")
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type="LoadImage"),
-            dict(type="NumpyToPIL", to_rgb=True),
             dict(
-                type="torchvision/RandomResizedCrop",
+                type="LoadResizedCrop",
                 size=224,
                 scale=(0.2, 1.0),
                 interpolation=__method.interpolation,
+                flip_prob=0.5,
             ),
-            dict(type="torchvision/RandomHorizontalFlip", p=0.5),
+            dict(type="NumpyToPIL", to_rgb=True),
             dict(
                 type="MultiView",
                 num_views=2,

@@ -96,6 +96,10 @@ def table(host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         f"{host['device']}, torch {host['torch']}, {host['threads']} threads, {host['date']}; "
         f"matrix product {peak / 1e12:.3g} TFLOP/s",
+    ]
+    if not rows:
+        return lines[0]
+    lines += [
         "",
         f"{'config':52} {'batch':>5} {'run as':16} {'img/s':>8} {'spread':>7} {'peak':>6} "
         f"{'GiB':>6} {'compile':>8}",
@@ -122,9 +126,9 @@ def table(host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write(path: str, host: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+def write(path: str, host: dict[str, Any], parts: dict[str, Any]) -> None:
     """The same as JSON."""
-    Path(path).write_text(json.dumps(dict(machine=host, rows=list(rows)), indent=2) + "\n")
+    Path(path).write_text(json.dumps(dict(machine=host, **parts), indent=2) + "\n")
 
 
 def _first_steps(step: TrainingStep, count: int = 2) -> float:

@@ -131,7 +131,7 @@ class Node:
     @property
     def applies_orientation(self) -> bool:
         """Whether the pipeline turns pictures upright by EXIF."""
-        if self.transform(LOAD_CHANNELS):
+        if self.transform(LOAD_CHANNELS) or self.transform("LoadResizedCrop"):
             return False
         colours = self.transform_setting("LoadImageFromFile", "color_type", "color")
         backend = self.transform_setting("LoadImageFromFile", "imdecode_backend", "cv2")

@@ -13,6 +13,8 @@ from mmpretrain.datasets import BaseDataset
 from numpy.typing import NDArray
 
 from ...private_names import is_initialised, mark_initialised
+from ..cache.pixel_cache import PixelCache
+from ..draws.facts import data_hash
 from ..folders import ENDINGS
 from .image_index import ImageIndexError
 from .sources import source_at
@@ -54,6 +56,8 @@ class IndexedImages(BaseDataset):
         classes: names, or a file of them; folders bring their own.
         index_file: where the index is or goes; None for beside the source, or the cache folder
             where that cannot be written.
+        cache: folder that ``maskssl cache`` has written of this data set; samples then have
+            ``img``, read from there, and loading transforms open no file.
 
     Raises:
         ImageIndexError: nothing to list, a list or label that makes no sense, labels missing, or
@@ -77,12 +81,15 @@ class IndexedImages(BaseDataset):
         max_refetch: int = 1000,
         classes: str | Sequence[str] | None = None,
         index_file: str | None = None,
+        cache: str | None = None,
     ) -> None:
         if not (data_root or data_prefix or ann_file):
             raise ImageIndexError("give data_root, data_prefix or ann_file; all are empty")
         self.with_label = with_label
         self.extensions = tuple(dict.fromkeys(ending.lower() for ending in extensions))
         self.index_file = index_file
+        self.cache = cache
+        self._pixels: PixelCache | None = None
         self.indices = indices
         super().__init__(
             ann_file=ann_file,
@@ -114,6 +121,21 @@ class IndexedImages(BaseDataset):
         if self.indices is not None:
             self._selection = _selected(self._selection, self.indices)
         mark_initialised(self)
+        if self.cache is not None:
+            self._pixels = PixelCache(self.cache, data_hash(self.whole()))
+
+    def whole(self) -> "IndexedImages":
+        """The data set without ``indices`` and cache, as caches are made of."""
+        found = copy.copy(self)
+        found._selection, found._pixels = range(len(self.index)), None
+        return found
+
+    def prepare_data(self, idx: int) -> Any:
+        """A sample behind the pipeline."""
+        info = self.get_data_info(idx)
+        if self._pixels is not None:
+            info["img"] = self._pixels[int(self._selection[info["sample_idx"]])]
+        return self.pipeline(info)
 
     @property
     def metainfo(self) -> dict[str, Any]:

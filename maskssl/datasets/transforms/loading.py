@@ -1,17 +1,22 @@
 """Reading images, with errors that name the file."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import cv2
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
+from PIL import Image
 
 from ...errors import MaskSSLError
 
 # cv2 fails on empty files, mmcv asserts on what cv2 cannot decode, Pillow raises the rest
 UNREADABLE = (
     *(cv2.error, AssertionError, AttributeError, OSError, ValueError, SyntaxError),
+    Image.DecompressionBombError,  # neither of those
     MaskSSLError,  # a member of a tar shard that is not there
 )
 
@@ -40,21 +45,31 @@ class LoadImage(LoadImageFromFile):
         super().__init__(color_type=color_type, **kwargs)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img`` (H, W, 3) BGR uint8 and its shapes."""
-        path = results["img_path"]
-        try:
+        """Add ``img`` (H, W, 3) BGR uint8 and its shapes; read nothing if it is there (a cache)."""
+        path, pixels = results["img_path"], results.get("img")
+        if pixels is not None:
+            shape = pixels.shape[:2]
+            return {**results, "img": np.array(pixels), "img_shape": shape, "ori_shape": shape}
+        with named_where_unreadable(path):
             loaded = super().transform(results)
-        except UNREADABLE as error:
-            raise UnreadableImageError(
-                f"{path} cannot be read as an image ({_first_bytes(path)}); replace or remove it "
-                "from the data folder"
-            ) from error
         if loaded is None or loaded.get("img") is None:
             raise UnreadableImageError(
                 f"{path} holds no image ({_first_bytes(path)}); replace or remove it from the "
                 "data folder"
             )
         return loaded
+
+
+@contextmanager
+def named_where_unreadable(path: str) -> Iterator[None]:
+    """Raise UnreadableImageError, with its remedy, where a file cannot be decoded."""
+    try:
+        yield
+    except UNREADABLE as error:
+        raise UnreadableImageError(
+            f"{path} cannot be read as an image ({_first_bytes(path)}); replace or remove it "
+            "from the data folder"
+        ) from error
 
 
 def _first_bytes(path: str) -> str:

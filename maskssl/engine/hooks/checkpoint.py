@@ -1,9 +1,12 @@
 """Save checkpoints whole or not at all, and never give an old one away too early."""
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook
@@ -26,6 +29,31 @@ from ...errors import MaskSSLError
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
 
 
+class _Outcome(NamedTuple):
+    """What became of a save: whether the file is whole, and named as the newest."""
+
+    saved: bool
+    pointed: bool = False
+
+
+class _Save(NamedTuple):
+    """A save that was begun.
+
+    Attributes:
+        path: of the file.
+        facts: what the message hub says with it.
+        before: what the hub said of the same, to go back to.
+        newest: it is what training goes on from; a best one is not.
+        outcome: known when the file is written.
+    """
+
+    path: str
+    facts: dict[str, Any]
+    before: dict[str, Any]
+    newest: bool
+    outcome: Future[_Outcome]
+
+
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook with files that are whole or absent.
@@ -35,10 +63,16 @@ class SafeCheckpointHook(CheckpointHook):
     a warning, training goes on, and no older checkpoint is lost. All processes call the hook;
     the runner is a MaskSSLRunner, or files are as whole as its own way of saving leaves them.
 
+    In the background, the run waits for a copy in host memory alone, and for the former save
+    where that is not done yet; an error of the writer is raised at the next step. Training does
+    not end, and ``save_now`` does not return, before all is on the disk. The best by a metric
+    (weights alone), and the shares of a sharded checkpoint, are written while the run waits.
+
     Args:
         *args: of CheckpointHook.
         keep_every: checkpoints whose epoch (iteration if not by_epoch) is a multiple are
             kept for ever; None keeps none beyond the count.
+        background: write beside the training, where the runner can.
         **kwargs: of CheckpointHook.
 
     Raises:
@@ -49,7 +83,13 @@ class SafeCheckpointHook(CheckpointHook):
     max_keep_ckpts: int
     out_dir: str
 
-    def __init__(self, *args: Any, keep_every: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        keep_every: int | None = None,
+        background: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         step = max(1, self.interval)
         if keep_every is not None and (
@@ -61,6 +101,10 @@ class SafeCheckpointHook(CheckpointHook):
             )
         self.keep_every = keep_every
         self.keep_ckpt_ids: deque[int] = deque()
+        self.background = background
+        self._writer = ThreadPoolExecutor(1, "checkpoint")  # Python's exit waits for it too
+        self._begun: _Save | None = None
+        self._superseded: list[tuple[str | None, str]] = []  # (former, new) best ones
         self._behind = False  # the last save was given up
 
     def before_train(self, runner: Runner) -> None:
@@ -91,7 +135,9 @@ class SafeCheckpointHook(CheckpointHook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Save if it is this iteration's turn."""
+        """Save if it is this iteration's turn; raise what has broken the writer."""
+        if self._begun is not None and self._begun.outcome.done():
+            self._begun.outcome.result()
         if not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_iter(runner))
@@ -117,10 +163,10 @@ class SafeCheckpointHook(CheckpointHook):
             ranks = CheckpointHook(save_best=next(iter(metrics)), rule=self.rules[0], **options)
         else:
             ranks = self
+        self._settle(runner)
         step = runner.epoch if self.by_epoch else runner.iter
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         hub = runner.message_hub
-        superseded: list[tuple[str | None, str]] = []
         for key, rule in zip(ranks.key_indicators, ranks.rules, strict=True):
             suffix = "" if len(ranks.key_indicators) == 1 else f"_{key}"
             score = metrics[key]
@@ -131,17 +177,17 @@ class SafeCheckpointHook(CheckpointHook):
             path = str(Path(self.out_dir, name))
             former = hub.get_info(f"best_ckpt{suffix}")
             facts = {f"best_score{suffix}": score, f"best_ckpt{suffix}": path}
-            if self._write(runner, path, dict(meta), facts, only_weights=True):
-                superseded.append((former, path))
+            self._begin(runner, path, dict(meta), facts, newest=False)
+            if self._settle(runner):
+                self._superseded.append((former, path))
                 runner.logger.info(f"best {key} so far, {score:.4f}: saved to {name}")
         # again, because the one saved before validation does not know of the new best
-        if superseded and self.last_ckpt is not None:
+        if self._superseded and self.last_ckpt is not None:
             self._save_step(runner, step, meta)
-        for former, path in superseded:
-            self._remove(runner, former, unless=path)
 
     def after_train(self, runner: Runner) -> None:
-        """Publish, and say so if the end of training could not be saved."""
+        """Wait for the writer, publish, and say so if the end could not be saved."""
+        self._settle(runner)
         if self._behind:
             runner.logger.error(
                 "training has ended and its last state is not saved, for want of disk space. Free "
@@ -153,7 +199,7 @@ class SafeCheckpointHook(CheckpointHook):
         best = [path for key, path in hub.items() if key.startswith("best_ckpt")]
         for path in [self.last_ckpt if self.save_last else None, *best]:
             if path is not None:
-                self._agreed(runner, lambda path=path: self._publish(runner, path))  # type: ignore[misc]
+                self._had_space(runner, partial(self._publish, runner, path))
 
     def save_now(self, runner: Runner, stepped: bool = True) -> str | None:
         """Save the current step as iter_N.pth, in the middle of an epoch too.
@@ -169,20 +215,19 @@ class SafeCheckpointHook(CheckpointHook):
         Returns:
             The path of this step's checkpoint, or None when the disk is full.
         """
+        self._settle(runner)
         done = runner.iter + int(stepped)
         path = str(Path(self.out_dir, f"iter_{done}.pth"))
         if runner.message_hub.get_info("last_ckpt") == path:
             return path  # it was this step's turn anyway, or the run resumed from here
-        superseded = runner.message_hub.get_info(_PREEMPTED)
         meta = dict(epoch=runner.epoch, iter=done)
-        if not self._write(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path}):
-            return None
-        if self._point_to(runner, path):
-            self._remove(runner, superseded, unless=path)
-        return path
+        self._begin(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path})
+        return path if self._settle(runner) else None
 
     def _save_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one of those that are counted; what it replaces goes when it is there."""
+        start = time.monotonic()
+        self._settle(runner)
         path = self._path_of(step)
         facts: dict[str, Any] = {"last_ckpt": path}
         if self.max_keep_ckpts > 0:
@@ -190,13 +235,11 @@ class SafeCheckpointHook(CheckpointHook):
             # does so when it resumes from this file.
             facts["keep_ckpt_ids"] = [*(s for s in self.keep_ckpt_ids if s != step), step]
         runner.logger.info(f"Saving {path}")
-        self._behind = not self._write(runner, path, meta, facts)
-        if self._behind:
-            return
-        self.keep_ckpt_ids = deque(facts.get("keep_ckpt_ids", ()))
-        if self._point_to(runner, path):
-            self._remove_beyond_count(runner)
-            self._remove(runner, runner.message_hub.pop_info(_PREEMPTED), unless=path)
+        background = self.background and getattr(runner, "saves_in_background", False)
+        self._begin(runner, path, meta, facts, background=background)
+        if not background:
+            self._settle(runner)
+        runner.logger.info(f"the run waited {time.monotonic() - start:.2f} s for {Path(path).name}")
 
     def _path_of(self, step: int) -> str:
         return str(Path(self.out_dir, self.filename_tmpl.format(step)))
@@ -210,70 +253,130 @@ class SafeCheckpointHook(CheckpointHook):
         left_out = ", ".join(sorted(content.keys() - kept.keys()))
         runner.logger.info(f"{path} is published as {published}, without {left_out}")
 
-    def _write(
+    def _begin(
         self,
         runner: Runner,
         path: str,
         meta: dict[str, Any],
         facts: dict[str, Any],
-        only_weights: bool = False,
-    ) -> bool:
-        """Save one file; the message hub takes up ``facts`` with it, or neither happens."""
+        newest: bool = True,
+        background: bool = False,
+    ) -> None:
+        """Begin to save one file; the message hub takes up ``facts`` with it.
+
+        ``_settle`` tells whether it was saved, and has to be called before the next one.
+        """
         hub = runner.message_hub
         before = {key: hub.get_info(key) for key in facts if key in hub.runtime_info}
+        replaced = [hub.get_info(_PREEMPTED)] if newest else []
+        replaced += map(self._path_of, self._beyond_count(facts.get("keep_ckpt_ids", ())))
         hub.update_info_dict(facts)
         options = dict(
             self.args,
-            save_optimizer=self.save_optimizer and not only_weights,
-            save_param_scheduler=self.save_param_scheduler and not only_weights,
+            save_optimizer=self.save_optimizer and newest,
+            save_param_scheduler=self.save_param_scheduler and newest,
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
         )
-        folder, name = self.out_dir, Path(path).name
-        if not self._agreed(runner, lambda: runner.save_checkpoint(folder, name, **options)):
-            for key in facts.keys() - before.keys():
-                hub.pop_info(key)
-            hub.update_info_dict(before)
-            return False
-        if is_main_process() and not Path(path).is_file():  # older ones would be removed for it
+        where = self.out_dir, Path(path).name
+        if background:
+            write = runner.copied_checkpoint(*where, **options)
+        else:
+            write = partial(runner.save_checkpoint, *where, **options)
+        store = partial(self._store, runner, write, path, newest, replaced)
+        outcome: Future[_Outcome] = Future()
+        if background:
+            outcome = self._writer.submit(store)
+        else:
+            outcome.set_result(store())
+        self._begun = _Save(path, facts, before, newest, outcome)
+
+    def _store(
+        self,
+        runner: Runner,
+        write: Callable[[], None],
+        path: str,
+        newest: bool,
+        replaced: list[str | None],
+    ) -> _Outcome:
+        """Write a file, name it in ``last_checkpoint``, and remove what it replaces."""
+        if not self._had_space(runner, write):
+            return _Outcome(saved=False)
+        if not is_main_process():
+            return _Outcome(saved=True)
+        if not Path(path).is_file():  # older ones would be removed for it
             raise RuntimeError(f"{type(runner).__name__}.save_checkpoint did not write {path}")
-        if is_main_process() and not sidecar_of(path).is_file():
+        if not sidecar_of(path).is_file():
             runner.logger.warning(
                 f"{path} was written by {type(runner).__name__} in its own way, without checksum; "
                 "if the run is killed while it saves, the file may be incomplete"
             )
-        return True
-
-    def _point_to(self, runner: Runner, path: str) -> bool:
-        """Name the newest checkpoint in ``last_checkpoint``; it exists whenever it is named."""
-        self.last_ckpt = path
+        if not newest:
+            return _Outcome(saved=True)
         pointer = Path(runner.work_dir, "last_checkpoint")
-        return self._agreed(
-            runner, lambda: write_text(path, pointer) if is_main_process() else None
-        )
+        # the file exists whenever it is named
+        if not self._had_space(runner, lambda: write_text(path, pointer)):
+            return _Outcome(saved=True)
+        for former in replaced:
+            self._remove(runner, former, unless=path)
+        return _Outcome(saved=True, pointed=True)
 
-    def _agreed(self, runner: Runner, write: Callable[[], None]) -> bool:
-        """Whether the main process had space to write; all processes get the same answer."""
-        done = [True]
+    def _settle(self, runner: Runner) -> bool:
+        """Wait for the save that was begun, if any; all processes learn what became of it.
+
+        Returns:
+            Whether it was saved, and the message hub keeps what it took up.
+        """
+        if self._begun is None:
+            return True
+        (path, facts, before, newest, outcome), self._begun = self._begun, None
+        shared = [outcome.result()]
+        broadcast_object_list(shared)
+        saved, pointed = shared[0]
+        hub = runner.message_hub
+        if newest:
+            self._behind = not saved
+        if not saved:
+            for key in facts.keys() - before.keys():
+                hub.pop_info(key)
+            hub.update_info_dict(before)
+        elif newest:
+            self.last_ckpt = path
+            self.keep_ckpt_ids = deque(facts.get("keep_ckpt_ids", self.keep_ckpt_ids))
+        if pointed:
+            self._remove_beyond_count(runner)
+            if _PREEMPTED not in facts:
+                hub.pop_info(_PREEMPTED)
+        if newest:
+            for former, best in self._superseded:
+                self._remove(runner, former, unless=best)
+            self._superseded = []
+        return saved
+
+    def _had_space(self, runner: Runner, write: Callable[[], None]) -> bool:
+        """Write, and warn if the disk is full."""
         try:
             write()
         except DiskFullError as error:
-            done = [False]
             runner.logger.warning(
                 f"{error}. Training goes on; if it is killed before the next save, it resumes from "
                 f"{self.last_ckpt or 'the checkpoint it started from'}"
             )
-        broadcast_object_list(done)
-        return done[0]
+            return False
+        return True
+
+    def _beyond_count(self, steps: Collection[int]) -> list[int]:
+        """Which of the counted ones go."""
+        beyond = list(steps)[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        return [step for step in beyond if not self.keep_every or step % self.keep_every]
 
     def _remove_beyond_count(self, runner: Runner) -> None:
         if self.max_keep_ckpts <= 0:
             return
-        while len(self.keep_ckpt_ids) > self.max_keep_ckpts:
-            step = self.keep_ckpt_ids.popleft()
-            if not self.keep_every or step % self.keep_every:
-                self._remove(runner, self._path_of(step))
+        for step in self._beyond_count(self.keep_ckpt_ids):
+            self._remove(runner, self._path_of(step))
+        self.keep_ckpt_ids = deque(self.keep_ckpt_ids, self.max_keep_ckpts)
         runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
 
     def _remove(self, runner: Runner, path: str | None, unless: str | None = None) -> None:

@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, get_world_size
+from mmengine.dist import all_gather, get_world_size
 from mmengine.logging import print_log
 from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop
 from torch import Tensor
 
+from ...evaluation.knn import unit_length
 from ..unwrapping import unwrapped
 
 
@@ -47,29 +48,45 @@ class KNNTestLoop(TestLoop):
 
     @torch.no_grad()
     def _embed_bank(self) -> tuple[Tensor, Tensor]:
+        """Features (M, C) of unit length and labels (M,), on every process, in dataset order."""
         model = unwrapped(self.runner.model)
-        features, labels = [], []
-        for index, batch in enumerate(self.bank_dataloader):
-            batch = model.data_preprocessor(batch, training=False)
-            features.append(model(batch["inputs"], mode="tensor").float().cpu())
-            labels += [int(sample.gt_label) for sample in batch["data_samples"]]
-            if index % max(1, len(self.bank_dataloader) // 5) == 0:
-                done = f"{index + 1}/{len(self.bank_dataloader)}"
-                print_log(f"kNN bank: {done} batches embedded", logger="current")
         size = len(self.bank_dataloader.dataset)
-        bank, bank_labels = _gathered(torch.cat(features), torch.tensor(labels), size)
+        share = math.ceil(size / get_world_size())
         device = next(model.backbone.parameters()).device
-        return bank.to(device), bank_labels.to(device)
+        features, labels = torch.empty(0), torch.empty(share, dtype=torch.long, device=device)
+        done = 0
+        for index, batch in enumerate(self.bank_dataloader):
+            mine = torch.tensor([int(sample.gt_label) for sample in batch["data_samples"]])
+            batch = model.data_preprocessor(batch, training=False)
+            found = unit_length(model(batch["inputs"], mode="tensor"))
+            if not done:
+                features = found.new_empty(share, found.shape[1])
+            features[done : done + len(found)] = found
+            labels[done : done + len(found)] = mine.to(device)
+            done += len(found)
+            if index % max(1, len(self.bank_dataloader) // 5) == 0:
+                told = f"{index + 1}/{len(self.bank_dataloader)}"
+                print_log(f"kNN bank: {told} batches embedded", logger="current")
+        return gathered(features, size), gathered(labels, size)
 
 
-def _gathered(features: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Join the shares of all ranks in dataset order; padding at the end is cut off."""
+def gathered(share: Tensor, size: int, rows: int = 1 << 14) -> Tensor:
+    """Join the shares of all processes, to whom the images were dealt out in turn.
+
+    Args:
+        share: (ceil(size / processes), ...) of this one, padded at the end.
+        size: images of the set.
+        rows: of a share that are on the way at a time.
+
+    Returns:
+        (size, ...), in the order of the set.
+    """
     if get_world_size() == 1:
-        return features, labels
-    shares = all_gather_object((features, labels))
-    longest = math.ceil(size / len(shares))
-    order = [(rank, i) for i in range(longest) for rank in range(len(shares))][:size]
-    return (
-        torch.stack([shares[rank][0][i] for rank, i in order]),
-        torch.stack([shares[rank][1][i] for rank, i in order]),
-    )
+        return share
+    joined = share.new_empty(size, *share.shape[1:])
+    for start in range(0, len(share), rows):
+        parts = all_gather(share[start : start + rows])
+        turns = torch.stack(parts, dim=1).flatten(0, 1)  # (rows, ranks, ...) -> (rows * ranks, ...)
+        into = joined[start * len(parts) :][: len(turns)]
+        into.copy_(turns[: len(into)])
+    return joined

@@ -3,7 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from ..sharding.options import (
     refuse_one_process,
     sharding_options,
 )
-from ..sharding.placing import placed_like, whole
+from ..sharding.placing import copied, placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
 from .content import training_content
@@ -204,24 +204,61 @@ class MaskSSLRunner(Runner):
             raise MaskSSLError(
                 f"file_client_args={file_client_args} is not taken any more; use backend_args"
             )
+        states = dict(save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler)
+        self._taken(whole, out_dir, filename, meta, by_epoch, backend_args, **states)()
+
+    @property
+    def saves_in_background(self) -> bool:
+        """Whether ``copied_checkpoint`` leaves to the writer what takes long.
+
+        Shares are written by all processes, which talk to each other meanwhile.
+        """
+        return getattr(self.sharding, "checkpoint", "whole") != "sharded"
+
+    def copied_checkpoint(self, out_dir: str, filename: str, **options: Any) -> Callable[[], None]:
+        """Copy what ``save_checkpoint`` would write into host memory. All processes call it.
+
+        Args:
+            out_dir: as of ``save_checkpoint``.
+            filename: likewise.
+            **options: likewise.
+
+        Returns:
+            What writes it, in any thread while the run goes on.
+        """
+        return self._taken(copied, out_dir, filename, **options)
+
+    def _taken(
+        self,
+        take: Callable[[str, Any], Any],
+        out_dir: str,
+        filename: str,
+        meta: dict[str, Any] | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+        **states: bool,
+    ) -> Callable[[], None]:
+        """What writes a checkpoint; its leaves are taken from the run by ``take``, now."""
         if not (self.shared_out or is_main_process()):
-            return
+            return _nothing
         done = dict(epoch=self.epoch + int(by_epoch), iter=self.iter + int(not by_epoch))
         content = training_content(
-            self, {**done, **(meta or {})}, save_optimizer, save_param_scheduler
+            self,
+            {**done, **(meta or {})},
+            states.get("save_optimizer", True),
+            states.get("save_param_scheduler", True),
         )
         self.call_hook("before_save_checkpoint", checkpoint=content)
         path = join_path(out_dir, filename, backend_args=backend_args)
         local = is_local(path, backend_args)
-        if getattr(self.sharding, "checkpoint", "whole") == "sharded" and self.shared_out:
+        if not self.saves_in_background and self.shared_out:
             content = _in_shards(content, path, local)
-        content = map_leaves(content, whole)
+        content = map_leaves(content, take)
         if not is_main_process():
-            return
+            return _nothing
         if local:
-            write_checkpoint(content, path)
-        else:
-            save_checkpoint(content, path, backend_args=backend_args)
+            return partial(write_checkpoint, content, path)
+        return partial(save_checkpoint, content, path, backend_args=backend_args)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a training checkpoint.
@@ -268,6 +305,10 @@ class MaskSSLRunner(Runner):
         self.loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
+
+
+def _nothing() -> None:
+    """What a process that does not write has to do."""
 
 
 def _in_shards(content: dict[str, Any], path: str, local: bool) -> dict[str, Any]:

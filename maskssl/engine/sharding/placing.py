@@ -4,6 +4,7 @@ A checkpoint holds whole tensors under the model's own names, and the optimizer'
 position of the parameter, exactly as a run in one process writes them.
 """
 
+import copy
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -23,11 +24,19 @@ def whole(path: str, leaf: Any) -> Any:
     gets tensors; on the others None stands in their place.
     """
     if isinstance(leaf, DTensor):
-        gathered = leaf.detach().full_tensor()
-        return gathered.cpu() if is_main_process() else None
+        leaf = leaf.detach().full_tensor()
     if isinstance(leaf, Tensor):
         return leaf.detach().cpu() if is_main_process() else None
     return leaf
+
+
+def copied(path: str, leaf: Any) -> Any:
+    """The same, sharing nothing with the run, which may go on."""
+    found = whole(path, leaf)
+    if isinstance(found, Tensor) and isinstance(leaf, Tensor):
+        shared = found.untyped_storage().data_ptr() == leaf.untyped_storage().data_ptr()
+        return found.clone() if shared else found
+    return copy.deepcopy(found)
 
 
 def placed_like(model: nn.Module, optimizer: Optimizer | None) -> Place:

@@ -24,6 +24,7 @@ class KNNClassifier(BaseModel):
 
     bank: Tensor | None = None
     bank_labels: Tensor | None = None
+    num_classes = 0
 
     def __init__(
         self,
@@ -39,8 +40,9 @@ class KNNClassifier(BaseModel):
         self.temperature = temperature
 
     def fill_bank(self, features: Tensor, labels: Tensor) -> None:
-        """Set the features (M, C) and labels (M,) that vote."""
+        """Set the features (M, C), of unit length, and labels (M,) that vote."""
         self.bank, self.bank_labels = features, labels
+        self.num_classes = int(labels.max()) + 1
 
     def forward(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = "tensor"
@@ -59,10 +61,10 @@ class KNNClassifier(BaseModel):
             raise MaskSSLError(
                 "the bank is empty; test with test_cfg=dict(type='KNNTestLoop', ...)"
             )
-        num_classes = int(self.bank_labels.max()) + 1
         scores = knn_scores(
-            features, self.bank, self.bank_labels, num_classes, self.k, self.temperature
+            features, self.bank, self.bank_labels, self.num_classes, self.k, self.temperature
         )
-        for sample, score in zip(data_samples, scores, strict=True):
-            sample.set_pred_score(score).set_pred_label(score.argmax(dim=0, keepdim=True))
+        classes = scores.argmax(dim=1, keepdim=True)
+        for sample, score, label in zip(data_samples, scores, classes, strict=True):
+            sample.set_pred_score(score).set_pred_label(label)
         return data_samples
