@@ -6,6 +6,46 @@ from torch import Tensor
 
 from ..errors import MaskSSLError
 
+_SIMILARITIES = 1 << 25  # held at a time: 128 MiB
+
+
+def unit_length(features: Tensor) -> Tensor:
+    """Features (N, C) as they are compared: fp32, of length 1. A bank is so once, not per batch."""
+    return F.normalize(features.float(), dim=1)
+
+
+def nearest(
+    features: Tensor, bank: Tensor, k: int, held: int = _SIMILARITIES
+) -> tuple[Tensor, Tensor]:
+    """The k most similar features of a bank, exactly, in memory that its size does not change.
+
+    Args:
+        features: (B, C) of unit length.
+        bank: (M, C) of unit length.
+        k: neighbours, 1 <= k <= M.
+        held: similarities that are held at a time.
+
+    Returns:
+        Cosine similarities (B, k), falling, and places in the bank (B, k).
+
+    Raises:
+        MaskSSLError: fewer than k features in the bank.
+    """
+    if not 1 <= k <= len(bank):
+        raise MaskSSLError(
+            f"k={k} neighbours cannot be taken from a bank of {len(bank)} features; lower k or "
+            "use a larger training set"
+        )
+    step = max(k, held // max(1, len(features)))
+    best = features.new_empty(len(features), 0)
+    places = torch.empty(len(features), 0, dtype=torch.long, device=features.device)
+    for start in range(0, len(bank), step):
+        similarity = features @ bank[start : start + step].T  # (B, step)
+        found, place = similarity.topk(min(k, similarity.shape[1]), dim=1)
+        best, order = torch.cat([best, found], dim=1).topk(k, dim=1)
+        places = torch.cat([places, place + start], dim=1).gather(1, order)
+    return best, places
+
 
 def knn_scores(
     features: Tensor,
@@ -21,8 +61,8 @@ def knn_scores(
     DINO's and iBOT's evaluation.
 
     Args:
-        features: (B, C), normalised here.
-        bank: (M, C), normalised here.
+        features: (B, C) of any length.
+        bank: (M, C) of unit length, see ``unit_length``.
         bank_labels: (M,) int64.
         num_classes: classes.
         k: neighbours, 1 <= k <= M.
@@ -34,14 +74,7 @@ def knn_scores(
     Raises:
         MaskSSLError: fewer than k features in the bank.
     """
-    if not 1 <= k <= len(bank):
-        raise MaskSSLError(
-            f"k={k} neighbours cannot be taken from a bank of {len(bank)} features; lower k or "
-            "use a larger training set"
-        )
-    features = F.normalize(features.float(), dim=1)
-    bank = F.normalize(bank.float(), dim=1)
-    similarity, neighbours = (features @ bank.T).topk(k, dim=1)  # (B, k)
+    similarity, neighbours = nearest(unit_length(features), bank, k)
     # the largest similarity is subtracted so that exp cannot overflow
     votes = ((similarity - similarity[:, :1]) / temperature).exp()
     scores = torch.zeros(len(features), num_classes, device=features.device)
