@@ -165,12 +165,12 @@ def _choose(
     if job not in record.seconds:
         begun = time.monotonic()
         features = _features(plan, results, name, results.train, line)
-        line.say(f"{name}: choosing for {measure.title}")
         splits = [hold_out(features.labels, HELD_OUT, seed) for seed in plan.seeds]
         settings = measure.settings(features, BUDGETS[plan.preset], len(splits[0][0]))
         accuracies: list[float | None] = [None] * len(settings)
         chosen = 0
         if len(settings) > 1:
+            line.say(f"{name}: choosing for {measure.title}")
             right = [
                 measure.ranks(Part(features, kept), Part(features, held), settings, seed) == 0
                 for seed, (kept, held) in zip(plan.seeds, splits, strict=True)

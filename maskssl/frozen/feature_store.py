@@ -182,7 +182,7 @@ def _extract(
             parts[TOKENS] / f"{TOKENS}.npy", "w+", np.float16, shape
         )
     line.say(f"{encoder.name}: features of {len(images):,} images")
-    start = 0
+    start, counter = 0, ProgressLine(line.stream)
     for batch in _batches(encoder, images, how):
         pooled, tokens = encoder(batch.to(how.device))
         for name, array in arrays.items():
@@ -195,7 +195,7 @@ def _extract(
                     "broken"
                 )
         start += len(batch)
-        line(start / len(images), start)
+        counter(start / len(images), start)
     for array in arrays.values():
         array.flush()
 

@@ -19,6 +19,7 @@ STYLE = {
         ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
     ),
 }
+NO_LINKS = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 Curves = Mapping[str, Sequence[tuple[float, float]]]  # legend -> points
 
 
@@ -89,7 +90,7 @@ def draw(models: Mapping[str, Curves], label: str, log: bool = False) -> str:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(text, format="svg", transparent=True, metadata=NO_LINKS)
         plt.close(figure)
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace(INK, "currentColor")

@@ -53,8 +53,8 @@ def facts_of(plan: Plan, results: Results) -> dict[str, str]:
         "interval": "95 %, bootstrap over test images",
         "rank": "1 + the number of checkpoints that are better beyond doubt (paired bootstrap, "
         "5 %, Holm's correction over the pairs of a row); a shared rank means: not told apart",
-        "smallest difference shown": "found in 80 of 100 draws of such test images, at 5 %, for the "
-        "pair of the row whose answers differ most",
+        "smallest difference shown": "found in 80 of 100 draws of such test images, at 5 %, for "
+        "the pair of the row whose answers differ most",
         "random": "the first checkpoint's architecture with random weights, at its own best "
         "settings",
         "preset": plan.preset,
@@ -130,7 +130,7 @@ def _cell(plan: Plan, results: Results, name: str, measure: Measure, rank: int) 
         top5=float((ranks[0] < 5).mean()) if len(results.train.classes) > 5 else None,
         seeds=seeds.tolist(),
         sd=float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
-        interval=interval_of(resampled_means(right.mean(axis=0)[None])[:, 0]),
+        interval=list(interval_of(resampled_means(right.mean(axis=0)[None])[:, 0])),
         rank=rank,
         setting=choice["chosen"],
         held_out=held_out,
