@@ -142,7 +142,7 @@ class _Group:
         """One step on (B, C) features; the gradient of softmax cross-entropy is p - y."""
         features = (features - self.mean) / self.std
         error = (features @ self.weight + self.bias[:, None]).softmax(dim=2)  # (H, B, K)
-        error[:, torch.arange(len(labels)), labels] -= 1
+        error[:, torch.arange(len(labels), device=labels.device), labels] -= 1
         error /= len(labels)
         gradient = features.T @ error + self.weight_decay[:, None, None] * self.weight
         self.weight_velocity.mul_(MOMENTUM).add_(gradient)

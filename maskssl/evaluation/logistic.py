@@ -67,7 +67,7 @@ def fit_logistic(
             log_p = (features @ weight + bias).log_softmax(dim=1)
             value -= log_p.gather(1, labels[:, None]).sum() / len(rows)
             error = log_p.exp() / len(rows)
-            error[torch.arange(len(labels)), labels] -= 1 / len(rows)
+            error[torch.arange(len(labels), device=rows.device), labels] -= 1 / len(rows)
             point.grad[:-1] += features.T @ error
             point.grad[-1] += error.sum(dim=0)
         return float(value)

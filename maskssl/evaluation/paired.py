@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist
 
 import numpy as np
@@ -118,32 +119,29 @@ def detectable_difference(differences: np.ndarray) -> float:
     return float(reach * differences.std(ddof=1) / math.sqrt(len(differences)))
 
 
-def compare_pairs(
-    outcomes: Mapping[str, np.ndarray], resamples: int = RESAMPLES, seed: int = 0
-) -> list[Pair]:
+def compare_pairs(outcomes: Mapping[str, np.ndarray], means: np.ndarray) -> list[Pair]:
     """Every pair of models, the better one first.
 
     Args:
         outcomes: name -> (S, N) right or wrong of S seeds on N images. Differences are of the means
             over seeds; McNemar is of the first seed, as it knows no halves.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
+        means: (R, M) ``resampled_means`` of the means over seeds, models in that order.
     """
+    column = {name: means[:, place] for place, name in enumerate(outcomes)}
     names = sorted(outcomes, key=lambda name: -outcomes[name].mean())
-    shares = np.stack([outcomes[name].mean(axis=0) for name in names]).astype(float)  # (M, N)
-    means = resampled_means(shares, resamples, seed)
-    places = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
-    gaps = [(means[:, i] - means[:, j]).round(12) for i, j in places]  # equal models: 0, not 1e-17
+    couples = list(combinations(names, 2))
+    # of equal models 0, and not 1e-17
+    gaps = [(column[first] - column[second]).round(12) for first, second in couples]
     values = [bootstrap_p(gap) for gap in gaps]
     pairs = []
-    for (i, j), gap, p, p_holm in zip(places, gaps, values, holm(values), strict=True):
-        first, second = (outcomes[names[k]][0].astype(bool) for k in (i, j))
-        alone = int((first & ~second).sum()), int((second & ~first).sum())
-        differences = shares[i] - shares[j]
+    for (first, second), gap, p, p_holm in zip(couples, gaps, values, holm(values), strict=True):
+        one, other = (outcomes[name][0].astype(bool) for name in (first, second))
+        alone = int((one & ~other).sum()), int((other & ~one).sum())
+        differences = outcomes[first].mean(axis=0) - outcomes[second].mean(axis=0)  # (N,)
         pairs.append(
             Pair(
-                names[i],
-                names[j],
+                first,
+                second,
                 float(differences.mean()),
                 interval_of(gap),
                 p,

@@ -149,12 +149,12 @@ def logistic_ranks(
     fitted: Part, scored: Part, settings: Sequence[Setting], seed: int
 ) -> np.ndarray:
     """The optimum for each C, begun at that of the C before."""
-    found, before, last = [], None, ""
+    found, fits = [], dict[str, LogisticFit]()
     for setting in settings:
         name = str(setting["feature"])
-        start = before if name == last else None
-        before, last = _converged(fitted.rows(name), fitted, float(setting["C"]), start), name
-        found.append(_ranked(scored.rows(name), before.head))
+        rows, start = fitted.rows(name), fits.get(name)
+        fits[name] = _converged(rows, fitted, float(setting["C"]), start)
+        found.append(_ranked(scored.rows(name), fits[name].head))
     return np.stack(found)
 
 

@@ -99,13 +99,20 @@ def _checkpoint(encoder: Encoder) -> dict[str, Any]:
 def _measure(plan: Plan, results: Results, measure: Measure) -> dict[str, Any]:
     """A row of the table: cells, pairs, and what the test set can show."""
     names = [name for name in results.encoders if (name, measure.name) in results.outcomes]
+    if not names:
+        return dict(name=measure.name, title=measure.title, cells=[], pairs=[], detectable=None)
     right = {name: results.outcomes[name, measure.name][0] == 0 for name in names}  # (S, N)
-    pairs = compare_pairs(right) if len(names) > 1 else []
+    means = resampled_means(np.stack([found.mean(axis=0) for found in right.values()]))  # (R, M)
+    pairs = compare_pairs(right, means)
     ranks = shared_ranks(names, pairs)
     return dict(
         name=measure.name,
         title=measure.title,
-        cells=[_cell(plan, results, name, measure, ranks[name]) for name in names],
+        cells=[
+            _cell(plan, results, name, measure)
+            | dict(interval=list(interval_of(means[:, place])), rank=ranks[name])
+            for place, name in enumerate(names)
+        ],
         pairs=[asdict(pair) | dict(told_apart=pair.told_apart) for pair in pairs],
         detectable=_detectable(pairs),
     )
@@ -116,7 +123,7 @@ def _detectable(pairs: Sequence[Pair]) -> float | None:
     return max((pair.detectable for pair in pairs if pair.detectable), default=None)
 
 
-def _cell(plan: Plan, results: Results, name: str, measure: Measure, rank: int) -> dict[str, Any]:
+def _cell(plan: Plan, results: Results, name: str, measure: Measure) -> dict[str, Any]:
     ranks = results.outcomes[name, measure.name]  # (settings, S, N)
     choice = results.choices[name, measure.name]
     right = ranks[0] == 0
@@ -130,8 +137,6 @@ def _cell(plan: Plan, results: Results, name: str, measure: Measure, rank: int) 
         top5=float((ranks[0] < 5).mean()) if len(results.train.classes) > 5 else None,
         seeds=seeds.tolist(),
         sd=float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
-        interval=list(interval_of(resampled_means(right.mean(axis=0)[None])[:, 0])),
-        rank=rank,
         setting=choice["chosen"],
         held_out=held_out,
         table=choice["table"],

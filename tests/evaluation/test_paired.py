@@ -9,6 +9,7 @@ import torch
 
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.paired import (
+    Pair,
     bootstrap_p,
     compare_pairs,
     detectable_difference,
@@ -71,6 +72,11 @@ def test_the_smallest_difference_that_a_test_shows():
     assert detectable_difference(differences) == pytest.approx(expected, rel=1e-5)
 
 
+def compared(outcomes: dict[str, np.ndarray]) -> list[Pair]:
+    shares = np.stack([found.mean(axis=0) for found in outcomes.values()])
+    return compare_pairs(outcomes, resampled_means(shares, 2000))
+
+
 def right(share: float, count: int, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random((1, count)) < share).astype(int)
 
@@ -78,7 +84,7 @@ def right(share: float, count: int, seed: int) -> np.ndarray:
 def test_equal_models_tie_and_a_damaged_one_falls_behind():
     good = right(0.7, 500, 0)
     outcomes = {"good": good, "copy": good.copy(), "damaged": right(0.3, 500, 1)}
-    pairs = compare_pairs(outcomes)
+    pairs = compared(outcomes)
     assert len(pairs) == 3
     tie = next(pair for pair in pairs if "damaged" not in (pair.first, pair.second))
     assert (tie.difference, tie.interval, tie.p, tie.p_mcnemar) == (0, (0, 0), 1, 1)
@@ -93,7 +99,7 @@ def test_pairing_shows_what_two_intervals_do_not():
     first = right(0.5, 400, 0)
     second = first.copy()
     second[0, np.flatnonzero(first[0])[:12]] = 0
-    (pair,) = compare_pairs({"first": first, "second": second})
+    (pair,) = compared({"first": first, "second": second})
     assert (pair.only_first, pair.only_second) == (12, 0)
     assert pair.difference == pytest.approx(0.03) and pair.told_apart
     low, high = interval_of(resampled_means(first)[:, 0])
@@ -103,7 +109,7 @@ def test_pairing_shows_what_two_intervals_do_not():
 def test_seeds_are_averaged_and_mcnemar_takes_the_first():
     first = np.array([[1, 1, 0, 0], [1, 0, 0, 0]])
     second = np.array([[0, 0, 0, 0], [0, 0, 0, 1]])
-    (pair,) = compare_pairs({"first": first, "second": second}, resamples=200)
+    (pair,) = compared({"first": first, "second": second})
     assert pair.difference == pytest.approx(3 / 8 - 1 / 8)
     assert (pair.only_first, pair.only_second) == (2, 0)
 
