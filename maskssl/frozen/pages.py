@@ -10,12 +10,15 @@ from .plots import report_plots
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
+MAIN = "Top-1 on the test images"
 _STYLE = """:root{color-scheme:light dark;--line:#8884}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem;
 color:#1c1c1e;background:#fff}
 .wide{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
 td,th{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-td{font-variant-numeric:tabular-nums}svg{width:100%;height:auto;max-width:44rem}
+td{font-variant-numeric:tabular-nums}.n{white-space:nowrap}small{opacity:.7}
+summary{cursor:pointer;font-size:1.2rem;font-weight:600;margin:1rem 0}
+svg{width:100%;height:auto;max-width:44rem}
 figure{margin:1.5rem 0}figcaption{opacity:.7}pre{overflow-x:auto;font-size:.8rem;
 border:1px solid var(--line);border-radius:6px;padding:.6rem}
 .bad{border-left:4px solid #d33;padding-left:.8rem}
@@ -38,9 +41,12 @@ def write_pages(report: Mapping[str, Any], folder: str | Path) -> Path:
 
 
 def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
-    """Heading -> table, in the order of the page; without those that have nothing to say."""
+    """Heading -> table, in the order of the page; without those that have nothing to say.
+
+    A second line in a cell is what stands smaller.
+    """
     tables = {
-        "Top-1 on the test images": _main_table(report),
+        MAIN: _main_table(report),
         "Differences between checkpoints": _pair_table(report),
         "Settings chosen on training images": _setting_table(report),
         "What the choice on the test set was worth": _published_table(report),
@@ -56,7 +62,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [f"# {report['title']}", "", *(f"- **failed**: {f}" for f in _failures(report))]
     for heading, (header, rows) in tables_of(report).items():
         lines += ["", f"## {heading}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-        lines += [f"| {' | '.join(c.replace('|', chr(92) + '|') for c in row)} |" for row in rows]
+        cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in rows]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
     lines += ["", "## Commands", "", "```", report["command"], *_commands(report), "```"]
     for checkpoint in report["checkpoints"]:
         lines += ["", f"### {checkpoint['name']}", "", "```", checkpoint["ledger_text"], "```"]
@@ -78,13 +85,15 @@ def html_page(report: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         for caption, svg in plots.items()
     )
     for heading, table in tables_of(report).items():
-        parts.append(f"<h2>{html.escape(heading)}</h2>{_html_table(table)}")
-        if heading.startswith("Top-1"):
-            parts.append(figures)
+        shown = _html_table(table)
+        if heading == MAIN:
+            parts.append(f"<h2>{html.escape(heading)}</h2>{shown}{figures}")
+        else:
+            parts.append(_folded(heading, shown))
     commands = html.escape("\n".join([report["command"], *_commands(report)]))
-    parts.append(f"<h2>Commands</h2><p>The whole report, then each cell.</p><pre>{commands}</pre>")
-    parts.append("<h2>What was loaded</h2>")
-    parts += [f"<pre>{html.escape(c['ledger_text'])}</pre>" for c in report["checkpoints"]]
+    parts.append(_folded("Commands of the report and of each cell", f"<pre>{commands}</pre>"))
+    ledgers = [f"<pre>{html.escape(c['ledger_text'])}</pre>" for c in report["checkpoints"]]
+    parts.append(_folded("What was loaded", "".join(ledgers)))
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width,initial-scale=1"><title>{html.escape(report["title"])}</title>'
@@ -110,7 +119,7 @@ def _main_table(report: Mapping[str, Any]) -> Table:
 def _top1(cell: Mapping[str, Any]) -> str:
     spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
     low, high = cell["interval"]
-    return f"{percent(cell['top1'])}{spread} [{percent(low)}, {percent(high)}], rank {cell['rank']}"
+    return f"{percent(cell['top1'])}{spread}\n[{percent(low)}, {percent(high)}] rank {cell['rank']}"
 
 
 def _pair_table(report: Mapping[str, Any]) -> Table:
@@ -153,7 +162,7 @@ def _published_table(report: Mapping[str, Any]) -> Table:
         ]
         for measure in report["measures"]
         for cell in measure["cells"]
-        if cell["published"]
+        if cell["published"] and len(cell["table"]) > 1
     ]
     header = ["measure", "checkpoint", "chosen on training images", "best on the test images"]
     return [*header, "worth", "by"], rows
@@ -185,10 +194,19 @@ def _words(setting: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in setting.items())
 
 
+def _folded(heading: str, content: str) -> str:
+    return f"<details><summary>{html.escape(heading)}</summary>{content}</details>"
+
+
 def _html_table(table: Table) -> str:
     header, rows = table
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _html_cell(cell: str) -> str:
+    first, _, second = cell.partition("\n")
+    small = f"<br><small>{html.escape(second)}</small>" if second else ""
+    kind = ' class="n"' if len(cell) < 50 else ""
+    return f"<td{kind}>{html.escape(first)}{small}</td>"

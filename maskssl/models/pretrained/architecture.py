@@ -13,8 +13,15 @@ from ...checkpoints.errors import CheckpointError
 from ..layers.position import Layout, sincos_position
 from .sources import EncoderWeights, Pixels
 
-# (width, depth) -> heads of the field's ViT-Ti, S, B, L and H; no tensor tells their number
-KNOWN_HEADS = {(192, 12): 3, (384, 12): 6, (768, 12): 12, (1024, 24): 16, (1280, 32): 16}
+# (width, depth) -> heads of our mini and of the field's ViT-Ti, S, B, L and H; no tensor tells it
+KNOWN_HEADS = {
+    (96, 4): 3,
+    (192, 12): 3,
+    (384, 12): 6,
+    (768, 12): 12,
+    (1024, 24): 16,
+    (1280, 32): 16,
+}
 LAYOUTS: tuple[Layout, ...] = ("bootmae", "mae")
 
 
