@@ -86,6 +86,7 @@ def test_importing_the_package_registers_nothing(run_python):
         ("test", "test"),
         ("doctor", "doctor"),
         ("quickstart", "quickstart"),
+        ("transfer", "transfer"),
         ("make_scenes", "scenes"),
         ("reconstruct", "reconstruct"),
         ("compare_runs", "compare"),

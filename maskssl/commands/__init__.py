@@ -6,6 +6,7 @@ A module imports nothing heavy before it runs, so that help and slips are answer
 COMMANDS = {
     "train": "pretrain, probe, fine-tune, segment or detect, by a config",
     "test": "test a trained model, or a pretrained backbone by kNN",
+    "transfer": "measure what pretrained encoders are worth on your images, frozen: a report",
     "quickstart": "from images to a table of transfer results, in minutes",
     "scenes": "write the drawn data set that the small configs train on",
     "reconstruct": "draw what a pretrained model makes of images",

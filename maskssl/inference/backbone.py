@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..models.backbones.plain_vit import PlainViT
 from ..models.pretrained.architecture import pixels_of, vit_settings
 from ..models.pretrained.ledger import Ledger
@@ -17,12 +19,14 @@ class PretrainedViT(PlainViT):
         std: the same.
         img_size: (h, w) in pixels that its position table is for.
         ledger: what became of every tensor of the file.
+        settings: arguments of PlainViT that it was built with.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     img_size: tuple[int, int]
     ledger: Ledger
+    settings: dict[str, Any]
 
 
 def load_backbone(
@@ -67,10 +71,28 @@ def load_backbone(
         told["class_attention"] = None
     if img_size is not None:
         told["img_size"] = img_size
-    backbone = PretrainedViT(**{**told, "out_type": out_type, **settings})
+    told |= {"out_type": out_type, **settings}
+    backbone = PretrainedViT(**told)
+    backbone.settings = told
     load_weights(backbone, file, accept=settings)
     pixels = pixels_of(file.weights, file.config)
     backbone.mean, backbone.std = pixels.mean, pixels.std
     height, width = backbone.grid_size
     backbone.img_size = (height * backbone.patch_size, width * backbone.patch_size)
     return backbone.eval()
+
+
+def random_like(backbone: PretrainedViT, seed: int = 0) -> PretrainedViT:
+    """The same architecture and preprocessing with the random weights that training starts from.
+
+    Args:
+        backbone: of ``load_backbone``.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        fresh = PretrainedViT(**backbone.settings)
+    fresh.settings, fresh.img_size = backbone.settings, backbone.img_size
+    fresh.mean, fresh.std = backbone.mean, backbone.std
+    fresh.ledger = Ledger(f"random weights, seed {seed}")
+    return fresh.eval()

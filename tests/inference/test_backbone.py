@@ -87,12 +87,12 @@ def test_what_tensors_do_not_tell_is_asked_for(tmp_path):
     assert maskssl.load_backbone(path, num_heads=3).num_heads == 3
 
 
-@pytest.mark.parametrize(("width", "heads"), [(192, 3), (384, 6)])
-def test_known_widths_tell_their_heads(width, heads, tmp_path):
-    arch = dict(embed_dims=width, num_layers=12, num_heads=heads, mlp_ratio=2)
+@pytest.mark.parametrize(("width", "depth", "heads"), [(96, 4, 3), (192, 12, 3), (384, 12, 6)])
+def test_known_widths_tell_their_heads(width, depth, heads, tmp_path):
+    arch = dict(embed_dims=width, num_layers=depth, num_heads=heads, mlp_ratio=2)
     vit = PlainViT(arch=arch, img_size=32, patch_size=16, pos_embed_layout="mae")
     loaded = maskssl.load_backbone(saved(vit.state_dict(), tmp_path))
-    assert (loaded.num_heads, loaded.num_layers, loaded.embed_dims) == (heads, 12, width)
+    assert (loaded.num_heads, loaded.num_layers, loaded.embed_dims) == (heads, depth, width)
     assert loaded.pos_embed_layout == "mae"
     assert (loaded.mean, loaded.std) == (IMAGENET_PIXELS.mean, IMAGENET_PIXELS.std)
     images = torch.randn(1, 3, 32, 32)

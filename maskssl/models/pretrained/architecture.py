@@ -14,8 +14,10 @@ from ..layers.position import Layout, sincos_position
 from .recognition import EncoderWeights
 from .source import Pixels
 
-# (width, depth) -> heads of the field's ViT-Ti, S, B, L and H, I-JEPA's and DINOv2's g, DINOv3's 7B
+# (width, depth) -> heads of our mini, the field's ViT-Ti, S, B, L and H, I-JEPA's and DINOv2's g,
+# DINOv3's 7B; no tensor tells it
 KNOWN_HEADS = {
+    (96, 4): 3,
     (192, 12): 3,
     (384, 12): 6,
     (768, 12): 12,

@@ -1,0 +1,161 @@
+"""Which of several models is better on the same test images, and what that test can show."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+
+RESAMPLES = 5000
+LEVEL = 0.05
+POWER = 0.8
+_COUNTS = 1 << 24  # resampled counts held at a time: 128 MiB
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models on the same images.
+
+    Attributes:
+        first: name.
+        second: name.
+        difference: mean of first minus mean of second.
+        interval: of the difference, 95 %, by the paired bootstrap.
+        p: two-sided, of no difference, by the same resamples.
+        p_holm: p corrected for the number of pairs.
+        only_first: images that the first alone has right.
+        only_second: images that the second alone has right.
+        p_mcnemar: exact two-sided McNemar of these two counts.
+        detectable: smallest true difference that these images would show in 80 of 100 cases, at
+            5 %, given how often the two models' answers differ.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    p_holm: float
+    only_first: int
+    only_second: int
+    p_mcnemar: float
+    detectable: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the difference is more than the draw of the test images."""
+        return self.p_holm < LEVEL
+
+
+def resampled_means(outcomes: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """Means over test images that are drawn anew, with replacement, the same for all models.
+
+    Args:
+        outcomes: (M, N), of M models on N images.
+        resamples: R.
+        seed: of the draws.
+
+    Returns:
+        (R, M).
+    """
+    count = outcomes.shape[1]
+    generator = np.random.default_rng(seed)
+    at_once = max(1, _COUNTS // count)
+    means = []
+    for start in range(0, resamples, at_once):
+        size = min(at_once, resamples - start)
+        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)  # (r, N)
+        means.append(drawn @ outcomes.T / count)
+    return np.concatenate(means)
+
+
+def interval_of(means: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of resampled means (R,)."""
+    low, high = np.quantile(means, (LEVEL / 2, 1 - LEVEL / 2))
+    return float(low), float(high)
+
+
+def bootstrap_p(differences: np.ndarray) -> float:
+    """Two-sided p of no difference, from resampled differences (R,)."""
+    below = (differences <= 0).sum() + 1
+    above = (differences >= 0).sum() + 1
+    return float(min(1.0, 2 * min(below, above) / (len(differences) + 1)))
+
+
+def mcnemar_p(only_first: int, only_second: int) -> float:
+    """Exact two-sided McNemar: were the images that one model alone has right fair coins?"""
+    total, fewer = only_first + only_second, min(only_first, only_second)
+    if not total:
+        return 1.0
+    logs = [
+        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        for k in range(fewer + 1)
+    ]
+    tail = sum(math.exp(log - total * math.log(2)) for log in logs)
+    return min(1.0, 2 * tail)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """p-values corrected for their number, by Holm's steps down."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected = [0.0] * len(values)
+    highest = 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - place) * values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def detectable_difference(differences: np.ndarray) -> float:
+    """Smallest true difference that a test of level 5 % finds in 80 % of draws.
+
+    Args:
+        differences: (N,) per image, of the two models' outcomes.
+    """
+    normal = NormalDist()
+    reach = normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)
+    return float(reach * differences.std(ddof=1) / math.sqrt(len(differences)))
+
+
+def compare_pairs(outcomes: Mapping[str, np.ndarray], means: np.ndarray) -> list[Pair]:
+    """Every pair of models, the better one first.
+
+    Args:
+        outcomes: name -> (S, N) right or wrong of S seeds on N images. Differences are of the means
+            over seeds; McNemar is of the first seed, as it knows no halves.
+        means: (R, M) ``resampled_means`` of the means over seeds, models in that order.
+    """
+    column = {name: means[:, place] for place, name in enumerate(outcomes)}
+    names = sorted(outcomes, key=lambda name: -outcomes[name].mean())
+    couples = list(combinations(names, 2))
+    # of equal models 0, and not 1e-17
+    gaps = [(column[first] - column[second]).round(12) for first, second in couples]
+    values = [bootstrap_p(gap) for gap in gaps]
+    pairs = []
+    for (first, second), gap, p, p_holm in zip(couples, gaps, values, holm(values), strict=True):
+        one, other = (outcomes[name][0].astype(bool) for name in (first, second))
+        alone = int((one & ~other).sum()), int((other & ~one).sum())
+        differences = outcomes[first].mean(axis=0) - outcomes[second].mean(axis=0)  # (N,)
+        pairs.append(
+            Pair(
+                first,
+                second,
+                float(differences.mean()),
+                interval_of(gap),
+                p,
+                p_holm,
+                *alone,
+                mcnemar_p(*alone),
+                detectable_difference(differences),
+            )
+        )
+    return pairs
+
+
+def shared_ranks(names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, int]:
+    """Name -> 1 + how many models are better beyond doubt; those not told apart share a rank."""
+    return {
+        name: 1 + sum(pair.told_apart and pair.second == name for pair in pairs) for name in names
+    }

@@ -1,0 +1,78 @@
+"""Rows of features that may be longer than memory: read in batches, never whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Chosen rows of an array, memory-mapped or not, with their labels.
+
+    Attributes:
+        array: (M, …), as ``np.load(…, mmap_mode='r')`` gives it.
+        labels: (M,) int64 on the CPU.
+        ids: (N,) int64, the chosen rows; all numbers of a row below are places in it.
+        device: where batches go.
+    """
+
+    array: np.ndarray
+    labels: Tensor
+    ids: Tensor
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def width(self) -> int:
+        """Channels C."""
+        return int(self.array.shape[-1])
+
+    def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, …) in fp32 and labels (B,) on the device."""
+        ids = self.ids[places]
+        order = ids.argsort()  # a file is read forwards
+        features = np.empty((len(ids), *self.array.shape[1:]), dtype=np.float32)
+        features[order.numpy()] = self.array[ids[order].numpy()]
+        return torch.from_numpy(features).to(self.device), self.labels[ids].to(self.device)
+
+    def batches(self, size: int = 4096) -> Iterator[tuple[Tensor, Tensor]]:
+        """All of them, in order."""
+        for start in range(0, len(self), size):
+            yield self.batch(torch.arange(start, min(start + size, len(self))))
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (C,) of every channel in float64; a constant one has 1."""
+        total = torch.zeros(self.width, dtype=torch.float64, device=self.device)
+        squares = torch.zeros_like(total)
+        for features, _ in self.batches():
+            total += features.double().sum(dim=0)
+        mean = total / len(self)
+        for features, _ in self.batches():
+            squares += (features.double() - mean).square().sum(dim=0)
+        std = (squares / len(self)).sqrt()
+        return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def ranks_of(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes stand before the true one: 0 is right, below 5 is right among five.
+
+    Among equal scores the class of the lower number stands first, as ``argmax`` has it. Scores that
+    are not finite put the true class last.
+
+    Args:
+        scores: (B, K).
+        labels: (B,) int64.
+
+    Returns:
+        (B,) int64.
+    """
+    own = scores.gather(1, labels[:, None])  # (B, 1)
+    classes = torch.arange(scores.shape[1], device=scores.device)
+    before = (scores > own) | ((scores == own) & (classes < labels[:, None]))
+    lost = ~scores.isfinite().all(dim=1)
+    return before.sum(dim=1).masked_fill(lost, scores.shape[1] - 1)

@@ -1,0 +1,212 @@
+"""The report as a page and as Markdown, made of the values of its JSON alone."""
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .plots import report_plots
+
+Table = tuple[list[str], list[list[str]]]  # header, rows
+
+MAIN = "Top-1 on the test images"
+_STYLE = """:root{color-scheme:light dark;--line:#8884}
+body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem;
+color:#1c1c1e;background:#fff}
+.wide{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
+td,th{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+td{font-variant-numeric:tabular-nums}.n{white-space:nowrap}small{opacity:.7}
+summary{cursor:pointer;font-size:1.2rem;font-weight:600;margin:1rem 0}
+svg{width:100%;height:auto;max-width:44rem}
+figure{margin:1.5rem 0}figcaption{opacity:.7}pre{overflow-x:auto;font-size:.8rem;
+border:1px solid var(--line);border-radius:6px;padding:.6rem}
+.bad{border-left:4px solid #d33;padding-left:.8rem}
+@media(prefers-color-scheme:dark){body{color:#e8e8ea;background:#161618}}"""
+
+
+def write_pages(report: Mapping[str, Any], folder: str | Path) -> Path:
+    """Write report.json, report.md and index.html, which needs no other file.
+
+    Returns:
+        Path of index.html.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False))
+    (folder / "report.md").write_text(markdown(report))
+    page = folder / "index.html"
+    page.write_text(html_page(report, report_plots(report)))
+    return page
+
+
+def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
+    """Heading -> table, in the order of the page; without those that have nothing to say.
+
+    A second line in a cell is what stands smaller.
+    """
+    tables = {
+        MAIN: _main_table(report),
+        "Differences between checkpoints": _pair_table(report),
+        "Settings chosen on training images": _setting_table(report),
+        "What the choice on the test set was worth": _published_table(report),
+        "Checkpoints": _checkpoint_table(report),
+        "Facts": (["", ""], [[name, value] for name, value in _facts(report).items()]),
+        "Seconds": (["job", "s"], [[job, f"{s:.1f}"] for job, s in report["seconds"].items()]),
+    }
+    return {heading: table for heading, table in tables.items() if table[1]}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The report as Markdown, without plots."""
+    lines = [f"# {report['title']}", "", *(f"- **failed**: {f}" for f in _failures(report))]
+    for heading, (header, rows) in tables_of(report).items():
+        lines += ["", f"## {heading}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+        cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in rows]
+        lines += [f"| {' | '.join(row)} |" for row in cells]
+    lines += ["", "## Commands", "", "```", report["command"], *_commands(report), "```"]
+    for checkpoint in report["checkpoints"]:
+        lines += ["", f"### {checkpoint['name']}", "", "```", checkpoint["ledger_text"], "```"]
+    return "\n".join(lines) + "\n"
+
+
+def html_page(report: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+    """One file: light and dark, as wide as a phone, nothing fetched.
+
+    Args:
+        report: as ``summarise`` gives it.
+        plots: caption -> SVG.
+    """
+    parts = [f"<h1>{html.escape(report['title'])}</h1>"]
+    parts += [f'<p class="bad">{html.escape(failure)}</p>' for failure in _failures(report)]
+    figures = "".join(
+        f"<figure>{svg}<figcaption>{html.escape(caption)} (held out training images)</figcaption>"
+        "</figure>"
+        for caption, svg in plots.items()
+    )
+    for heading, table in tables_of(report).items():
+        shown = _html_table(table)
+        if heading == MAIN:
+            parts.append(f"<h2>{html.escape(heading)}</h2>{shown}{figures}")
+        else:
+            parts.append(_folded(heading, shown))
+    commands = html.escape("\n".join([report["command"], *_commands(report)]))
+    parts.append(_folded("Commands of the report and of each cell", f"<pre>{commands}</pre>"))
+    ledgers = [f"<pre>{html.escape(c['ledger_text'])}</pre>" for c in report["checkpoints"]]
+    parts.append(_folded("What was loaded", "".join(ledgers)))
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width,initial-scale=1"><title>{html.escape(report["title"])}</title>'
+        f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"
+    )
+
+
+def percent(share: float | None, sign: str = "") -> str:
+    """0.123 -> '12.3'."""
+    return "–" if share is None else f"{100 * share:{sign}.1f}"
+
+
+def _main_table(report: Mapping[str, Any]) -> Table:
+    names = [checkpoint["name"] for checkpoint in report["checkpoints"]]
+    rows = []
+    for measure in report["measures"]:
+        cells = {cell["checkpoint"]: cell for cell in measure["cells"]}
+        row = [_top1(cells[name]) if name in cells else "failed" for name in names]
+        rows.append([measure["title"], *row, percent(measure["detectable"])])
+    return ["measured by us", *names, "smallest difference shown"], rows
+
+
+def _top1(cell: Mapping[str, Any]) -> str:
+    spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
+    low, high = cell["interval"]
+    return f"{percent(cell['top1'])}{spread}\n[{percent(low)}, {percent(high)}] rank {cell['rank']}"
+
+
+def _pair_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            measure["title"],
+            f"{pair['first']} − {pair['second']}",
+            percent(pair["difference"], "+"),
+            f"[{percent(pair['interval'][0], '+')}, {percent(pair['interval'][1], '+')}]",
+            f"{pair['p_holm']:.3g}",
+            f"{pair['only_first']} : {pair['only_second']}",
+            f"{pair['p_mcnemar']:.3g}",
+            "yes" if pair["told_apart"] else "no",
+        ]
+        for measure in report["measures"]
+        for pair in measure["pairs"]
+    ]
+    header = ["measure", "pair", "difference", "95 %", "p (Holm)", "one alone right"]
+    return [*header, "p (McNemar)", "told apart"], rows
+
+
+def _setting_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        [measure["title"], cell["checkpoint"], _words(cell["setting"]), percent(cell["held_out"])]
+        for measure in report["measures"]
+        for cell in measure["cells"]
+    ]
+    return ["measure", "checkpoint", "setting", "held out"], rows
+
+
+def _published_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            measure["title"],
+            cell["checkpoint"],
+            percent(cell["top1"]),
+            percent(cell["published"]["top1"]),
+            percent(cell["published"]["worth"], "+"),
+            _words(cell["published"]["setting"]),
+        ]
+        for measure in report["measures"]
+        for cell in measure["cells"]
+        if cell["published"] and len(cell["table"]) > 1
+    ]
+    header = ["measure", "checkpoint", "chosen on training images", "best on the test images"]
+    return [*header, "worth", "by"], rows
+
+
+def _checkpoint_table(report: Mapping[str, Any]) -> Table:
+    rows = [[c["name"], c["given"], c["architecture"], c["weights"]] for c in report["checkpoints"]]
+    return ["name", "file", "encoder", "SHA-256"], rows
+
+
+def _facts(report: Mapping[str, Any]) -> dict[str, str]:
+    data = {
+        kind: f"{d['images']:,} images of {d['classes']} classes, {d['folder']}, content "
+        f"{d['sha256'] or 'not read'}"
+        for kind, d in report["data"].items()
+    }
+    return {**data, **report["facts"]}
+
+
+def _failures(report: Mapping[str, Any]) -> list[str]:
+    return [f"{what}: {reason}" for what, reason in report["failed"].items()]
+
+
+def _commands(report: Mapping[str, Any]) -> list[str]:
+    return [cell["command"] for measure in report["measures"] for cell in measure["cells"]]
+
+
+def _words(setting: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in setting.items())
+
+
+def _folded(heading: str, content: str) -> str:
+    return f"<details><summary>{html.escape(heading)}</summary>{content}</details>"
+
+
+def _html_table(table: Table) -> str:
+    header, rows = table
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _html_cell(cell: str) -> str:
+    first, _, second = cell.partition("\n")
+    small = f"<br><small>{html.escape(second)}</small>" if second else ""
+    kind = ' class="n"' if len(cell) < 50 else ""
+    return f"<td{kind}>{html.escape(first)}{small}</td>"

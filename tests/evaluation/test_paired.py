@@ -1,0 +1,140 @@
+"""Paired statistics on cases worked out by hand, and the parts that settings are chosen on."""
+
+import math
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+
+from maskssl.errors import MaskSSLError
+from maskssl.evaluation.paired import (
+    Pair,
+    bootstrap_p,
+    compare_pairs,
+    detectable_difference,
+    holm,
+    interval_of,
+    mcnemar_p,
+    resampled_means,
+    shared_ranks,
+)
+from maskssl.evaluation.splits import few_per_class, hold_out
+
+
+def test_mcnemar_by_hand():
+    """One alone right 1 time, the other 5 times: 2 (1 + 6) / 64."""
+    assert mcnemar_p(1, 5) == pytest.approx(14 / 64) == mcnemar_p(5, 1)
+    assert mcnemar_p(0, 10) == pytest.approx(2 / 1024)
+    assert mcnemar_p(0, 0) == mcnemar_p(3, 3) == 1.0
+    exact = 2 * sum(comb(900, k) for k in range(401)) / 2**900
+    assert mcnemar_p(500, 400) == pytest.approx(exact)
+
+
+def test_holm_by_hand():
+    """0.01 x 3, 0.02 x 2, then 0.03 x 1, which may not fall below the one before."""
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_the_bootstrap_spreads_as_a_mean_does():
+    outcomes = np.zeros((1, 400))
+    outcomes[:, :100] = 1
+    means = resampled_means(outcomes, 4000)
+    assert means.shape == (4000, 1)
+    deviation = math.sqrt(0.25 * 0.75 / 400)
+    assert means.mean() == pytest.approx(0.25, abs=0.002)
+    assert means.std() == pytest.approx(deviation, rel=0.05)
+    low, high = interval_of(means[:, 0])
+    assert low == pytest.approx(0.25 - 1.96 * deviation, abs=0.004)
+    assert high == pytest.approx(0.25 + 1.96 * deviation, abs=0.004)
+
+
+def test_resamples_are_the_same_for_all_models():
+    """Each image is right for one of the two models: their means sum to 1 in every resample."""
+    outcomes = np.array([[1, 0, 0, 1, 0], [0, 1, 1, 0, 1]])
+    means = resampled_means(outcomes, 50)
+    np.testing.assert_allclose(means.sum(axis=1), 1)
+    assert means.std() > 0.1
+
+
+def test_p_by_hand():
+    assert bootstrap_p(np.array([1.0, 2, 3, -1])) == pytest.approx(2 * 2 / 5)
+    assert bootstrap_p(np.zeros(99)) == 1.0
+    assert bootstrap_p(np.ones(99)) == pytest.approx(0.02)
+
+
+def test_the_smallest_difference_that_a_test_shows():
+    """Differences of -1, 0, 1 in equal numbers: (1.960 + 0.842) sd / sqrt(N)."""
+    differences = np.tile([-1.0, 0, 1], 100)
+    deviation = math.sqrt(200 / 299)
+    expected = (1.959964 + 0.841621) * deviation / math.sqrt(300)
+    assert detectable_difference(differences) == pytest.approx(expected, rel=1e-5)
+
+
+def compared(outcomes: dict[str, np.ndarray]) -> list[Pair]:
+    shares = np.stack([found.mean(axis=0) for found in outcomes.values()])
+    return compare_pairs(outcomes, resampled_means(shares, 2000))
+
+
+def right(share: float, count: int, seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).random((1, count)) < share).astype(int)
+
+
+def test_equal_models_tie_and_a_damaged_one_falls_behind():
+    good = right(0.7, 500, 0)
+    outcomes = {"good": good, "copy": good.copy(), "damaged": right(0.3, 500, 1)}
+    pairs = compared(outcomes)
+    assert len(pairs) == 3
+    tie = next(pair for pair in pairs if "damaged" not in (pair.first, pair.second))
+    assert (tie.difference, tie.interval, tie.p, tie.p_mcnemar) == (0, (0, 0), 1, 1)
+    assert not tie.told_apart
+    for pair in pairs:
+        assert pair.told_apart == (pair.second == "damaged")
+    assert shared_ranks(list(outcomes), pairs) == {"good": 1, "copy": 1, "damaged": 3}
+
+
+def test_pairing_shows_what_two_intervals_do_not():
+    """The better one has 12 of 400 images more and loses none: 3 points, beyond doubt."""
+    first = right(0.5, 400, 0)
+    second = first.copy()
+    second[0, np.flatnonzero(first[0])[:12]] = 0
+    (pair,) = compared({"first": first, "second": second})
+    assert (pair.only_first, pair.only_second) == (12, 0)
+    assert pair.difference == pytest.approx(0.03) and pair.told_apart
+    low, high = interval_of(resampled_means(first)[:, 0])
+    assert low < second.mean() < high
+
+
+def test_seeds_are_averaged_and_mcnemar_takes_the_first():
+    first = np.array([[1, 1, 0, 0], [1, 0, 0, 0]])
+    second = np.array([[0, 0, 0, 0], [0, 0, 0, 1]])
+    (pair,) = compared({"first": first, "second": second})
+    assert pair.difference == pytest.approx(3 / 8 - 1 / 8)
+    assert (pair.only_first, pair.only_second) == (2, 0)
+
+
+# Parts of the training set
+
+
+def test_a_part_of_each_class_is_held_out():
+    labels = torch.tensor([0] * 10 + [1] * 5 + [2] * 2)
+    kept, held = hold_out(labels, 0.2, seed=0)
+    assert sorted([*kept.tolist(), *held.tolist()]) == list(range(17))
+    assert labels[held].bincount().tolist() == [2, 1, 1]
+    assert hold_out(labels, 0.2, 0)[1].equal(held)
+    assert not hold_out(labels, 0.2, 1)[1].equal(held)
+    assert labels[hold_out(labels, 0.9, 0)[0]].bincount().tolist() == [1, 1, 1]
+    with pytest.raises(MaskSSLError, match="class 1 has one training image"):
+        hold_out(torch.tensor([0, 0, 1]), 0.2, 0)
+
+
+def test_a_few_images_of_each_class():
+    labels = torch.tensor([0] * 100 + [1] * 40)
+    drawn = few_per_class(labels, 5, seed=0)
+    assert labels[drawn].bincount().tolist() == [5, 5]
+    assert not few_per_class(labels, 5, seed=1).equal(drawn)
+    assert labels[few_per_class(labels, 0.1, 0)].bincount().tolist() == [10, 4]
+    assert labels[few_per_class(labels, 0.01, 0)].bincount().tolist() == [1, 1]
+    with pytest.raises(MaskSSLError, match="class 1 has 40 training images, and 41 of a class"):
+        few_per_class(labels, 41, 0)
