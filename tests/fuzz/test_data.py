@@ -7,6 +7,7 @@ import copy
 import os
 import re
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,28 @@ def same_samples(kind: str, root: Path, cfg: Config, codes: dict[int, int]) -> N
                 np.testing.assert_allclose(corners, [x1, y1, x2, y2], atol=1)
 
 
-def run_case(number: int, folder: Path) -> tuple[str, str, str]:
-    """One case: kind, what was done, and 'valid', 'valid but refused', 'refused' or worse."""
+@dataclass(frozen=True)
+class Case:
+    """A set with its edits.
+
+    Attributes:
+        kind: of KINDS.
+        root: the set's folder.
+        cfg: a config on it.
+        codes: of its masks.
+        title: number and edits.
+        guilty: what a refusal must match; None if the set is valid.
+    """
+
+    kind: str
+    root: Path
+    cfg: Config
+    codes: dict[int, int]
+    title: str
+    guilty: str | None
+
+
+def make_case(number: int, folder: Path) -> Case:
     random = np.random.default_rng(number)
     kind = list(KINDS)[number % len(KINDS)]
     root = folder / f"case {number}, ä"
@@ -154,24 +175,30 @@ def run_case(number: int, folder: Path) -> tuple[str, str, str]:
             continue
         codes = edit(root, random) or codes
         names.append(edit.__name__)
-    guilty = ""
+    guilty = None
     if faulty:
         fault = bad[random.integers(len(bad))]
         guilty = fault(root, random)
         names.append(f"FAULT {fault.__name__}")
     cfg = config(kind, root, codes)
-    title = f"{number} {' + '.join(names)}"
+    return Case(kind, root, cfg, codes, f"{number} {' + '.join(names)}", guilty)
+
+
+def run_case(number: int, folder: Path) -> tuple[str, str, str]:
+    """One case: kind, what was done, and 'valid', 'valid but refused', 'refused' or worse."""
+    case = make_case(number, folder)
     try:
-        look_at_data(cfg, [TRAIN, VAL])
+        look_at_data(case.cfg, [TRAIN, VAL])
     except DataError as refusal:
-        if not faulty:
-            return kind, f"{title}: {refusal}", "valid but refused"
-        named = re.search(guilty, str(refusal)) and "\n" not in str(refusal)
-        return kind, f"{title}: {refusal}", "refused" if named else "unnamed"
-    if not faulty:
-        same_samples(kind, root, cfg, codes)
-        return kind, title, "valid"
-    return kind, f"{title} ({guilty})", "missed"
+        said = f"{case.title}: {refusal}"
+        if case.guilty is None:
+            return case.kind, said, "valid but refused"
+        named = re.search(case.guilty, str(refusal)) and "\n" not in str(refusal)
+        return case.kind, said, "refused" if named else "unnamed"
+    if case.guilty is None:
+        same_samples(case.kind, case.root, case.cfg, case.codes)
+        return case.kind, case.title, "valid"
+    return case.kind, f"{case.title} ({case.guilty})", "missed"
 
 
 @pytest.fixture(scope="module")
