@@ -44,11 +44,17 @@ def use_channels(cfg: Config, channels: int, values: Sequence[float] | None = No
     for loader in LOADERS:
         for node in nodes_of(cfg, loader) if loader_config(cfg, loader) else ():
             dataset: Any = node.config
+            if dataset.get("cache"):
+                raise ConfigError(
+                    f"{loader}.dataset.cache holds pictures of 3 channels of 8 bits; leave it out "
+                    "with --channels"
+                )
             dataset["pipeline"] = _fitted(dataset.get("pipeline") or [], load, left)
             if node.kind == "images":
                 dataset["extensions"] = (*ENDINGS, ARRAY_ENDING)
-    cfg.model.backbone.in_channels = channels
-    preprocessor = cfg.model.data_preprocessor
+    model = cfg.model.get("module") or cfg.model  # inside the wrapper of a test over scales
+    model.backbone.in_channels = channels
+    preprocessor = model.data_preprocessor
     for key in ("mean", "std"):
         if preprocessor.get(key):
             # one value for all channels, which are on one scale
@@ -78,9 +84,13 @@ def _fitted_step(step: Step, load: Step, left: set[str]) -> list[Step]:
         strengths = {key: step[key] for key in ("brightness", "contrast") if key in step}
         own = strengths if kind != "PhotoMetricDistortion" else {}
         return [dict(type="ChannelJitter", **own)]
-    if kind == "torchvision/RandomResizedCrop":
+    if kind in ("torchvision/RandomResizedCrop", "LoadResizedCrop"):
         named = {new: step[old] for old, new in _KEPT_KEYS.items() if old in step}
-        return [dict(type="RandomResizedCrop", **{**named, "scale": step["size"]}, backend="cv2")]
+        crop = dict(type="RandomResizedCrop", **named, backend="cv2")
+        crop["scale"] = step["size"]
+        if kind == "LoadResizedCrop":
+            return [load, crop, dict(type="RandomFlip", prob=step.get("flip_prob", 0.0))]
+        return [crop]
     if kind == "torchvision/RandomHorizontalFlip":
         return [dict(type="RandomFlip", prob=step.get("p", 0.5))]
     if kind == "TimmRandomErasing":

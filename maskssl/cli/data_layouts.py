@@ -20,7 +20,7 @@ Layout = Callable[[Path, str], Settings]
 
 # what a layout says anew: nothing of the former data set's may stay
 _REPLACED = (
-    *("type", "data_root", "data_prefix", "ann_file", "index_file", "metainfo", "classes"),
+    *("type", "data_root", "data_prefix", "ann_file", "index_file", "metainfo", "classes", "cache"),
     *("split", "img_suffix", "seg_map_suffix", "reduce_zero_label"),
 )
 _LOADERS = {"train_dataloader": "train", "val_dataloader": "val", "test_dataloader": "val"}

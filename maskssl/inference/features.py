@@ -45,6 +45,12 @@ class FeatureExtractor:
             backbone = load_backbone(backbone, out_type, img_size, **settings)
         if batch_size < 1:
             raise MaskSSLError(f"batch_size={batch_size}: give 1 or more")
+        channels = backbone.patch_embed.proj.in_channels
+        if channels != 3:
+            raise MaskSSLError(
+                f"the backbone takes {channels} channels, and pictures are read in 3; load its own "
+                "by load_backbone, and call it with normalised tensors"
+            )
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.backbone = backbone.to(self.device).eval()
         self.batch_size = batch_size

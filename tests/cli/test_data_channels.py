@@ -13,7 +13,8 @@ from mmengine.registry import DATASETS, DefaultScope
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from maskssl.cli.config import ConfigError
+from maskssl import config_file
+from maskssl.cli.config import ConfigError, load_config
 from maskssl.cli.data_channels import use_channels
 from maskssl.cli.data_check import DataError, look_at_data
 from maskssl.cli.data_check.sheets import write_sheets
@@ -29,6 +30,8 @@ from tests.support import runner_for
 EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
 LINEAR = "finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py"
 BASE_FINETUNE = "finetune/bootmae_vit-base-p16_finetune_8xb256-amp-coslr-100e_in1k.py"
+
+BASE_PRETRAIN = "pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py"
 
 KINDS = dict(grey=(1, (0, 255)), bands=(4, (0, 4095)), deep=(3, (0, 65535)))
 
@@ -162,7 +165,7 @@ def test_jitter_changes_all_channels_together():
     np.testing.assert_allclose(same, image, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", [EXTREMA, BASE_FINETUNE, SEG, FINETUNE])
+@pytest.mark.parametrize("name", [EXTREMA, BASE_PRETRAIN, BASE_FINETUNE, SEG, FINETUNE])
 def test_pipelines_keep_the_channels(name, tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((70, 90, 5)))
     cfg = on(name, None, classes=None, channels=5, value_range=[0, 1])
@@ -257,6 +260,12 @@ def test_detection_says_that_it_takes_three(tmp_path):
         on(DET, f"coco:{write_dense(tmp_path)}", channels=4)
     with pytest.raises(ConfigError, match="--value-range goes with --channels N"):
         on(FINETUNE, None, value_range=[0, 1], classes=None)
+
+
+def test_a_cache_of_three_channels_is_refused():
+    cfg = load_config(config_file(PRETRAIN), {"train_dataloader.dataset.cache": "cache"})
+    with pytest.raises(ConfigError, match=r"train_dataloader.dataset.cache holds .* leave it out"):
+        use_channels(cfg, 4)
 
 
 def test_an_alpha_channel_is_kept_on_demand(tmp_path):

@@ -70,6 +70,12 @@ def test_a_grey_image_has_three_channels(extractor):
     torch.testing.assert_close(extractor(grey, False), extractor(rgb, False))
 
 
+def test_a_backbone_of_other_channels_is_refused():
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8, in_channels=4)
+    with pytest.raises(MaskSSLError, match="takes 4 channels, and pictures are read in 3"):
+        maskssl.FeatureExtractor(vit)
+
+
 def test_batches_change_nothing(checkpoint, folder):
     one, three = (
         maskssl.FeatureExtractor(checkpoint, "tokens", batch_size=n, device="cpu", num_heads=3)
