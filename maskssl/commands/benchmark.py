@@ -22,7 +22,7 @@ from ..cli.config_options import ConfigOptions
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is timed, how, and how long."""
-    parser.add_argument("configs", nargs="*", help="of configs/pretrain, by name or path")
+    parser.add_argument("configs", nargs="*", help="of any stage, by name or path")
     parser.add_argument("--images", metavar="FOLDER", help="time loading these")
     parser.add_argument(
         "--neighbours", nargs=3, type=int, metavar=("QUERIES", "BANK", "WIDTH"), help="time kNN"
