@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maskssl import config_file
-from maskssl.cli.benchmark import batches, images, neighbours
+from maskssl.cli.benchmark import batches, growth, images, neighbours
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
 from maskssl.cli.benchmark.step import TrainingStep, training_step
@@ -193,11 +193,12 @@ def test_a_step_of_the_other_stages_trains(name, monkeypatch):
 def test_flops_of_a_classifier_by_its_formula():
     name = next(iter(DOWNSTREAM))
     options = {"model.backbone.arch": dict(ARCH, _delete_=True), "model.head.in_channels": 32}
-    one = training_step(load_config(config_file(name), options), 2, "cpu", "fp32")
+    cfg = load_config(config_file(name), options)
+    one = training_step(cfg, 2, "cpu", "fp32")
     backbone = one.model.backbone
     patches = backbone.grid_size[0] * backbone.grid_size[1]
     embedding = patches * 3 * backbone.patch_size**2 * 32  # images get no gradient
-    rest = blocks(1 + patches, 32, 2) + 32 * one.model.head.num_classes
+    rest = blocks(1 + patches, 32, 2) + 32 * cfg.model.head.num_classes
     assert flops_per_image(one) == pytest.approx(2 * (2 * embedding + 3 * rest), rel=1e-3)
 
 
@@ -207,6 +208,24 @@ def test_what_cannot_be_timed_is_refused():
         batches.labelled_batch(training_step(cfg, 1, "cpu").model, "mmocr", 2)
     with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
         benchmark._function("nowhere:step")
+
+
+def test_growth_is_measured_and_drawn(tmp_path):
+    """Twice the images keep twice as much for the backward; the other settings stay."""
+    options = {"model.backbone.arch": dict(ARCH, _delete_=True)}
+    vary = {"batch_size": [1, 2], "model.num_masks": [1, 3]}
+    found = growth.measure_growth(
+        EXTREMA, vary, 2, "cpu", precision="fp32", options=options, steps=1, runs=1
+    )
+    assert [row["value"] for row in found["model.num_masks"]] == [1, 3]
+    assert [row["batch_size"] for row in found["batch_size"]] == [1, 2]
+    assert {row["batch_size"] for row in found["model.num_masks"]} == {2}
+    kept = [row["saved_bytes_per_block"]["backbone.blocks.0"] for row in found["batch_size"]]
+    assert kept[1] == pytest.approx(2 * kept[0], rel=0.01)
+    flops = [row["flops_per_image"] for row in found["model.num_masks"]]
+    assert flops[1] > 1.5 * flops[0]
+    growth.draw_growth(found, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_neighbours_beside_a_brute_force():

@@ -58,18 +58,19 @@ _Made = tuple[tuple[int, int], list[Any]]  # (H, W) of the images, and their tru
 
 
 def _classified(model: Any, count: int, draw: np.random.Generator) -> _Made:
-    labels = draw.integers(0, model.head.num_classes, count)
+    labels = draw.integers(0, 2, count)  # which classes they are takes no time
     samples = [DataSample().set_gt_label(int(label)) for label in labels]
-    return (model.backbone.img_size,) * 2, samples
+    rows, columns = model.backbone.grid_size
+    return (rows * model.backbone.patch_size, columns * model.backbone.patch_size), samples
 
 
 def _segmented(model: Any, count: int, draw: np.random.Generator) -> _Made:
     from mmseg.structures import SegDataSample
 
-    size = tuple(model.data_preprocessor.size)
+    height, width = size = model.data_preprocessor.size
     samples = []
     for _ in range(count):
-        classes = draw.integers(0, model.decode_head.num_classes, (1, *size))
+        classes = draw.integers(0, model.decode_head.num_classes, (1, height, width))
         truth = PixelData(data=torch.from_numpy(classes))
         metainfo = dict(img_shape=size, ori_shape=size, pad_shape=size)
         samples.append(SegDataSample(gt_sem_seg=truth, metainfo=metainfo))

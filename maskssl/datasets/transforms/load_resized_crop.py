@@ -66,22 +66,14 @@ class LoadResizedCrop(BaseTransform):
         flipped = self.flip_prob > 0 and torch.rand(1).item() < self.flip_prob
         with named_where_unreadable(path):
             shrinking = min(height, width) / self.size if self.reduce else 1.0
-            pixels, reduction = stored.decoded(shrinking)
-        left, top, right, bottom = (
-            side / reduction for side in (left, top, left + width, top + height)
-        )
-        image = resized_crop(
-            pixels,
-            (left, top, right, bottom),
-            (self.size, self.size),
-            self.interpolation,
-        )
+            pixels, by = stored.decoded(shrinking)
+        box = (left / by, top / by, (left + width) / by, (top + height) / by)
+        size = (self.size, self.size)
+        image = resized_crop(pixels, box, size, self.interpolation)
         if flipped:  # laid out as the image is, channel by channel
             image = np.ascontiguousarray(image.transpose(2, 0, 1)[..., ::-1]).transpose(1, 2, 0)
         results["img"] = image
-        results.update(
-            ori_shape=stored.shape, img_shape=(self.size, self.size), reduction=reduction
-        )
+        results.update(ori_shape=stored.shape, img_shape=size, reduction=by)
         return results
 
     def __repr__(self) -> str:
