@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import DictAction
 
 PATH_KEYS = frozenset(
-    ["data_root", "data_prefix", "ann_file", "index_file", "work_dir", "load_from"]
+    ["data_root", "data_prefix", "ann_file", "index_file", "cache", "work_dir", "load_from"]
     + ["checkpoint", "out_dir", "save_dir", "test_out_dir", "img", "img_path", "seg_map_path"]
 )
 """Last parts of keys whose values are paths."""

@@ -2,6 +2,7 @@
 
 maskssl benchmark pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py
 maskssl benchmark CONFIG --plain --against my_module:my_step --json steps.json
+maskssl benchmark CONFIG --vary batch_size=64,128,256 model.num_masks=1,2,5 --picture growth.png
 maskssl benchmark --images FOLDER --neighbours 10000 50000 768
 
 Tells images per second with their spread over the runs, the share of the measured peak of matrix
@@ -18,11 +19,12 @@ import argparse
 from typing import Any
 
 from ..cli.config_options import ConfigOptions
+from ..errors import MaskSSLError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What is timed, how, and how long."""
-    parser.add_argument("configs", nargs="*", help="of configs/pretrain, by name or path")
+    parser.add_argument("configs", nargs="*", help="of any stage, by name or path")
     parser.add_argument("--images", metavar="FOLDER", help="time loading these")
     parser.add_argument(
         "--neighbours", nargs=3, type=int, metavar=("QUERIES", "BANK", "WIDTH"), help="time kNN"
@@ -42,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=3, help="of which the median is told")
     parser.add_argument("--json", metavar="PATH", help="write the figures there too")
     parser.add_argument(
+        "--vary",
+        nargs="+",
+        action=ConfigOptions,
+        default={},
+        metavar="KEY=V1,V2",
+        help="batch_size or a config's key: draw how the first config's cost grows with it",
+    )
+    parser.add_argument("--picture", default="growth.png", help="of --vary; default growth.png")
+    parser.add_argument(
         "--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE"
     )
 
@@ -52,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.logging import MMLogger
 
     from .. import registration  # noqa: F401
+    from ..cli.benchmark.growth import draw_growth, measure_growth
     from ..cli.benchmark.images import images_table, measure_images
     from ..cli.benchmark.neighbours import measure_neighbours, neighbours_table
     from ..cli.benchmark.run import machine, measure, table, write
@@ -71,11 +83,27 @@ def run(args: argparse.Namespace) -> None:
             args.steps,
             args.runs,
         )
-        for config in args.configs
+        for config in ([] if args.vary else args.configs)
         for mode in ([None] if args.plain else args.mode)
     ]
     parts: dict[str, Any] = dict(rows=rows)
     print(table(host, rows))
+    if args.vary:
+        if not args.configs:
+            raise MaskSSLError("--vary changes a config: name one")
+        parts["growth"] = measure_growth(
+            args.configs[0],
+            {key: v if isinstance(v, list) else [v] for key, v in args.vary.items()},
+            args.batch_size,
+            device,
+            precision=args.precision,
+            compiled=None if args.plain else args.mode[0],
+            options=args.cfg_options,
+            steps=args.steps,
+            runs=args.runs,
+        )
+        draw_growth(parts["growth"], args.picture)
+        print(f"drawn in {args.picture}")
     if args.neighbours:
         queries, bank, width = args.neighbours
         parts["neighbours"] = measure_neighbours(queries, bank, width, device)

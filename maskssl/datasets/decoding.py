@@ -86,13 +86,14 @@ def resized_crop(
         mode: of FILTERS.
 
     Returns:
-        (h, w, 3), not always contiguous.
+        (h, w, 3), of memory that is laid out channel by channel.
     """
     left, top, right, bottom = (int(side) for side in box)
     if (left, top, right, bottom) != box:
         image = Image.fromarray(pixels)
         box = (*box[:2], min(box[2], image.width), min(box[3], image.height))
-        return np.array(image.resize(size[::-1], FILTERS[mode], box=box))
+        found = np.asarray(image.resize(size[::-1], FILTERS[mode], box=box))
+        return np.ascontiguousarray(found.transpose(2, 0, 1)).transpose(1, 2, 0)
     # torch resizes bytes as Pillow does, in a third of the time; a copy, for it may be read-only
     crop = torch.from_numpy(np.array(pixels[top:bottom, left:right]))
     crop = crop.permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from maskssl import config_file
-from maskssl.cli.benchmark import images, neighbours
+from maskssl.cli.benchmark import batches, growth, images, neighbours
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
-from maskssl.cli.benchmark.step import TrainingStep
+from maskssl.cli.benchmark.step import TrainingStep, training_step
 from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
@@ -27,7 +27,7 @@ def step(name: str, **options) -> TrainingStep:
     cfg = load_config(
         config_file(name), {"model.backbone.arch": dict(ARCH, _delete_=True), **options}
     )
-    return TrainingStep(cfg, batch_size=2, device="cpu", precision="fp32")
+    return training_step(cfg, batch_size=2, device="cpu", precision="fp32")
 
 
 def blocks(tokens: int, dim: int, depth: int) -> int:
@@ -161,12 +161,71 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
     )
 
 
+DOWNSTREAM = {
+    "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py": "ImageClassifier",
+    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": "EncoderDecoder",
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py": "MaskRCNN",
+}
+
+
+@pytest.mark.parametrize("name", DOWNSTREAM)
+def test_a_step_of_the_other_stages_trains(name, monkeypatch):
+    """On made-up truth: all losses are there, and every part of the model learns."""
+    monkeypatch.setattr(batches, "DETECTION_SIZE", (96, 128))
+    one = training_step(load_config(config_file(name)), 2, "cpu", "fp32")
+    assert type(one.model).__name__ == DOWNSTREAM[name]
+    before = {key: value.clone() for key, value in one.model.state_dict().items()}
+    one.clock = clock = PartClock(CPU)
+    for _ in range(2):  # the first makes the optimizer's state
+        losses = one()
+    assert list(clock.seconds()) == ["data", "forward", "backward", "optimizer"]
+    total, _ = one.model.parse_losses(losses)
+    assert total.isfinite() and total > 0
+    if "det/" in name:
+        assert {"loss_rpn_cls", "loss_cls", "loss_bbox", "loss_mask"} <= losses.keys()
+    after = one.model.state_dict()
+    for part in dict(one.model.named_children()):
+        own = [key for key in after if key.startswith(f"{part}.")]
+        assert not own or any(not torch.equal(after[key], before[key]) for key in own), part
+    assert flops_per_image(one) > 0
+
+
+def test_flops_of_a_classifier_by_its_formula():
+    name = next(iter(DOWNSTREAM))
+    options = {"model.backbone.arch": dict(ARCH, _delete_=True), "model.head.in_channels": 32}
+    cfg = load_config(config_file(name), options)
+    one = training_step(cfg, 2, "cpu", "fp32")
+    backbone = one.model.backbone
+    patches = backbone.grid_size[0] * backbone.grid_size[1]
+    embedding = patches * 3 * backbone.patch_size**2 * 32  # images get no gradient
+    rest = blocks(1 + patches, 32, 2) + 32 * cfg.model.head.num_classes
+    assert flops_per_image(one) == pytest.approx(2 * (2 * embedding + 3 * rest), rel=1e-3)
+
+
 def test_what_cannot_be_timed_is_refused():
-    other = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
-    with pytest.raises(MaskSSLError, match="ImageClassifier is none.*configs/pretrain"):
-        benchmark.measure(other, 2, "cpu")
+    cfg = load_config(config_file(next(iter(DOWNSTREAM))))
+    with pytest.raises(MaskSSLError, match="default_scope='mmocr'.*mmpretrain, mmseg, mmdet"):
+        batches.labelled_batch(training_step(cfg, 1, "cpu").model, "mmocr", 2)
     with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
         benchmark._function("nowhere:step")
+
+
+def test_growth_is_measured_and_drawn(tmp_path):
+    """Twice the images keep twice as much for the backward; the other settings stay."""
+    options = {"model.backbone.arch": dict(ARCH, _delete_=True)}
+    vary = {"batch_size": [1, 2], "model.num_masks": [1, 3]}
+    found = growth.measure_growth(
+        EXTREMA, vary, 2, "cpu", precision="fp32", options=options, steps=1, runs=1
+    )
+    assert [row["value"] for row in found["model.num_masks"]] == [1, 3]
+    assert [row["batch_size"] for row in found["batch_size"]] == [1, 2]
+    assert {row["batch_size"] for row in found["model.num_masks"]} == {2}
+    kept = [row["saved_bytes_per_block"]["backbone.blocks.0"] for row in found["batch_size"]]
+    assert kept[1] == pytest.approx(2 * kept[0], rel=0.01)
+    flops = [row["flops_per_image"] for row in found["model.num_masks"]]
+    assert flops[1] > 1.5 * flops[0]
+    growth.draw_growth(found, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_neighbours_beside_a_brute_force():

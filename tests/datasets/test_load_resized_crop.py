@@ -15,6 +15,7 @@ from torchvision.transforms import InterpolationMode
 from maskssl.cli.benchmark.images import shift
 from maskssl.datasets import decoding
 from maskssl.datasets.decoding import StoredImage, resized_crop
+from maskssl.datasets.transforms.crop_draw import drawn_crop
 from maskssl.datasets.transforms.load_resized_crop import LoadResizedCrop
 from maskssl.datasets.transforms.loading import UnreadableImageError
 from maskssl.errors import MaskSSLError
@@ -69,6 +70,21 @@ def differences(path, size: int, mode: str, count: int = 6, **options) -> np.nda
         torch.manual_seed(seed)
         found.append(ours(path, size, mode, **options)[0] - expected)
     return np.stack(found)
+
+
+@pytest.mark.parametrize("ratio", [(3 / 4, 4 / 3), (0.9, 1.1), (1.5, 3.0)])
+@pytest.mark.parametrize("shape", [(375, 500), (1200, 1600), (400, 20), (20, 400), (1, 1)])
+def test_draws_are_torchvisions_one_by_one(shape, ratio):
+    """Those that do not fit too; the generator goes on from the same place."""
+    scale = (0.2, 1.0)
+    torch.manual_seed(0)
+    expected = [
+        tv.RandomResizedCrop.get_params(torch.empty(3, *shape), scale, ratio) for _ in range(100)
+    ]
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert [drawn_crop(*shape, scale, ratio) for _ in range(100)] == expected
+    assert torch.equal(torch.rand(1), after)
 
 
 @MODES

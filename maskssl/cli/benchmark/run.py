@@ -13,10 +13,10 @@ import torch
 
 from ... import config_file
 from ...errors import MaskSSLError
-from ...models.compiling import compile_stages
+from ...models.compiling import Staged, compile_stages
 from ..config import load_config
 from .cost import flops_per_image, saved_per_block
-from .step import TrainingStep
+from .step import TrainingStep, training_step
 from .timing import PartClock, Timing, matmul_peak, synchronise, timed, timed_in_turn
 
 DTYPES = dict(bf16=torch.bfloat16, fp32=torch.float32)
@@ -33,14 +33,14 @@ def measure(
     steps: int = 10,
     runs: int = 3,
 ) -> dict[str, Any]:
-    """Measure one pretraining config.
+    """Measure the step of one config.
 
     Args:
         name: of the config, in configs/ or a path.
         batch_size: images per step.
         device: 'cuda' or 'cpu'.
         precision: 'bf16' or 'fp32'.
-        compiled: mode of ``compile_stages``; None runs the step as it is written.
+        compiled: mode of ``compile_stages``, for pretraining; None runs the step as it is written.
         options: of the config, as ``--cfg-options`` gives them.
         against: 'MODULE:FUNCTION' that is timed in turn with ours; the function is called with
             ``batch_size`` and ``device`` and returns a step without arguments.
@@ -52,7 +52,8 @@ def measure(
     """
     path = name if Path(name).is_file() else config_file(name)
     cfg = load_config(path, options)
-    step = TrainingStep(cfg, batch_size, device, precision)
+    step = training_step(cfg, batch_size, device, precision)
+    compiled = compiled if isinstance(step.model, Staged) else None
     found: dict[str, Any] = dict(
         config=Path(path).stem,
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""The training step of a pretraining config on made-up images, as a function to be timed."""
+"""The training step of a config on made-up images, as a function to be timed."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,14 +7,11 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
-from mmpretrain.registry import MODELS
-from mmpretrain.structures import DataSample
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
 
-from ...errors import MaskSSLError
-from ...masking import block_mask
 from ...models.compiling import Staged
+from .batches import labelled_batch, pretraining_batch
 
 Clock = Callable[[str], AbstractContextManager[Any]]
 MOMENTUM = 0.999  # of the teacher; its value takes no time
@@ -24,41 +21,62 @@ def _untimed(part: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-class TrainingStep:
-    """Copy a batch to the device, forward, backward, optimizer, teacher: one call a step.
-
-    Images are noise of 8 bits in pinned memory, normalised on the device; masks are drawn as in
-    training. It is what a runner does without its hooks.
+def training_step(
+    cfg: Config, batch_size: int, device: str, precision: str = "bf16"
+) -> "TrainingStep":
+    """The step of any config that trains; weights are drawn, whatever the config loads.
 
     Args:
-        cfg: of a pretraining; its weights are drawn.
+        cfg: of a pretraining, a classifier, a segmenter or a detector.
         batch_size: images.
         device: 'cuda' or 'cpu'.
         precision: 'bf16' (the config's autocast) or 'fp32'.
 
     Raises:
-        MaskSSLError: the config's model has no stages to time.
+        MaskSSLError: a scope whose batches cannot be made up.
     """
-
-    def __init__(self, cfg: Config, batch_size: int, device: str, precision: str = "bf16") -> None:
-        torch.manual_seed(0)
-        with DefaultScope.overwrite_default_scope("mmpretrain"):
-            model = MODELS.build(cfg.model)
-        if not isinstance(model, Staged):
-            raise MaskSSLError(
-                f"the benchmark times pretraining; {type(model).__name__} is none: name a config "
-                "of configs/pretrain"
-            )
-        model.init_weights()
-        self.model = model.to(device).train()
+    torch.manual_seed(0)
+    scope = cfg.get("default_scope", "mmpretrain")
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(cfg.model)
+        model.to(device).train()
         options = dict(cfg.optim_wrapper)
         if precision == "fp32":
             options = dict(options, type="OptimWrapper")
             options.pop("dtype", None)
-        self.wrapper = build_optim_wrapper(self.model, options)
-        self.device = torch.device(device)
-        self.batch_size = batch_size
-        self.views, self.samples = _batch(cfg, model, batch_size, pin=self.device.type == "cuda")
+            options.pop("loss_scale", None)
+        wrapper = build_optim_wrapper(model, options)
+    if not isinstance(model, Staged):
+        batch = labelled_batch(model, scope, batch_size)
+        return TrainingStep(model, wrapper, batch, batch_size, device)
+    model.init_weights()
+    num_views = 2 if cfg.model.type == "ExtreMA" else 1
+    grid, patch_size = model.backbone.grid_size, model.backbone.patch_size
+    views, samples = pretraining_batch(grid, patch_size, num_views, batch_size)
+    if torch.device(device).type == "cuda":
+        views = [view.pin_memory() for view in views]
+    batch = dict(inputs=views, data_samples=samples)
+    return PretrainingStep(model, wrapper, batch, batch_size, device)
+
+
+class TrainingStep:
+    """Copy a batch to the device, forward, backward, optimizer: one call a step.
+
+    It is what a runner does without its hooks.
+
+    Args:
+        model: in training.
+        wrapper: of its optimizer.
+        batch: 8-bit images and their truth, the same each time.
+        batch_size: images in it.
+        device: 'cuda' or 'cpu'.
+    """
+
+    def __init__(
+        self, model: Any, wrapper: Any, batch: dict[str, Any], batch_size: int, device: str
+    ) -> None:
+        self.model, self.wrapper, self.batch = model, wrapper, batch
+        self.batch_size, self.device = batch_size, torch.device(device)
         self.clock: Clock = _untimed
 
     def __call__(self) -> dict[str, Tensor]:
@@ -72,6 +90,41 @@ class TrainingStep:
         with self.clock("optimizer"):
             self.wrapper.step()
             self.wrapper.zero_grad()
+        return losses
+
+    def inputs(self) -> Any:
+        """The batch on the device, normalised."""
+        # detectors change the boxes of their samples in place
+        samples = [sample.clone() for sample in self.batch["data_samples"]]
+        return self.model.data_preprocessor(dict(self.batch, data_samples=samples), True)
+
+    def forward(self, inputs: Any) -> dict[str, Tensor]:
+        """The losses alone, under the config's precision."""
+        with self.clock("forward"), self.wrapper.optim_context(self.model):
+            return self.model(**inputs, mode="loss")
+
+    def time_stages(self) -> None:
+        """Let the clock see the stages of the model; it has none."""
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimizer, to go back to."""
+        return dict(model=self.model.state_dict(), optimizer=self.wrapper.state_dict())
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state."""
+        self.model.load_state_dict(state["model"])
+        self.wrapper.load_state_dict(state["optimizer"])
+
+
+class PretrainingStep(TrainingStep):
+    """With the teacher's move, and by stages.
+
+    Images are in pinned memory, normalised on the device; masks are drawn as in training.
+    """
+
+    def __call__(self) -> dict[str, Tensor]:
+        """Make a step; the losses stay on the device."""
+        losses = super().__call__()
         with self.clock("teacher's move"):
             self.model.target_generator.update(self.model, MOMENTUM)
         return losses
@@ -79,13 +132,13 @@ class TrainingStep:
     def inputs(self) -> list[Tensor]:
         """The views on the device, normalised (B, 3, H, W)."""
         norm = self.model.data_preprocessor
-        views = [view.to(self.device, non_blocking=True) for view in self.views]
+        views = [view.to(self.device, non_blocking=True) for view in self.batch["inputs"]]
         return [(view.float() - norm.mean) / norm.std for view in views]
 
     def forward(self, inputs: list[Tensor]) -> dict[str, Tensor]:
         """The losses alone, under the config's precision."""
         with self.wrapper.optim_context(self.model):
-            return self.model.loss(inputs, self.samples)
+            return self.model.loss(inputs, self.batch["data_samples"])
 
     def time_stages(self) -> None:
         """Let the clock see the model's stages too, compiled or not."""
@@ -98,31 +151,3 @@ class TrainingStep:
             return run
 
         self.model.replace_stages(timed)
-
-    def state(self) -> dict[str, Any]:
-        """Weights and optimizer, to go back to."""
-        return dict(model=self.model.state_dict(), optimizer=self.wrapper.state_dict())
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-        self.model.load_state_dict(state["model"])
-        self.wrapper.load_state_dict(state["optimizer"])
-
-
-def _batch(
-    cfg: Config, model: Staged, batch_size: int, pin: bool
-) -> tuple[list[Tensor], list[DataSample]]:
-    """Views (B, 3, H, W) of 8 bits and samples with block masks, the same ones each time."""
-    grid, patch_size = model.backbone.grid_size, model.backbone.patch_size
-    generator = torch.Generator().manual_seed(0)
-    shape = batch_size, 3, grid[0] * patch_size, grid[1] * patch_size
-    num_views = 2 if cfg.model.type == "ExtreMA" else 1
-    views = [
-        torch.randint(256, shape, generator=generator, dtype=torch.uint8) for _ in range(num_views)
-    ]
-    samples = []
-    for _ in range(batch_size):
-        sample = DataSample()
-        sample.set_field(block_mask(grid, generator=generator), "mask")
-        samples.append(sample)
-    return [view.pin_memory() if pin else view for view in views], samples

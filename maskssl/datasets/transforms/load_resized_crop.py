@@ -8,10 +8,10 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
-from torchvision.transforms import RandomResizedCrop
 
 from ...errors import MaskSSLError
 from ..decoding import FILTERS, StoredImage, resized_crop
+from .crop_draw import drawn_crop
 from .loading import named_where_unreadable
 
 
@@ -62,27 +62,18 @@ class LoadResizedCrop(BaseTransform):
             stored = StoredImage(
                 fileio.get(path, backend_args=self.backend_args) if brought is None else brought
             )
-        # torchvision asks for the shape of an image alone
-        top, left, height, width = RandomResizedCrop.get_params(
-            torch.empty(()).expand(3, *stored.shape), self.scale, self.ratio
-        )
+        top, left, height, width = drawn_crop(*stored.shape, self.scale, self.ratio)
         flipped = self.flip_prob > 0 and torch.rand(1).item() < self.flip_prob
         with named_where_unreadable(path):
             shrinking = min(height, width) / self.size if self.reduce else 1.0
-            pixels, reduction = stored.decoded(shrinking)
-        left, top, right, bottom = (
-            side / reduction for side in (left, top, left + width, top + height)
-        )
-        image = resized_crop(
-            pixels,
-            (left, top, right, bottom),
-            (self.size, self.size),
-            self.interpolation,
-        )
-        results["img"] = np.ascontiguousarray(image[:, ::-1]) if flipped else image
-        results.update(
-            ori_shape=stored.shape, img_shape=(self.size, self.size), reduction=reduction
-        )
+            pixels, by = stored.decoded(shrinking)
+        box = (left / by, top / by, (left + width) / by, (top + height) / by)
+        size = (self.size, self.size)
+        image = resized_crop(pixels, box, size, self.interpolation)
+        if flipped:  # laid out as the image is, channel by channel
+            image = np.ascontiguousarray(image.transpose(2, 0, 1)[..., ::-1]).transpose(1, 2, 0)
+        results["img"] = image
+        results.update(ori_shape=stored.shape, img_shape=size, reduction=by)
         return results
 
     def __repr__(self) -> str:
