@@ -50,9 +50,7 @@ def _model(backbone: PretrainedViT) -> tuple[nn.Module, dict[str, Any]]:
             **no_norm,
         )
         if gated:
-            shared |= dict(
-                swiglu_mlp=True, swiglu_align_to=1, mlp_ratio=shared["mlp_ratio"] / 2
-            )
+            shared |= dict(swiglu_mlp=True, swiglu_align_to=1, mlp_ratio=shared["mlp_ratio"] / 2)
         shared |= dict(
             num_reg_tokens=num_registers(backbone),
             rope_type="dinov3",
