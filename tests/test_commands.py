@@ -93,6 +93,8 @@ def test_importing_the_package_registers_nothing(run_python):
         ("index_images", "index"),
         ("benchmark", "benchmark"),
         ("check_data", "check-data"),
+        ("convert_checkpoint", "convert-checkpoint"),
+        ("export_backbone", "export-backbone"),
     ],
 )
 def test_tools_are_the_commands(tool, command, run_python, repository):

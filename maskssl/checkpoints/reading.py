@@ -182,8 +182,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
             return dict(state_dict=tensors, meta=file.metadata() or {})
     except (SafetensorError, *BROKEN) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size} bytes) is no complete safetensors file: {error}. It may "
-            "be truncated or a pointer file; download it again"
+            f"{path} ({path.stat().st_size} bytes) is no complete safetensors file: {error}. It "
+            "may be truncated or a pointer file; download it again"
         ) from error
 
 

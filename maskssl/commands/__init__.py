@@ -10,6 +10,8 @@ COMMANDS = {
     "quickstart": "from images to a table of transfer results, in minutes",
     "scenes": "write the drawn data set that the small configs train on",
     "reconstruct": "draw what a pretrained model makes of images",
+    "convert-checkpoint": "say what a checkpoint holds, tensor by tensor, and write its encoder",
+    "export-backbone": "write a backbone for mmpretrain, timm, Hugging Face or ONNX",
     "compare": "put the logs of several runs into one picture and one table",
     "check-data": "look at the data of a config before a run is paid for",
     "convert": "convert YOLO, VOC, ImageNet's devkit or Hugging Face's data sets",

@@ -110,7 +110,7 @@ def _tensors(state: dict[str, Tensor], source: Source, gated: bool) -> dict[str,
             state = {name.replace(".mlp.fc1.", ".mlp.up."): value for name, value in state.items()}
         tensors = written(state, source.names)
         return {n: value for n, value in tensors.items() if not n.endswith("k_proj.bias")}
-    names = without(source.names, "gate_proj", "up_proj", *(() if gated else ("weights_",)))
+    names = without(source.names, "_proj", *(() if gated else ("weights_",)))
     return written(state, names)
 
 

@@ -51,9 +51,7 @@ def reload(backbone: PretrainedViT, folder: Path) -> Model:
     """By onnxruntime on the CPU."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(
-        str(folder / FILE), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
 
     def run(images: Tensor) -> Tensor:
         return torch.from_numpy(session.run(None, dict(images=images.numpy()))[0])

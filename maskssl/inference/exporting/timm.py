@@ -38,7 +38,7 @@ def _model(backbone: PretrainedViT) -> tuple[nn.Module, dict[str, Any]]:
         qkv_bias=backbone.blocks[0].attn.qkv.bias is not None,
         init_values=None if backbone.layer_scale_init is None else 1.0,
     )
-    norm = partial(LayerNorm, eps=backbone.norm_eps)
+    norm: Any = partial(LayerNorm, eps=backbone.norm_eps)
     no_norm = dict(no_final_norm=not backbone.with_final_norm)
     if backbone.rotary is not None:
         inexpressible(
@@ -50,9 +50,7 @@ def _model(backbone: PretrainedViT) -> tuple[nn.Module, dict[str, Any]]:
             **no_norm,
         )
         if gated:
-            shared |= dict(
-                swiglu_mlp=True, swiglu_align_to=1, mlp_ratio=shared["mlp_ratio"] / 2
-            )
+            shared |= dict(swiglu_mlp=True, swiglu_align_to=1, mlp_ratio=shared["mlp_ratio"] / 2)
         shared |= dict(
             num_reg_tokens=num_registers(backbone),
             rope_type="dinov3",

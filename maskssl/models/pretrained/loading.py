@@ -167,8 +167,8 @@ def check_pixels(
     ):
         return
     sentence = (
-        f"data_preprocessor has mean={list(mean)} and std={list(std)}, and {ledger.origin} was made "
-        f"with mean={list(ledger.mean)} and std={list(ledger.std)}"
+        f"data_preprocessor has mean={list(mean)} and std={list(std)}, and {ledger.origin} was "
+        f"made with mean={list(ledger.mean)} and std={list(ledger.std)}"
     )
     if "pixels" not in accept:
         raise CheckpointError(

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
@@ -57,42 +57,55 @@ def joined(
         The tensors, and of each that was made of others the names of those.
     """
     found, made = dict(tensors), Made()
-
-    def make(target: str, parts: Iterable[str], value: Tensor) -> None:
-        made[target] = tuple(parts)
-        for part in made[target]:
-            found.pop(part, None)
-        found[target] = value
-
+    blocks = {".".join(name.split(".")[:2]) for name in tensors if name.startswith("blocks.")}
     for name in tensors:
-        if not name.startswith("blocks."):
-            continue  # class attention keeps its q, k and v apart
-        if ".attn.q." in name:
-            parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
-            if name.endswith(".bias") and parts[1] not in tensors:
-                values = [tensors[name], torch.zeros_like(tensors[name]), tensors[parts[2]]]
-                make(name.replace(".q.", ".qkv."), (parts[0], parts[2]), torch.cat(values))
-            elif all(part in tensors for part in parts):
-                values = [tensors[part] for part in parts]
-                make(name.replace(".q.", ".qkv."), parts, torch.cat(values))
-        elif ".mlp.up." in name:
-            gate = name.replace(".up.", ".gate.")
-            parts = [gate, name] if gate in tensors else [name]
-            make(name.replace(".up.", ".fc1."), parts, torch.cat([tensors[x] for x in parts]))
-        elif name.endswith(".bias_mask"):
-            bias = name.removesuffix("_mask")
-            masked = tensors[bias] * tensors[name].nan_to_num()
-            make(bias, (bias, name), masked)
-    if "rel_pos.table" in tensors:
-        shared = found.pop("rel_pos.table")
-        for stem in {".".join(name.split(".")[:2]) for name in found if name.startswith("blocks.")}:
-            make(f"{stem}.rel_pos.table", ("rel_pos.table",), shared)
-    if patches_alone and "cls_token" in tensors and "pos_embed" in tensors:
-        table = tensors["pos_embed"]
-        if table.ndim == 3 and math.isqrt(table.shape[1]) ** 2 == table.shape[1]:
-            value = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
-            make("pos_embed", ("pos_embed",), value)
+        if name == "rel_pos.table":
+            whole = {f"{block}.{name}": ((name,), tensors[name]) for block in sorted(blocks)}
+        elif name == "pos_embed" and patches_alone and "cls_token" in tensors:
+            whole = _with_cls_row(tensors[name])
+        elif name.startswith("blocks."):  # class attention keeps its q, k and v apart
+            whole = _whole(name, tensors)
+        else:
+            continue
+        for target, (parts, value) in whole.items():
+            for part in parts:
+                found.pop(part, None)
+            made[target], found[target] = parts, value
     return found, made
+
+
+Whole = dict[str, tuple[tuple[str, ...], Tensor]]  # name -> names of its parts, and the value
+
+
+def _whole(name: str, tensors: Mapping[str, Tensor]) -> Whole:
+    """What the part ``name``, the first of its kind, is joined to; nothing for other names."""
+    if ".attn.q." in name:
+        parts = [name.replace(".attn.q.", f".attn.{part}.") for part in "qkv"]
+        values = [tensors.get(part) for part in parts]
+        if name.endswith(".bias") and values[1] is None:
+            values[1] = torch.zeros_like(tensors[name])
+        held = [value for value in values if value is not None]
+        if len(held) < 3:
+            return {}  # and the parts, which have no place, refuse the load
+        there = tuple(part for part in parts if part in tensors)
+        return {name.replace(".q.", ".qkv."): (there, torch.cat(held))}
+    if ".mlp.up." in name:
+        gate = name.replace(".up.", ".gate.")
+        there = (gate, name) if gate in tensors else (name,)
+        value = torch.cat([tensors[part] for part in there])
+        return {name.replace(".up.", ".fc1."): (there, value)}
+    if name.endswith(".bias_mask") and name.removesuffix("_mask") in tensors:
+        bias = name.removesuffix("_mask")
+        return {bias: ((bias, name), tensors[bias] * tensors[name].nan_to_num())}
+    return {}
+
+
+def _with_cls_row(table: Tensor) -> Whole:
+    if table.ndim != 3 or math.isqrt(table.shape[1]) ** 2 != table.shape[1]:
+        return {}
+    return {
+        "pos_embed": (("pos_embed",), torch.cat([torch.zeros_like(table[:, :1]), table], dim=1))
+    }
 
 
 def without(names: Names, *parts: str) -> Names:

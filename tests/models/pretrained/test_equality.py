@@ -184,7 +184,8 @@ def test_mmpretrain(case, size, tmp_path):
 
 WRAPPED = {
     "dino": lambda state: dict(
-        teacher={f"backbone.{k}": v for k, v in state.items()} | {"head.mlp.0.weight": state["norm.bias"]},
+        teacher={f"backbone.{k}": v for k, v in state.items()}
+        | {"head.mlp.0.weight": state["norm.bias"]},
         student={f"module.backbone.{k}": 0 * v for k, v in state.items()},
     ),
     "ijepa": lambda state: dict(
