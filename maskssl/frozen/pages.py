@@ -17,6 +17,7 @@ color:#1c1c1e;background:#fff}
 .wide{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
 td,th{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 td{font-variant-numeric:tabular-nums}.n{white-space:nowrap}small{opacity:.7}
+h1,p,figcaption{overflow-wrap:anywhere}
 summary{cursor:pointer;font-size:1.2rem;font-weight:600;margin:1rem 0}
 svg{width:100%;height:auto;max-width:44rem}
 figure{margin:1.5rem 0}figcaption{opacity:.7}pre{overflow-x:auto;font-size:.8rem;
