@@ -41,6 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also pick settings on the test images, as papers do, and say what that was worth",
     )
+    parser.add_argument(
+        "--against",
+        metavar="REPORT",
+        help="report.json of an earlier OUT: what has changed",
+    )
     parser.add_argument("--no-floor", action="store_true", help="leave random weights out")
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
     parser.add_argument("--num-workers", type=int, default=0, help="processes that decode images")
@@ -52,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..errors import MaskSSLError
+    from ..frozen.against import compare_reports, read_report
     from ..frozen.experiment import Plan, run_experiment
     from ..frozen.measures import MEASURES
     from ..frozen.pages import markdown, write_pages
@@ -60,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
 
     if unknown := [name for name in args.stages if name not in MEASURES]:
         raise MaskSSLError(f"--stages {' '.join(unknown)}: they are {', '.join(MEASURES)}")
+    earlier = Path(args.against).resolve() if args.against else None
+    if earlier:
+        read_report(earlier)  # a slip is told before anything is computed
     out, line = Path(args.out).resolve(), ProgressLine(sys.stdout)
     plan = Plan(
         tuple(args.checkpoints),
@@ -79,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
     )
     results = run_experiment(plan, line)
     report = summarise(plan, results)
+    if earlier:
+        report["against"] = compare_reports(report, out, earlier)
     page = write_pages(report, out / "report")
     print(markdown(report).split("\n## Settings")[0])
     line.say(f"report: {page}")

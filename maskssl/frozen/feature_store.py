@@ -186,8 +186,8 @@ def _extract(
     for batch in _batches(encoder, images, how):
         pooled, tokens = encoder(batch.to(how.device))
         for name, array in arrays.items():
-            values = (tokens if name == TOKENS else pooled[name]).float()
-            array[start : start + len(batch)] = values.cpu().numpy().astype(array.dtype)
+            values = tokens.half() if name == TOKENS else pooled[name].float()
+            array[start : start + len(batch)] = values.cpu().numpy()
             if not np.isfinite(array[start : start + len(batch)]).all():
                 raise MaskSSLError(
                     f"{encoder.name}: the feature {name} of images {start} to "

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ color:#1c1c1e;background:#fff}
 .wide{overflow-x:auto}table{border-collapse:collapse;margin:.5rem 0 1.5rem}
 td,th{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 td{font-variant-numeric:tabular-nums}.n{white-space:nowrap}small{opacity:.7}
+h1,p,figcaption{overflow-wrap:anywhere}
 summary{cursor:pointer;font-size:1.2rem;font-weight:600;margin:1rem 0}
 svg{width:100%;height:auto;max-width:44rem}
 figure{margin:1.5rem 0}figcaption{opacity:.7}pre{overflow-x:auto;font-size:.8rem;
@@ -47,6 +48,7 @@ def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
     """
     tables = {
         MAIN: _main_table(report),
+        "Against the earlier report": _against_table(report),
         "Differences between checkpoints": _pair_table(report),
         "Settings chosen on training images": _setting_table(report),
         "What the choice on the test set was worth": _published_table(report),
@@ -127,8 +129,7 @@ def _pair_table(report: Mapping[str, Any]) -> Table:
         [
             measure["title"],
             f"{pair['first']} − {pair['second']}",
-            percent(pair["difference"], "+"),
-            f"[{percent(pair['interval'][0], '+')}, {percent(pair['interval'][1], '+')}]",
+            f"{percent(pair['difference'], '+')}\n{_signed(pair['interval'])}",
             f"{pair['p_holm']:.3g}",
             f"{pair['only_first']} : {pair['only_second']}",
             f"{pair['p_mcnemar']:.3g}",
@@ -137,8 +138,24 @@ def _pair_table(report: Mapping[str, Any]) -> Table:
         for measure in report["measures"]
         for pair in measure["pairs"]
     ]
-    header = ["measure", "pair", "difference", "95 %", "p (Holm)", "one alone right"]
+    header = ["measure", "pair", "difference", "p (Holm)", "one alone right"]
     return [*header, "p (McNemar)", "told apart"], rows
+
+
+def _against_table(report: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            row["measure"],
+            row["checkpoint"],
+            percent(row["before"]),
+            percent(row["now"]),
+            f"{percent(row['difference'], '+')}\n{_signed(row['interval'])}",
+            f"{row['p']:.3g}",
+            "yes" if row["changed"] else "no",
+        ]
+        for row in report.get("against", [])
+    ]
+    return ["measure", "checkpoint", "before", "now", "change", "p (Holm)", "beyond noise"], rows
 
 
 def _setting_table(report: Mapping[str, Any]) -> Table:
@@ -188,6 +205,10 @@ def _failures(report: Mapping[str, Any]) -> list[str]:
 
 def _commands(report: Mapping[str, Any]) -> list[str]:
     return [cell["command"] for measure in report["measures"] for cell in measure["cells"]]
+
+
+def _signed(interval: Sequence[float]) -> str:
+    return f"[{percent(interval[0], '+')}, {percent(interval[1], '+')}]"
 
 
 def _words(setting: Mapping[str, Any]) -> str:

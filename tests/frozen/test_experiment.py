@@ -248,6 +248,34 @@ def test_two_checkpoints_of_one_name_need_names(encoders, tmp_path):
     assert plan.named == {"my-weights": "a/b.pth", "random-c": "random:c.pth"}
 
 
+def test_an_earlier_report_is_compared_on_the_same_images(
+    finished, data, encoders, tmp_path, capsys
+):
+    """'damaged' was broken then and is whole now; 'whole' is what it was."""
+    plan, report = finished
+    earlier = write_pages(report, plan.out / "report").with_name("report.json")
+    words = ["transfer", f"damaged={encoders['copy']}", str(encoders["whole"]), "--data", str(data)]
+    words += ["--stages", "knn", "linear", "--seeds", "0", "1", "--no-floor", "--out"]
+    main([*words, str(tmp_path), "--against", str(earlier)])
+    now = json.loads((tmp_path / "report" / "report.json").read_text())
+    rows = {(row["measure"], row["checkpoint"]): row for row in now["against"]}
+    assert len(rows) == 4
+    for stage, title in (("knn", "kNN"), ("linear", "linear probe")):
+        same, mended = rows[title, "whole"], rows[title, "damaged"]
+        assert (same["difference"], same["p"], same["changed"]) == (0, 1, False)
+        assert mended["before"] == cells_of(report, stage)["damaged"]["top1"]
+        assert mended["now"] == cells_of(now, stage)["damaged"]["top1"]
+        assert mended["difference"] == pytest.approx(mended["now"] - mended["before"])
+        assert 0 < mended["interval"][0] < mended["difference"] < mended["interval"][1]
+        assert mended["changed"]
+    assert "## Against the earlier report" in capsys.readouterr().out
+    earlier.write_text(json.dumps(report | dict(data=dict(test=dict(sha256="0")))))
+    for path, said in ((earlier, "other test images"), (tmp_path, "is no report")):
+        with pytest.raises(SystemExit) as end:
+            main([*words, str(tmp_path), "--against", str(path)])
+        assert said in end.value.code
+
+
 # The data
 
 

@@ -1,0 +1,84 @@
+"""An earlier report beside this one: what changed on the same test images, beyond noise or not."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import MaskSSLError
+from ..evaluation.paired import LEVEL, compare_pairs, holm, resampled_means
+
+
+def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list[dict[str, Any]]:
+    """The cells that both reports have, by the names of checkpoint and stage.
+
+    Args:
+        report: of now, as ``summarise`` gives it.
+        out: of now, which holds the outcomes.
+        earlier: report.json of another --out, with its outcomes beside it.
+
+    Returns:
+        A row for each cell: measure, checkpoint, before, now, difference, interval, p (Holm's over
+        all rows) and changed.
+
+    Raises:
+        MaskSSLError: that is no report, of other test images, or has no cell of this one.
+    """
+    before = read_report(earlier)
+    if before["data"]["test"]["sha256"] != report["data"]["test"]["sha256"]:
+        raise MaskSSLError(f"--against {earlier}: it scored other test images; nothing is compared")
+    names = {measure["name"]: measure["title"] for measure in report["measures"]}
+    rows: list[dict[str, Any]] = []
+    for stage, checkpoint in sorted(cells_of(report) & cells_of(before)):
+        file = Path("outcomes", checkpoint, f"{stage}.npy")
+        right = {
+            "now": np.load(out / file)[0] == 0,
+            "before": np.load(earlier.parents[1] / file)[0] == 0,
+        }  # (S, N)
+        shares = np.stack([found.mean(axis=0) for found in right.values()])
+        (pair,) = compare_pairs(right, resampled_means(shares))
+        sign = 1 if pair.first == "now" else -1
+        rows.append(
+            dict(
+                measure=names[stage],
+                checkpoint=checkpoint,
+                before=float(right["before"].mean()),
+                now=float(right["now"].mean()),
+                difference=sign * pair.difference,
+                interval=sorted(sign * end for end in pair.interval),
+                p=pair.p,
+            )
+        )
+    if not rows:
+        raise MaskSSLError(f"--against {earlier}: it has no checkpoint and stage of this report")
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row |= dict(p=p, changed=p < LEVEL)
+    return rows
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report.json.
+
+    Raises:
+        MaskSSLError: it is none.
+    """
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+        cells_of(report), report["data"]["test"]["sha256"]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise MaskSSLError(
+            f"--against {path} is no report ({error!r}); give OUT/report/report.json of an earlier "
+            "maskssl transfer"
+        ) from error
+    return report
+
+
+def cells_of(report: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """(stage, checkpoint) of every cell."""
+    return {
+        (measure["name"], cell["checkpoint"])
+        for measure in report["measures"]
+        for cell in measure["cells"]
+    }
