@@ -1,5 +1,6 @@
 """YOLO's text and VOC's XML become COCO files that detection reads as they are."""
 
+import argparse
 import json
 import shutil
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 from PIL import Image
 
 from maskssl.cli.data_check import look_at_data
+from maskssl.commands import convert
 from maskssl.datasets.checks.errors import DataError
 from maskssl.datasets.convert.coco_writer import Object
 from maskssl.datasets.convert.voc import convert_voc
 from maskssl.datasets.convert.yolo import convert_yolo
+from maskssl.errors import MaskSSLError
 from tests.cli.test_data_check import DET, TRAIN, VAL
 from tests.cli.test_data_layouts import on
 from tests.datasets.checks.sets import SIDE, turn, write_dense
@@ -217,6 +220,18 @@ def test_what_voc_lacks_is_named(dense, tmp_path):
         convert_voc(root)
     with pytest.raises(DataError, match=r"neither ImageSets/Main/train.txt nor folders"):
         convert_voc(dense)
+
+
+def test_the_command_says_what_it_wrote(dense, tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    convert.add_arguments(parser)
+    root = yolo(tmp_path / "set", dense)
+    convert.run(parser.parse_args(["yolo", str(root)]))
+    train, val = capsys.readouterr().out.splitlines()
+    assert train == f"{root}/instances_train.json: 4 images, 8 objects"
+    assert val == f"{root}/instances_val.json: 2 images, 4 objects"
+    with pytest.raises(MaskSSLError, match="--out DIR names the folder that huggingface writes"):
+        convert.run(parser.parse_args(["voc", str(root), "--out", str(tmp_path)]))
 
 
 def test_the_area_of_a_polygon():
