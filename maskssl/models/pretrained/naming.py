@@ -47,8 +47,8 @@ def joined(
     """Parts that a source keeps apart, as the one tensor that PlainViT has.
 
     q, k and v are one qkv, of whose bias the k part is zero where there is none: softmax ignores
-    it. gate and up are one fc1; up alone is fc1. Of a bias with a mask the k part is zero. A table of
-    relative positions that the blocks share is given to each.
+    it. gate and up are one fc1; up alone is fc1. Of a bias with a mask the k part is zero. A table
+    of relative positions that the blocks share is given to each.
 
     Args:
         tensors: under PlainViT's names, parts as 'attn.q.', 'mlp.gate.', 'rel_pos.table' ….
