@@ -29,7 +29,7 @@ def export_backbone(backbone: PretrainedViT, to: str, folder: str | Path) -> flo
         folder: made when missing; files of the same names are replaced.
 
     Returns:
-        The largest difference of a feature, of the library's model and ours, over two images.
+        The largest difference of a feature, of the library's model and ours, over three images.
 
     Raises:
         MaskSSLError: the target cannot express the backbone, is not installed, or computes
@@ -64,7 +64,7 @@ def export_backbone(backbone: PretrainedViT, to: str, folder: str | Path) -> flo
 def _difference(backbone: PretrainedViT, target: Target, folder: Path) -> float:
     generator = torch.Generator().manual_seed(0)
     channels = backbone.patch_embed.proj.in_channels
-    images = torch.randn(2, channels, *backbone.img_size, generator=generator)
+    images = torch.randn(3, channels, *backbone.img_size, generator=generator)
     ours, theirs = backbone(images)[-1], target.reload(backbone, folder)(images)
     if ours.shape != theirs.shape:
         return float("inf")

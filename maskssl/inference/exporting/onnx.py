@@ -1,4 +1,4 @@
-"""ONNX: tokens of images of any number and size, run by onnxruntime."""
+"""ONNX: tokens of any number of images of the backbone's size, run by onnxruntime."""
 
 from pathlib import Path
 
@@ -24,7 +24,10 @@ class _Tokens(nn.Module):
 
 
 def write(backbone: PretrainedViT, folder: Path) -> None:
-    """One file; settings and ledger travel in its metadata."""
+    """One file for images of ``img_size``; settings and ledger travel in its metadata.
+
+    The number of images is free. Their size is not: positions are fitted to it beforehand.
+    """
     import onnx
 
     inexpressible(backbone, "ONNX", autocast=backbone.autocast)

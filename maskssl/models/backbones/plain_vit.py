@@ -261,10 +261,10 @@ class PlainViT(LoadGuard, BaseModule):
             places = gather_patches(places.expand(len(images), -1, -1), ids_keep)
         tokens = project_patches(patches, self.patch_embed.proj) + places
         if self.register_tokens is not None:
-            registers = self.register_tokens.expand(len(tokens), -1, -1)
+            registers = self.register_tokens.expand(tokens.shape[0], -1, -1)
             tokens = torch.cat([registers.to(tokens.dtype), tokens], dim=1)
         if self.cls_token is not None:
-            cls_token = (self.cls_token + position[:, :1]).expand(len(tokens), -1, -1)
+            cls_token = (self.cls_token + position[:, :1]).expand(tokens.shape[0], -1, -1)
             tokens = torch.cat([cls_token.to(tokens.dtype), tokens], dim=1)
         return tokens, grid
 

@@ -38,6 +38,7 @@ def _compiled(names: Names) -> list[tuple[re.Pattern[str], str]]:
 
 
 Made = dict[str, tuple[str, ...]]
+Whole = dict[str, tuple[tuple[str, ...], Tensor]]  # name -> names of its parts, and the value
 
 
 def joined(
@@ -46,8 +47,8 @@ def joined(
     """Parts that a source keeps apart, as the one tensor that PlainViT has.
 
     q, k and v are one qkv, of whose bias the k part is zero where there is none: softmax ignores
-    it. gate and up are one fc1; up alone is fc1. Masked parts of a bias are zero. A table of
-    relative positions that the blocks share is given to each.
+    it. gate and up are one fc1; up alone is fc1. Of a bias with a mask the k part is zero. A table
+    of relative positions that the blocks share is given to each.
 
     Args:
         tensors: under PlainViT's names, parts as 'attn.q.', 'mlp.gate.', 'rel_pos.table' ….
@@ -59,22 +60,18 @@ def joined(
     found, made = dict(tensors), Made()
     blocks = {".".join(name.split(".")[:2]) for name in tensors if name.startswith("blocks.")}
     for name in tensors:
+        whole: Whole = {}
         if name == "rel_pos.table":
             whole = {f"{block}.{name}": ((name,), tensors[name]) for block in sorted(blocks)}
         elif name == "pos_embed" and patches_alone and "cls_token" in tensors:
             whole = _with_cls_row(tensors[name])
         elif name.startswith("blocks."):  # class attention keeps its q, k and v apart
             whole = _whole(name, tensors)
-        else:
-            continue
         for target, (parts, value) in whole.items():
             for part in parts:
                 found.pop(part, None)
             made[target], found[target] = parts, value
     return found, made
-
-
-Whole = dict[str, tuple[tuple[str, ...], Tensor]]  # name -> names of its parts, and the value
 
 
 def _whole(name: str, tensors: Mapping[str, Tensor]) -> Whole:
@@ -96,7 +93,8 @@ def _whole(name: str, tensors: Mapping[str, Tensor]) -> Whole:
         return {name.replace(".up.", ".fc1."): (there, value)}
     if name.endswith(".bias_mask") and name.removesuffix("_mask") in tensors:
         bias = name.removesuffix("_mask")
-        return {bias: ((bias, name), tensors[bias] * tensors[name].nan_to_num())}
+        q_bias, k_bias, v_bias = tensors[bias].chunk(3)
+        return {bias: ((bias, name), torch.cat([q_bias, torch.zeros_like(k_bias), v_bias]))}
     return {}
 
 
