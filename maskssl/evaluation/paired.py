@@ -28,6 +28,7 @@ class Pair:
         only_first: images that the first alone has right.
         only_second: images that the second alone has right.
         p_mcnemar: exact two-sided McNemar of these two counts.
+        by_seed: the difference of each seed, where both have the same number of seeds.
         detectable: smallest true difference that these images would show in 80 of 100 cases, at
             5 %, given how often the two models' answers differ.
     """
@@ -41,12 +42,18 @@ class Pair:
     only_first: int
     only_second: int
     p_mcnemar: float
+    by_seed: tuple[float, ...]
     detectable: float
 
     @property
+    def seeds_agree(self) -> bool:
+        """Whether the first is better under every seed: a few drawn images may favour either."""
+        return all(difference > 0 for difference in self.by_seed)
+
+    @property
     def told_apart(self) -> bool:
-        """Whether the difference is more than the draw of the test images."""
-        return self.p_holm < LEVEL
+        """Whether the difference is more than the draw of the test images, and no seed's alone."""
+        return self.p_holm < LEVEL and self.seeds_agree
 
 
 def resampled_means(outcomes: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -137,6 +144,8 @@ def compare_pairs(outcomes: Mapping[str, np.ndarray], means: np.ndarray) -> list
     for (first, second), gap, p, p_holm in zip(couples, gaps, values, holm(values), strict=True):
         one, other = (outcomes[name][0].astype(bool) for name in (first, second))
         alone = int((one & ~other).sum()), int((other & ~one).sum())
+        seeds = [outcomes[name].mean(axis=1) for name in (first, second)]
+        by_seed = seeds[0] - seeds[1] if len(seeds[0]) == len(seeds[1]) else ()
         differences = outcomes[first].mean(axis=0) - outcomes[second].mean(axis=0)  # (N,)
         pairs.append(
             Pair(
@@ -148,6 +157,7 @@ def compare_pairs(outcomes: Mapping[str, np.ndarray], means: np.ndarray) -> list
                 p_holm,
                 *alone,
                 mcnemar_p(*alone),
+                tuple(map(float, by_seed)),
                 detectable_difference(differences),
             )
         )

@@ -49,12 +49,13 @@ def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list
                 difference=sign * pair.difference,
                 interval=sorted(sign * end for end in pair.interval),
                 p=pair.p,
+                changed=pair.seeds_agree,
             )
         )
     if not rows:
         raise MaskSSLError(f"--against {earlier}: it has no checkpoint and stage of this report")
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row |= dict(p=p, changed=p < LEVEL)
+        row |= dict(p=p, changed=row["changed"] and p < LEVEL)
     return rows
 
 

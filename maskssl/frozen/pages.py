@@ -133,13 +133,14 @@ def _pair_table(report: Mapping[str, Any]) -> Table:
             f"{pair['p_holm']:.3g}",
             f"{pair['only_first']} : {pair['only_second']}",
             f"{pair['p_mcnemar']:.3g}",
+            ", ".join(percent(difference, "+") for difference in pair["by_seed"]),
             "yes" if pair["told_apart"] else "no",
         ]
         for measure in report["measures"]
         for pair in measure["pairs"]
     ]
     header = ["measure", "pair", "difference", "p (Holm)", "one alone right"]
-    return [*header, "p (McNemar)", "told apart"], rows
+    return [*header, "p (McNemar)", "by seed", "told apart"], rows
 
 
 def _against_table(report: Mapping[str, Any]) -> Table:

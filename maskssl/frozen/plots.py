@@ -76,7 +76,7 @@ def draw(models: Mapping[str, Curves], label_of_x: str, log: bool = False) -> st
             for kind, points in curves.items():
                 x, y = zip(*points, strict=True)
                 style = styles[kinds.index(kind) % len(styles)]
-                look = dict(
+                look: dict[str, Any] = dict(
                     color=colour, linestyle=style, linewidth=width, marker="o", markersize=4
                 )
                 label = f"{name} {kind}".strip()

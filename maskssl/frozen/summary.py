@@ -52,7 +52,8 @@ def facts_of(plan: Plan, results: Results) -> dict[str, str]:
         "±": "standard deviation over seeds of the fit; apart from the draw of the test images",
         "interval": "95 %, bootstrap over test images",
         "rank": "1 + the number of checkpoints that are better beyond doubt (paired bootstrap, "
-        "5 %, Holm's correction over the pairs of a row); a shared rank means: not told apart",
+        "5 %, Holm's correction over the pairs of a row) and under every seed; a shared rank "
+        "means: not told apart",
         "smallest difference shown": "found in 80 of 100 draws of such test images, at 5 %, for "
         "the pair of the row whose answers differ most",
         "random": "the first checkpoint's architecture with random weights, at its own best "

@@ -114,6 +114,18 @@ def test_seeds_are_averaged_and_mcnemar_takes_the_first():
     assert (pair.only_first, pair.only_second) == (2, 0)
 
 
+def test_what_one_seed_turns_round_is_not_told_apart():
+    """By few drawn images the second is far better once, and a little worse once."""
+    first = np.concatenate([right(0.2, 400, 0), right(0.5, 400, 1)])
+    second = np.concatenate([right(0.6, 400, 2), right(0.45, 400, 3)])
+    (pair,) = compared({"first": first, "second": second})
+    assert pair.first == "second" and pair.p_holm < 0.01
+    assert pair.by_seed[0] > 0.3 and pair.by_seed[1] < 0 and not pair.told_apart
+    assert shared_ranks(["first", "second"], [pair]) == {"first": 1, "second": 1}
+    (pair,) = compared({"first": first[:1], "second": second})
+    assert pair.by_seed == () and pair.told_apart
+
+
 # Parts of the training set
 
 

@@ -31,7 +31,7 @@ def report() -> dict:
         for name in names
     ]
     pair = dict(first=names[0], second=names[1], difference=0.1, interval=[0.0, 0.2], p_holm=0.01)
-    pair |= dict(only_first=3, only_second=2, p_mcnemar=0.1, told_apart=True)
+    pair |= dict(only_first=3, only_second=2, p_mcnemar=0.1, told_apart=True, by_seed=[0.1, 0.1])
     data = dict(folder="/data/" + "y" * 100, images=10, classes=2, sha256="0" * 64)
     checkpoint = dict(given="/runs/" + "z" * 200, architecture="12 blocks", weights="f" * 64)
     return dict(
