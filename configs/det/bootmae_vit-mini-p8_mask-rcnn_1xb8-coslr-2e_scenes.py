@@ -1,4 +1,4 @@
-r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 128 x 128, eight shapes.
+r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 96 x 96, eight shapes.
 
 For trying things out: a minute or two on two CPU cores. Not from the paper.
 Run:
