@@ -1,4 +1,4 @@
-r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 96 x 96, eight shapes.
+r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 64 x 64, eight shapes.
 
 For trying things out: a minute or two on two CPU cores. Not from the paper.
 Run:

@@ -1,4 +1,4 @@
-"""Drawn scenes of one object with labels, 64 x 64: mild crops, the whole picture in tests.
+"""Drawn scenes of one object with labels, 48 x 48: the whole picture, flipped in training.
 
 Any folder with one subfolder per class takes its place by data_root.
 """
@@ -7,8 +7,9 @@ __train_pipeline = [
     dict(type="LoadImage"),
     dict(
         type="RandomResizedCrop",
-        scale=64,
-        crop_ratio_range=(0.6, 1.0),
+        scale=48,
+        crop_ratio_range=(1.0, 1.0),
+        aspect_ratio_range=(1.0, 1.0),
         backend="pillow",
         interpolation="bicubic",
     ),
@@ -17,7 +18,7 @@ __train_pipeline = [
 ]
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="Resize", scale=(64, 64), backend="pillow", interpolation="bicubic"),
+    dict(type="Resize", scale=(48, 48), backend="pillow", interpolation="bicubic"),
     dict(type="PackInputs"),
 ]
 

@@ -1,8 +1,8 @@
-"""Drawn scenes of one object for kNN, 64 x 64."""
+"""Drawn scenes of one object for kNN, 48 x 48."""
 
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="Resize", scale=(64, 64), backend="pillow", interpolation="bicubic"),
+    dict(type="Resize", scale=(48, 48), backend="pillow", interpolation="bicubic"),
     dict(type="PackInputs"),
 ]
 

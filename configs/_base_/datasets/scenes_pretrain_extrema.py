@@ -1,4 +1,4 @@
-"""Drawn scenes for ExtreMA: crops of 48 x 48 in 6 x 6 patches of 8."""
+"""Drawn scenes for ExtreMA: 48 x 48 in 6 x 6 patches of 8."""
 
 _base_ = ["./scenes_pretrain.py", "../methods/extrema.py"]
 
@@ -11,7 +11,15 @@ __colours = [
 ]
 __pipeline = [
     dict(type="LoadImage"),
-    dict(type="RandomCrop", crop_size=48),  # no other scale: patterns keep to the patches
+    dict(
+        type="RandomResizedCrop",
+        scale=48,
+        # the whole picture, or the middle square of one's own: tiles stay in step with patches
+        crop_ratio_range=(1.0, 1.0),
+        aspect_ratio_range=(1.0, 1.0),
+        backend="pillow",
+        interpolation=__method.interpolation,
+    ),
     dict(type="RandomFlip", prob=0.5),
     dict(type="NumpyToPIL", to_rgb=True),
     dict(

@@ -1,4 +1,4 @@
-"""Drawn scenes of several objects, 96 x 96: background and eight shapes.
+"""Drawn scenes of several objects, 64 x 64: background and eight shapes.
 
 data/scenes/seg/{images,annotations}/{training,validation}; any folders laid out like this
 take their place by data_root, with their class names in metainfo.
@@ -20,14 +20,14 @@ __classes = (
 __train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations"),
-    dict(type="Resize", scale=(96, 96), keep_ratio=False),  # scenes have this size already
+    dict(type="Resize", scale=(64, 64), keep_ratio=False),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="Resize", scale=(96, 96), keep_ratio=False),
+    dict(type="Resize", scale=(64, 64), keep_ratio=False),
     dict(type="LoadAnnotations"),  # behind Resize: the truth keeps its size
     dict(type="PackSegInputs"),
 ]

@@ -9,7 +9,7 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(num_classes=8),
-    backbone=dict(img_size=64, patch_size=8),
+    backbone=dict(img_size=48, patch_size=8),
     head=dict(num_classes=8),
 )
 

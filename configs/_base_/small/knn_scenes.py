@@ -6,4 +6,4 @@ _base_ = [
     "../runtime_mmpretrain.py",
 ]
 
-model = dict(backbone=dict(img_size=64, patch_size=8))
+model = dict(backbone=dict(img_size=48, patch_size=8))

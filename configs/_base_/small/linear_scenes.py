@@ -7,6 +7,6 @@ _base_ = [
     "../runtime_mmpretrain.py",
 ]
 
-model = dict(backbone=dict(img_size=64, patch_size=8), head=dict(num_classes=8))
+model = dict(backbone=dict(img_size=48, patch_size=8), head=dict(num_classes=8))
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

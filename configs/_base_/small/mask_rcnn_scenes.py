@@ -1,4 +1,4 @@
-"""Mask R-CNN on the small ViT, drawn scenes of 96 x 96, eight shapes.
+"""Mask R-CNN on the small ViT, drawn scenes of 64 x 64, eight shapes.
 
 For the weights of any method.
 """
@@ -11,7 +11,7 @@ _base_ = [
 ]
 
 model = dict(
-    backbone=dict(img_size=96),
+    backbone=dict(img_size=64),
     roi_head=dict(bbox_head=dict(num_classes=8), mask_head=dict(num_classes=8)),
 )
 

@@ -1,4 +1,4 @@
-"""UperNet on the small ViT, drawn scenes of 96 x 96, background and eight shapes.
+"""UperNet on the small ViT, drawn scenes of 64 x 64, background and eight shapes.
 
 For the weights of any method.
 """
@@ -11,8 +11,8 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(size=(96, 96)),
-    backbone=dict(img_size=96),
+    data_preprocessor=dict(size=(64, 64)),
+    backbone=dict(img_size=64),
     decode_head=dict(num_classes=9),
     auxiliary_head=dict(num_classes=9),
     test_cfg=dict(_delete_=True, mode="whole"),

@@ -126,23 +126,17 @@ _TILES = (
 )
 
 
-def pattern(number: int) -> Texture:
-    """A texture that repeats a tile, at any shift and mirrored or turned at random.
+def _tiled(tile: str) -> Texture:
+    """A texture that repeats a tile from the picture's corner on.
 
-    A tile has the size of the small models' patches, so that all patches inside an object are
-    alike: a hidden one can be told from its neighbours within the steps of a short run.
-
-    Args:
-        number: of the class whose tile it is.
+    A tile has the size of the small models' patches, so patches inside an object are alike: what
+    a hidden one holds can be told from its neighbours, within the steps of a short run.
     """
-    tile = np.array([[mark == "#" for mark in row] for row in _TILES[number].split()], np.float32)
+    marks = np.array([[mark == "#" for mark in row] for row in tile.split()], np.float32)
 
     def draw(size: int, rng: Generator) -> Floats:
-        turned = tile.T if rng.random() < 0.5 else tile
-        turned = turned[:, ::-1] if rng.random() < 0.5 else turned
-        shifted = np.roll(turned, tuple(rng.integers(len(tile), size=2)), (0, 1))
-        repeats = -(-size // len(tile))
-        return np.tile(shifted, (repeats, repeats))[:size, :size]
+        repeats = -(-size // len(marks))
+        return np.tile(marks, (repeats, repeats))[:size, :size]
 
     return draw
 
@@ -150,4 +144,4 @@ def pattern(number: int) -> Texture:
 # Grounds and what covers objects. Plain ground comes thrice: where texture is everywhere,
 # contours drown in it.
 GROUNDS: tuple[Texture, ...] = (_plain, _plain, _plain, _blobs, _bands, _mosaic)
-PATTERNS: tuple[Texture, ...] = tuple(pattern(number) for number in range(len(_TILES)))
+PATTERNS: tuple[Texture, ...] = tuple(_tiled(tile) for tile in _TILES)

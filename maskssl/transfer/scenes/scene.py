@@ -1,9 +1,9 @@
 """Scenes that the project draws itself: textured shapes on textured grounds, with their truth.
 
-The class of an object is its silhouette alone. Colours and textures come from the same source
-for every class and for the background, so neither of them tells a class: a model has to
-represent shape. A scene is a pure function of (seed, split, index, size); it depends on no other
-scene, on no count and on no worker.
+The class of an object is its silhouette, and as a rule the pattern that it wears. Colours come
+from the same source for every class and for the background, so they tell none: a model has to
+represent pattern and shape. A scene is a pure function of (seed, split, index, size); it depends
+on no other scene, on no count and on no worker.
 
 Shapes: H = W = size pixels, K objects. Colours are RGB in 0..1 while a scene is painted.
 """
@@ -65,7 +65,7 @@ class Scene:
         return np.array([tight_box(mask) for mask in self.masks], np.int64).reshape(-1, 4)
 
 
-def object_scene(seed: int, split: str, index: int, size: int = 64) -> Scene:
+def object_scene(seed: int, split: str, index: int, size: int = 48) -> Scene:
     """Draw one object for classification; its class is ``index % 8``.
 
     Its extent is 65 to 95 % of the side, inside the frame. Before every third object or so lies
@@ -97,7 +97,7 @@ def object_scene(seed: int, split: str, index: int, size: int = 64) -> Scene:
     )
 
 
-def dense_scene(seed: int, split: str, index: int, size: int = 96) -> Scene:
+def dense_scene(seed: int, split: str, index: int, size: int = 64) -> Scene:
     """Draw one to three objects for segmentation and detection; later ones cover earlier ones.
 
     A place that would leave any object less visible than MIN_VISIBLE_SHARE and

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ...errors import MaskSSLError
+from ...visualization.overlays import Marks, overlay
 from .scene import (
     MIN_DENSE_SIZE,
     MIN_OBJECT_SIZE,
@@ -38,7 +39,6 @@ VERSION = 2
 RECORD = "scenes.json"
 
 _SEG_SPLITS = {"train": "training", "val": "validation"}
-_TINTS = ("red", "lime", "blue", "yellow", "magenta", "cyan", "orange", "white")
 
 Progress = Callable[[int, int], None]
 
@@ -62,8 +62,8 @@ def write_scenes(
     num_val: int = 800,
     num_dense_train: int = 800,
     num_dense_val: int = 150,
-    image_size: int = 64,
-    dense_size: int = 96,
+    image_size: int = 48,
+    dense_size: int = 64,
     num_workers: int = 0,
     progress: Progress | None = None,
 ) -> Path:
@@ -263,7 +263,7 @@ def coco_dataset(per_image: Sequence[list[dict[str, Any]]], size: int) -> dict[s
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int = 6, scale: int = 2) -> Image.Image:
-    """Scenes beside their truth (tinted visible regions, boxes, names), to be looked at.
+    """Scenes beside their truth (visible regions, boxes, names), to be looked at.
 
     Args:
         scenes: scenes of one size, at least one.
@@ -282,19 +282,8 @@ def contact_sheet(scenes: Sequence[Scene], columns: int = 6, scale: int = 2) -> 
         left, top = 2 * side * (number % columns), side * (number // columns)
         picture = Image.fromarray(scene.image).resize((side, side), Image.Resampling.BICUBIC)
         sheet.paste(picture, (left, top))
-        sheet.paste(_with_truth(picture, scene, scale), (left + side, top))
+        names = [SHAPES[label] for label in scene.labels]
+        corners = scene.boxes + np.pad(scene.boxes[:, :2], ((0, 0), (2, 0)))
+        marks = Marks(scene.masks, scene.labels, corners, names)
+        sheet.paste(overlay(scene.image, marks, side), (left + side, top))
     return sheet
-
-
-def _with_truth(picture: Image.Image, scene: Scene, scale: int) -> Image.Image:
-    """An enlarged picture, darkened, with regions, boxes and names over it."""
-    shown = Image.blend(picture, Image.new("RGB", picture.size), 0.4)
-    for label, mask, box in zip(scene.labels, scene.masks, scene.boxes, strict=True):
-        tint = Image.new("RGB", picture.size, _TINTS[label])
-        region = Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST)
-        shown.paste(Image.blend(shown, tint, 0.5), mask=region)
-        draw = ImageDraw.Draw(shown)
-        x, y, width, height = (scale * box).tolist()
-        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_TINTS[label])
-        draw.text((x + 2, y), SHAPES[label], fill="white", stroke_width=1, stroke_fill="black")
-    return shown
