@@ -39,7 +39,7 @@ def grid_of(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], side: 
     """Lay pictures of one width in rows, under the titles of their columns.
 
     Args:
-        rows: pictures, ``side`` wide; the last row may be shorter.
+        rows: pictures, ``side`` wide; the first row is whole.
         titles: one per column.
         side: width of a cell in pixels.
     """
@@ -48,7 +48,7 @@ def grid_of(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], side: 
     size = len(titles) * (side + gap) + gap, head + len(rows) * (height + gap)
     page = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(page)
-    for x, title in enumerate(titles):
+    for x, (title, _) in enumerate(zip(titles, rows[0], strict=True)):
         draw.text((gap + x * (side + gap) + 2, 3), title, fill="black")
     for y, row in enumerate(rows):
         for x, picture in enumerate(row):

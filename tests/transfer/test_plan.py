@@ -68,8 +68,8 @@ def test_own_masks_and_coco_files_take_the_scenes_place():
     assert found["det-random"][0].options["val_evaluator.ann_file"] == "boxes_val"
     assert found["det-pictures"][0].options["test_evaluator.ann_file"] == "boxes_val"
     assert found["linear-random"][0].classes == ()
-    assert found["linear-random"][0].options["train_dataloader.dataset.data_root"].startswith(
-        "scenes"
+    assert (
+        found["linear-random"][0].options["train_dataloader.dataset.data_root"].startswith("scenes")
     )
 
 
