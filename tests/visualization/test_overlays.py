@@ -58,7 +58,7 @@ def test_a_label_map_without_ground_and_unlabelled_pixels():
     assert overlay(GREY, empty, width=80).size == (80, 80)
 
 
-@pytest.mark.parametrize(("count", "rows"), [(1, 1), (3, 2), (4, 2)])
+@pytest.mark.parametrize(("count", "rows"), [(2, 1), (3, 2), (4, 2)])
 def test_a_grid_lays_rows_under_titles(count, rows):
     cells = [Image.new("RGB", (20, 30), (10 * n, 0, 0)) for n in range(1, count + 1)]
     page = grid_of([cells[at : at + 2] for at in range(0, count, 2)], ["a", "b"], side=20)

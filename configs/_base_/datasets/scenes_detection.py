@@ -1,6 +1,6 @@
 """Drawn scenes of several objects with boxes and masks, 64 x 64, as they are.
 
-data/scenes/det/{train,val}/*.jpg and instances_{train,val}.json; any COCO file takes their
+data/scenes/det/{train,val}/*.png and instances_{train,val}.json; any COCO file takes their
 place by data_root, ann_file and data_prefix, with its class names in metainfo.
 """
 

@@ -1,6 +1,6 @@
-"""UperNet on the small ViT, drawn scenes of 64 x 64, background and eight shapes.
+"""UperNet on the small ViT, drawn scenes of 64 x 64, background and eight classes.
 
-For the weights of any method.
+For the weights of any method, and for random ones: nothing here is chosen for pretrained weights.
 """
 
 _base_ = [
@@ -12,10 +12,14 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(size=(64, 64)),
-    backbone=dict(img_size=64),
-    decode_head=dict(num_classes=9),
-    auxiliary_head=dict(num_classes=9),
+    backbone=dict(img_size=64, out_indices=[1, 2, 3]),
+    # strides of 4, 8 and 16: a map of stride 2 would cost more than all the rest
+    neck=dict(scales=(2, 1, 0.5)),
+    decode_head=dict(in_channels=[96, 96, 96], in_index=[0, 1, 2], channels=48, num_classes=9),
+    auxiliary_head=dict(in_index=1, num_classes=9),
     test_cfg=dict(_delete_=True, mode="whole"),
 )
+optim_wrapper = dict(optimizer=dict(lr=2e-3), paramwise_cfg=dict(layer_decay_rate=1.0))
+train_cfg = dict(max_iters=400)
 
 default_hooks = dict(logger=dict(interval=10))
