@@ -22,7 +22,6 @@ __train_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="Resize", scale=(64, 64), keep_ratio=False),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
-    dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
 __test_pipeline = [

@@ -59,9 +59,9 @@ class Painter:
 
 def _draw_palette(rng: Generator) -> Floats:
     """Two related colours, (2, 3), between which a texture runs: any hue, from pale to full."""
-    hue, saturation, value = rng.random(), rng.uniform(0.1, 0.95), rng.uniform(0.25, 0.95)
+    hue, saturation, value = rng.random(), rng.uniform(0.1, 0.7), rng.uniform(0.6, 1.0)
     other = (hue + rng.uniform(-0.1, 0.1), saturation * rng.uniform(0.5, 1.0))
-    darker = value * rng.uniform(0.4, 0.75)
+    darker = value * rng.uniform(0.1, 0.35)
     pair = [colorsys.hsv_to_rgb(hue, saturation, value), colorsys.hsv_to_rgb(*other, darker)]
     return np.array(pair, dtype=np.float32)
 
