@@ -14,11 +14,11 @@ from maskssl.cli.data_check import DataError, check_data, length_of, look_at_dat
 from maskssl.cli.data_check.run_length import run_length
 from tests.datasets.checks.sets import DENSE_CLASSES, turn, write_dense, write_image_folder
 
-PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
-FINETUNE = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
+PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+FINETUNE = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py"
 KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
-SEG = "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
-DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py"
+SEG = "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py"
+DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"
 TRAIN, VAL, TEST, BANK = (
     *("train_dataloader", "val_dataloader", "test_dataloader"),
     "test_cfg.bank_dataloader",

@@ -152,7 +152,7 @@ def test_a_cut_backbone_keeps_the_depths_of_the_whole_one():
 )
 def test_every_parameter_of_a_segmentor(options):
     found = assert_as_ruled(
-        dense("seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py", **options), num_layers=6
+        dense("seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py", **options), num_layers=6
     )
     assert ("backbone.pos_embed" in found) == bool(options)
     for name, expected in {
@@ -172,7 +172,7 @@ def test_every_parameter_of_a_segmentor(options):
 @needs("mmdet", "mmcv._ext")
 def test_every_parameter_of_a_detector():
     found = assert_as_ruled(
-        dense("det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py"), num_layers=6
+        dense("det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"), num_layers=6
     )
     for name, expected in {
         "backbone.patch_embed.proj.weight": (1 / 128, BASE_DECAY),

@@ -24,7 +24,13 @@ from maskssl.transfer.scenes.scene import (
 )
 from maskssl.transfer.scenes.writer import contact_sheet, run_lengths, write_scenes
 
-COUNTS = {"num_train": 16, "num_val": 8, "num_dense_train": 12, "num_dense_val": 4}
+COUNTS = {
+    "num_train": 16,
+    "num_labelled": 8,
+    "num_val": 8,
+    "num_dense_train": 12,
+    "num_dense_val": 4,
+}
 DRAW = {"object": object_scene, "dense": dense_scene}
 
 
@@ -186,7 +192,7 @@ def test_wrong_address_is_refused(arguments, message):
 
 def test_layout_and_balance(written):
     files = contents(written)
-    for split, count in (("train", 2), ("val", 1)):
+    for split, count in (("train", 2), ("labelled", 1), ("val", 1)):
         for shape in SHAPES:
             prefix = f"imagefolder/{split}/{shape}/"
             assert sum(name.startswith(prefix) for name in files) == count
@@ -195,7 +201,9 @@ def test_layout_and_balance(written):
             picture = files[f"seg/images/{seg_split}/{number:06d}.png"]
             assert picture == files[f"det/{split}/{number:06d}.png"]
             assert f"seg/annotations/{seg_split}/{number:06d}.png" in files
-    assert len(files) == 16 + 8 + 3 * (12 + 4) + 2 + 1
+    labelled = {name for name in files if "/labelled/" in name}
+    assert all(files[name] == files[name.replace("labelled", "train")] for name in labelled)
+    assert len(files) == 16 + 8 + 8 + 3 * (12 + 4) + 2 + 1
     with Image.open(written / "imagefolder/train/disc/000000.png") as image:
         assert np.array_equal(np.asarray(image), object_scene(0, "train", 0).image)
     with Image.open(written / "seg/annotations/training/000000.png") as label_map:

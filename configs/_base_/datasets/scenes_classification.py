@@ -1,6 +1,6 @@
 """Drawn scenes of one object with labels, 48 x 48: the whole picture, flipped in training.
 
-Any folder with one subfolder per class takes its place by data_root.
+Any folder with one subfolder per class takes its place by data_root and data_prefix.
 """
 
 __train_pipeline = [
@@ -32,7 +32,7 @@ train_dataloader = dict(
     dataset=dict(
         type="IndexedImages",
         data_root="data/scenes/imagefolder",
-        data_prefix="train",
+        data_prefix="labelled",
         pipeline=__train_pipeline,
     ),
 )

@@ -47,10 +47,10 @@ model = dict(
     test_cfg=dict(rcnn=dict(max_per_img=10)),
 )
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-3),
-    paramwise_cfg=dict(layer_decay_rate=1.0),
+    optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9, weight_decay=5e-4),
+    paramwise_cfg=dict(layer_decay_rate=1.0, backbone_lr_mult=0.3),
     clip_grad=dict(max_norm=3, norm_type=2),
 )
-train_cfg = dict(max_epochs=5)
+train_cfg = dict(max_epochs=6)
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

@@ -19,7 +19,11 @@ model = dict(
     auxiliary_head=dict(in_index=1, num_classes=9),
     test_cfg=dict(_delete_=True, mode="whole"),
 )
-optim_wrapper = dict(optimizer=dict(lr=2e-3), paramwise_cfg=dict(layer_decay_rate=1.0))
+# by AdamW the head stayed at "all background" for some hundred steps
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type="SGD", lr=0.3, momentum=0.9, weight_decay=5e-4),
+    paramwise_cfg=dict(layer_decay_rate=1.0, backbone_lr_mult=0.3),
+)
 train_cfg = dict(max_iters=400)
 
 default_hooks = dict(logger=dict(interval=10))

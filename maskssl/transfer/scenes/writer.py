@@ -1,6 +1,6 @@
 """Write drawn scenes as an ImageFolder, as mmseg folders and as a COCO data set.
 
-    ROOT/imagefolder/{train,val}/CLASS/000000.png
+    ROOT/imagefolder/{train,labelled,val}/CLASS/000000.png
     ROOT/seg/{images,annotations}/{training,validation}/000000.png
     ROOT/det/{train,val}/000000.png, ROOT/det/instances_{train,val}.json
     ROOT/scenes.json                  the options that made the set
@@ -60,6 +60,7 @@ def write_scenes(
     seed: int = 0,
     num_train: int = 4000,
     num_val: int = 800,
+    num_labelled: int = 400,
     num_dense_train: int = 400,
     num_dense_val: int = 150,
     image_size: int = 48,
@@ -78,6 +79,8 @@ def write_scenes(
         num_train: objects to classify for training; classes take turns, so multiples of 8 are
             balanced exactly.
         num_val: objects to classify for validation.
+        num_labelled: the first of the training objects, that lie in ``labelled`` as well: few
+            to learn classes from, beside many to pretrain on.
         num_dense_train: scenes for training segmentation and detection.
         num_dense_val: scenes for validating segmentation and detection.
         image_size: side of the pictures to classify, in pixels.
@@ -96,6 +99,7 @@ def write_scenes(
         "seed": seed,
         "num_train": num_train,
         "num_val": num_val,
+        "num_labelled": num_labelled,
         "num_dense_train": num_dense_train,
         "num_dense_val": num_dense_val,
         "image_size": image_size,
@@ -169,6 +173,10 @@ def _write_all(
             annotations[job.split].append(objects)
         if progress is not None:
             progress(done, len(jobs))
+    for number in range(min(options["num_labelled"], options["num_train"])):
+        place = f"{SHAPES[number % len(SHAPES)]}/{number:06d}.png"
+        objects_folder = folder / "imagefolder"
+        shutil.copyfile(objects_folder / "train" / place, objects_folder / "labelled" / place)
     for split, per_image in annotations.items():
         coco = coco_dataset(per_image, options["dense_size"])
         (folder / "det" / f"instances_{split}.json").write_text(json.dumps(coco), encoding="utf-8")
@@ -178,6 +186,8 @@ def _write_all(
 
 def _make_folders(folder: Path) -> None:
     """Create the folders of the three layouts, those of absent classes too."""
+    for shape in SHAPES:
+        (folder / "imagefolder" / "labelled" / shape).mkdir(parents=True)
     for split in SPLITS:
         names = [f"imagefolder/{split}/{shape}" for shape in SHAPES]
         names += [f"seg/{kind}/{_SEG_SPLITS[split]}" for kind in ("images", "annotations")]
