@@ -47,8 +47,8 @@ METHODS: dict[str, Method] = {
         configs={
             "pretrain": "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
             "knn": "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py",
-            "linear": "finetune/bootmae_vit-mini-p8_linear_1xb64-amp-coslr-25e_scenes.py",
-            "finetune": "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py",
+            "linear": "finetune/bootmae_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py",
+            "finetune": "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             "seg": "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
             "det": "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
         },
@@ -67,8 +67,8 @@ METHODS: dict[str, Method] = {
         configs={
             "pretrain": "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
             "knn": "finetune/extrema_vit-mini-p8_knn_1xb128_scenes.py",
-            "linear": "finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-25e_scenes.py",
-            "finetune": "finetune/extrema_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py",
+            "linear": "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py",
+            "finetune": "finetune/extrema_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             "seg": "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
             "det": "det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
         },

@@ -46,7 +46,7 @@ def test_text_file_named_jpg_in_a_validation_set(scenes, tmp_path):
     bad = scenes / "imagefolder" / "val" / "disc" / "notes.jpg"
     bad.write_text("not an image")
     loader = small_config(
-        "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py", scenes, tmp_path
+        "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py", scenes, tmp_path
     ).val_dataloader
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         loaded = Runner.build_dataloader(loader)

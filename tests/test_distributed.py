@@ -83,7 +83,7 @@ STAGES = {
         ("train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32"),
         ("loss_infonce", "spread_teacher"),  # its keys come from both processes
     ),
-    "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py": (
+    "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py": (
         (
             *("train_cfg.max_epochs=2", "train_dataloader.dataset.indices=32"),
             *("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=3"),
@@ -100,7 +100,7 @@ STAGES = {
     ),
 }
 OTHERS = {
-    "finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-25e_scenes.py": (
+    "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py": (
         ("train_cfg.max_epochs=2",),
         ("accuracy/top1",),
     ),
@@ -191,7 +191,7 @@ def test_sharding_trains_every_stage_alike(config, sharding, replicated, sharded
 
 def test_a_killed_run_goes_on_from_its_shards(scenes, sharded, tmp_path):
     """With EMA; bit for bit as a run that was left alone."""
-    config = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py"
+    config = "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py"
     undisturbed, _ = sharded(config, "fsdp2")
     options = (*STAGES[config][0], *SHARDING["fsdp2"])
     shot = dict(type="KillHook", iteration=5, delay=0.02, in_save=True)  # in that of step 6

@@ -111,7 +111,7 @@ def test_pretraining_with_three_kills(pretraining):
             Shot(4, 0.0, False),
         ),
         (
-            "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py",
+            "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(4, 0.0, False),
         ),

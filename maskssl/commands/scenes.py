@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--num-train", type=int, default=4000, help="objects to classify (4000)")
     parser.add_argument("--num-val", type=int, default=800, help="the same, validation (800)")
-    parser.add_argument("--num-labelled", type=int, default=400, help="of them with labels (400)")
+    parser.add_argument("--num-labelled", type=int, default=80, help="of them with labels (80)")
     parser.add_argument("--num-dense-train", type=int, default=400, help="dense scenes (400)")
     parser.add_argument("--num-dense-val", type=int, default=150, help="validation (150)")
     parser.add_argument("--image-size", type=int, default=48, help="side in pixels (48)")

@@ -17,8 +17,9 @@ from .job_queue import Job, Lanes
 from .stages import Stage, stages_of
 
 RUN_STAGE = "maskssl.transfer.stage_run:run_stage"
-PRETRAIN_SECONDS = 330
+PRETRAIN_SECONDS = 300
 NUM_SHOWN = 8
+OWN_EPOCHS = 6  # over labelled images of one's own: they are more than the scenes' 80
 # what a smoke run shortens: pictures to train on, to test on, and the training's length
 SMOKE_TRAIN, SMOKE_TEST = 128, 16
 SMOKE_ITERATIONS, SMOKE_EPOCHS = 4, 2
@@ -229,7 +230,10 @@ def _loader_options(loader: str) -> dict[str, Any]:
 def _data_options(plan: Plan, stage: Stage, train: str, test: str) -> dict[str, Any]:
     """Point a stage's loaders at the scenes, or at the user's labelled images."""
     if stage.labels == "classes" and plan.images and plan.images.class_root:
-        return {**plan.images.options(train, "train"), **plan.images.options(test, "val")}
+        options = {**plan.images.options(train, "train"), **plan.images.options(test, "val")}
+        if not stage.tested:
+            options["train_cfg.max_epochs"] = OWN_EPOCHS
+        return options
     if data := plan.dense_data(stage):
         options = {
             f"{loader}.dataset.{key}": value

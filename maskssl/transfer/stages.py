@@ -51,7 +51,7 @@ STAGES: tuple[Stage, ...] = (
         {"mIoU": "UperNet, mIoU %"},
         fine_tuned=True,
         labels="maps",
-        seconds=80,
+        seconds=90,
     ),
     Stage(
         "det",
@@ -60,7 +60,7 @@ STAGES: tuple[Stage, ...] = (
         factor=100.0,
         fine_tuned=True,
         labels="boxes",
-        seconds=115,
+        seconds=170,
     ),
 )
 

@@ -89,7 +89,7 @@ def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_warm, tmp_pa
     out, _ = quickstart
     done = run_warm(
         "tools/test.py",
-        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-25e_scenes.py",
+        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
         out / "runs" / "pretrain",
         "--work-dir",
         tmp_path,

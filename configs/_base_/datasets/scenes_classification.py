@@ -23,7 +23,7 @@ __test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     drop_last=True,

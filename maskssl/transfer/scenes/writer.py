@@ -60,7 +60,7 @@ def write_scenes(
     seed: int = 0,
     num_train: int = 4000,
     num_val: int = 800,
-    num_labelled: int = 400,
+    num_labelled: int = 80,
     num_dense_train: int = 400,
     num_dense_val: int = 150,
     image_size: int = 48,
