@@ -21,6 +21,7 @@ from .report import Report, Row, write_report
 from .stages import stage_figures
 
 PACKAGE = Path(__file__).resolve().parents[1]
+JUDGED = {"classes": "classified", "maps": "segmented", "boxes": "detected"}
 
 
 def run_transfer(plan: Plan, line: ProgressLine | None = None) -> Report:
@@ -139,9 +140,7 @@ def report_facts(plan: Plan) -> dict[str, str]:
         "method": plan.row.title,
         "pretrained on": f"{images.num_images} images" if images else "drawn scenes, no labels",
         "features": plan.row.features,
-        "classified": judged["classes"],
-        "segmented": judged["maps"],
-        "detected": judged["boxes"],
+        **{title: judged[labels] for labels, title in JUDGED.items() if labels in judged},
         "seed": f"{plan.seed} (one run each; figures of one seed move by a few points)",
         "steps": "the same config for pretrained and random weights, its learning rate and layer "
         "decay those that serve random weights best",
