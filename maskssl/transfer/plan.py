@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from .. import config_file
 from ..methods import Method, method_named
@@ -129,6 +130,13 @@ def _visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
+def random_options(plan: Plan, stage: Stage) -> Mapping[str, Any]:
+    """What serves random weights best, where that is another setting: ``random_weights``."""
+    cfg = Config.fromfile(plan.config(stage.name), import_custom_modules=False)
+    options: Mapping[str, Any] = cfg.get("random_weights", {})
+    return options
+
+
 def job_of(plan: Plan, name: str, run: StageRun, seconds: float, after: Sequence[str] = ()) -> Job:
     """A run as a job of the plan."""
     return Job(name, RUN_STAGE, (run,), plan.out / "logs" / f"{name}.log", seconds, after)
@@ -139,7 +147,8 @@ def plan_jobs(plan: Plan) -> list[Job]:
     jobs = [job_of(plan, "pretrain", _pretraining(plan), PRETRAIN_SECONDS)]
     for stage in plan.stages:
         name = f"{stage.name}-random"
-        jobs.append(job_of(plan, name, stage_run(plan, stage, name, "none"), stage.seconds))
+        run = stage_run(plan, stage, name, "none", random_options(plan, stage))
+        jobs.append(job_of(plan, name, run, stage.seconds))
     for stage in reversed(plan.stages):  # the longest first, so that no lane ends late
         name = f"{stage.name}-pretrained"
         run = stage_run(plan, stage, name, str(plan.work_dir("pretrain")))

@@ -142,8 +142,8 @@ def report_facts(plan: Plan) -> dict[str, str]:
         "features": plan.row.features,
         **{title: judged[labels] for labels, title in JUDGED.items() if labels in judged},
         "seed": f"{plan.seed} (one run each; figures of one seed move by a few points)",
-        "steps": "the same config for pretrained and random weights, its learning rate and layer "
-        "decay those that serve random weights best",
+        "steps": "the same for pretrained and random weights; random ones run the setting that "
+        "serves them best",
         "machine": f"{torch.cuda.get_device_name()}"
         if torch.cuda.is_available()
         else f"{len(os.sched_getaffinity(0))} CPU cores",

@@ -1,8 +1,8 @@
 """The transfer over several seeds, with random weights trained in every way that may serve them.
 
 Whether a gain is one shows against the spread between seeds, and against random weights at
-their best. Their best setting is found here and stands in the shipped configs, which pretrained
-weights run as they are: nothing is picked for those.
+their best. Their best setting is found here and stands in the shipped configs
+(``random_weights``, else the config's own); nothing is picked for pretrained weights.
 """
 
 import json
@@ -20,7 +20,7 @@ from rich.table import Table
 from ..models.backbones.vit_settings import arch_settings
 from ..progress import ProgressLine
 from .job_queue import Job
-from .plan import Plan, job_of, plan_jobs, stage_run
+from .plan import Plan, job_of, plan_jobs, random_options, stage_run
 from .quickstart import run_experiment, write_results
 from .stages import Stage, stage_figures
 
@@ -85,7 +85,7 @@ def random_settings(plan: Plan, stage: Stage) -> dict[str, dict[str, Any]]:
     Three learning rates, each with and without layer decay and with a frozen backbone. The
     config's own setting comes first; a stage that trains no backbone has that one alone.
     """
-    settings: dict[str, dict[str, Any]] = {AS_CONFIGURED: {}}
+    settings: dict[str, dict[str, Any]] = {AS_CONFIGURED: dict(random_options(plan, stage))}
     if not stage.fine_tuned:
         return settings
     cfg = Config.fromfile(plan.config(stage.name), import_custom_modules=False)
@@ -99,7 +99,7 @@ def random_settings(plan: Plan, stage: Stage) -> dict[str, dict[str, Any]]:
     }
     own = "flat" if rate == 1.0 else "decay"
     for factor, (way, options) in product(LR_FACTORS, ways.items()):
-        if (factor, way) != (1.0, own):
+        if settings[AS_CONFIGURED] or (factor, way) != (1.0, own):
             lr = {"optim_wrapper.optimizer.lr": wrapper.optimizer.lr * factor}
             settings[f"lr {lr['optim_wrapper.optimizer.lr']:g}, {way}"] = lr | options
     return settings

@@ -1,6 +1,6 @@
 """Mask R-CNN on the small ViT, drawn scenes of 64 x 64, eight classes.
 
-For the weights of any method, and for random ones: nothing here is chosen for pretrained weights.
+For the weights of any method, and for random ones.
 Objects are 27 to 42 pixels wide: anchors of 16 to 90 pixels on strides of 4, 8 and 16. Boxes and
 masks are not told apart by class, so every object teaches them, and boxes weigh 2, not 10.
 """

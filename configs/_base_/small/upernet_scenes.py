@@ -1,6 +1,8 @@
 """UperNet on the small ViT, drawn scenes of 64 x 64, background and eight classes.
 
-For the weights of any method, and for random ones: nothing here is chosen for pretrained weights.
+For the weights of any method. What random weights run instead stands in ``random_weights``: the
+best of what was tried for them (seed 0, 300 steps, 80 pictures): AdamW 3e-3 11.8 after 200 steps,
+SGD at 0.3 19.9, at 0.1 24.7. ``maskssl study`` tries more.
 """
 
 _base_ = [
@@ -24,6 +26,7 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type="SGD", lr=0.3, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(layer_decay_rate=1.0, backbone_lr_mult=0.3),
 )
+random_weights = {"optim_wrapper.optimizer.lr": 0.1}
 train_cfg = dict(max_iters=400)
 
 default_hooks = dict(logger=dict(interval=10))
