@@ -1,7 +1,7 @@
 """Drawn scenes of several objects, 64 x 64: background and eight shapes.
 
 data/scenes/seg/{images,annotations}/{training,validation}; any folders laid out like this
-take their place by data_root, with their class names in metainfo.
+take their place by data_root and img_suffix, with their class names in metainfo.
 """
 
 __data_root = "data/scenes/seg"
