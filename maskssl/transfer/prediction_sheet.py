@@ -14,7 +14,7 @@ from PIL import Image
 from ..visualization.overlays import Marks, marks_of_map, overlay
 from ..visualization.sheets import grid_of
 
-MIN_SCORE = 0.3  # of a detection that is drawn
+MIN_SCORE = 0.5  # of a detection that is drawn
 _SIDE = 192
 _TITLES = ("picture", "truth", "prediction")
 
