@@ -16,7 +16,7 @@ from maskssl.models.pretrained.loading import load_pretrained
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, runner_for, small_config
 
-PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_text_file_named_jpg_in_a_validation_set(scenes, tmp_path):
     bad = scenes / "imagefolder" / "val" / "disc" / "notes.jpg"
     bad.write_text("not an image")
     loader = small_config(
-        "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py", scenes, tmp_path
+        "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py", scenes, tmp_path
     ).val_dataloader
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         loaded = Runner.build_dataloader(loader)
@@ -67,7 +67,7 @@ def test_empty_folder(scenes, tmp_path):
 
 def test_missing_annotation_file(scenes, tmp_path):
     cfg = small_config(
-        "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py", scenes, tmp_path / "w"
+        "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py", scenes, tmp_path / "w"
     )
     (scenes / "det" / "instances_train.json").unlink()
     with pytest.raises(DataError, match=r"no annotation file .*instances_train\.json"):

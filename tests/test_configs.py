@@ -156,7 +156,7 @@ def test_a_leaf_builds_on_its_own_method_by_three_levels_at_most(name):
 @pytest.mark.parametrize("name", LEAVES)
 def test_a_finished_config_holds_what_the_runner_knows_and_nothing_else(name):
     cfg = config(name)
-    assert set(cfg) <= RUNNER_KEYS | {"auto_scale_lr", "custom_imports"}
+    assert set(cfg) <= RUNNER_KEYS | {"auto_scale_lr", "custom_imports", "random_weights"}
     assert set(cfg.model) & {"pixel_norm", "encoder"} == set()
 
 

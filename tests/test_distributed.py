@@ -67,7 +67,7 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
 @pytest.mark.parametrize("feature_weight", [1.0, 0.0])
 def test_pretraining(scenes, tmp_path, feature_weight):
     log = dist_train(
-        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py", scenes, tmp_path, 29611,
+        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py", scenes, tmp_path, 29611,
         "train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32",
         f"model.head.feature_weight={feature_weight}",
     )  # fmt: skip
@@ -79,32 +79,32 @@ def test_pretraining(scenes, tmp_path, feature_weight):
 
 # a stage of each kind: its length, and what is logged that only this kind logs
 STAGES = {
-    "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py": (
+    "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py": (
         ("train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32"),
         ("loss_infonce", "spread_teacher"),  # its keys come from both processes
     ),
-    "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py": (
+    "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py": (
         (
             *("train_cfg.max_epochs=2", "train_dataloader.dataset.indices=32"),
             *("default_hooks.checkpoint.by_epoch=False", "default_hooks.checkpoint.interval=3"),
         ),
         ("accuracy/top1",),
     ),
-    "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": (
+    "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py": (
         ("train_cfg.max_iters=3",),
         ("mIoU",),
     ),
-    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py": (
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py": (
         ("train_cfg.max_epochs=1",),
         ("coco/segm_mAP",),
     ),
 }
 OTHERS = {
-    "finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py": (
+    "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py": (
         ("train_cfg.max_epochs=2",),
         ("accuracy/top1",),
     ),
-    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": (
+    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py": (
         ("train_cfg.max_iters=3",),
         ("mIoU",),
     ),
@@ -191,7 +191,7 @@ def test_sharding_trains_every_stage_alike(config, sharding, replicated, sharded
 
 def test_a_killed_run_goes_on_from_its_shards(scenes, sharded, tmp_path):
     """With EMA; bit for bit as a run that was left alone."""
-    config = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
+    config = "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py"
     undisturbed, _ = sharded(config, "fsdp2")
     options = (*STAGES[config][0], *SHARDING["fsdp2"])
     shot = dict(type="KillHook", iteration=5, delay=0.02, in_save=True)  # in that of step 6

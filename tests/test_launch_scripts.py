@@ -17,7 +17,7 @@ from maskssl.transfer.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"
-PRETRAIN = "bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+PRETRAIN = "bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
 STAND_IN = """#!{python}
 import json, os, sys
 from pathlib import Path

@@ -85,7 +85,7 @@ def pretraining(scenes, tmp_path_factory):
     shots = [Shot(1, 0.0, False), Shot(3, 0.0, False), Shot(6, 0.003, True)]
     changes = {"train_cfg.max_epochs": 3}
     stress(
-        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+        "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
         scenes,
         folder,
         shots,
@@ -106,22 +106,22 @@ def test_pretraining_with_three_kills(pretraining):
     ("config", "changes", "shot"),
     [
         (
-            "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+            "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(4, 0.0, False),
         ),
         (
-            "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
+            "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(4, 0.0, False),
         ),
         (
-            "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
+            "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
             {"train_cfg.max_iters": 5},
             Shot(3, 0.0, False),
         ),
         (
-            "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+            "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(3, 0.0, False),
         ),
@@ -135,7 +135,7 @@ def test_the_other_stages_with_one_kill(config, changes, shot, scenes, tmp_path)
 
 @pytest.mark.parametrize("workers", [1, 4])
 def test_any_number_of_workers_gives_the_same_run(workers, pretraining, scenes, tmp_path):
-    config = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+    config = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
     settings = {**options(config, scenes), "train_cfg.max_epochs": 3}
     settings["train_dataloader.num_workers"] = workers
     settings["train_dataloader.persistent_workers"] = True

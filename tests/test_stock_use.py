@@ -62,8 +62,8 @@ def pretraining(checkpoints):
 def user_config(scope, scenes, work_dir, checkpoint):
     """What a user writes: nothing of maskssl but the import, the type and init_cfg."""
     name = dict(
-        mmseg="seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py",
-        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py",
+        mmseg="seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
+        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
     )[scope]
     shipped = small_config(name, scenes, work_dir)
     backbone = dict(

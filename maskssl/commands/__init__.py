@@ -8,6 +8,7 @@ COMMANDS = {
     "test": "test a trained model, or a pretrained backbone by kNN",
     "transfer": "measure what pretrained encoders are worth on your images, frozen: a report",
     "quickstart": "from images to a table of transfer results, in minutes",
+    "study": "the quickstart over several seeds, random weights at their best: gain and spread",
     "scenes": "write the drawn data set that the small configs train on",
     "reconstruct": "draw what a pretrained model makes of images",
     "convert-checkpoint": "say what a checkpoint holds, tensor by tensor, and write its encoder",

@@ -1,6 +1,6 @@
 """Look at the data of a config: what is there, what will be used, and what cannot be.
 
-maskssl check-data seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py
+maskssl check-data seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py
 maskssl check-data CONFIG --thorough --json report.json --show sheets/
 
 Every training looks too, at a sample of the files; --thorough opens all of them. Exit status 1,

@@ -1,6 +1,6 @@
 """Train any stage by its config: pretraining, probe, fine-tuning, segmentation, detection.
 
-maskssl train pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py
+maskssl train pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py
 maskssl train CONFIG --pretrained CHECKPOINT
 maskssl train CONFIG --nproc 8 --resume
 """

@@ -1,19 +1,19 @@
-"""What a folder of the user's own images offers: labels, a validation split, or neither."""
+"""What a folder of the user's own images offers: labels of classes, masks, boxes, or none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..datasets.folders import ENDINGS, image_files, innermost, split_folders, subfolders
 from ..errors import MaskSSLError
-
-VAL_EVERY = 5  # without a val folder, each fifth image of a class validates, or the last of fewer
+from .dense_images import VAL_EVERY, DenseData, find_boxes, find_maps
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Where to pretrain and where to classify.
+    """Where to pretrain, to classify, to segment and to detect.
 
     Attributes:
         pretrain_root: folder searched for images at any depth.
@@ -24,6 +24,8 @@ class ImageData:
         val: the same for validation.
         num_classes: classes.
         lists: annotation file that is ours to write -> its text; see ``write_lists``.
+        maps: what is segmented; None for the scenes.
+        boxes: what is detected; None for the scenes.
     """
 
     pretrain_root: Path
@@ -33,10 +35,13 @@ class ImageData:
     val: str = ""
     num_classes: int = 0
     lists: Mapping[Path, str] = field(default_factory=dict)
+    maps: DenseData | None = None
+    boxes: DenseData | None = None
 
     def write_lists(self) -> None:
-        """Write the lists of a split that was made here."""
-        for path, text in self.lists.items():
+        """Write the lists of splits that were made here."""
+        dense = [data.lists for data in (self.maps, self.boxes) if data]
+        for path, text in chain.from_iterable(lists.items() for lists in (self.lists, *dense)):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8", "surrogateescape")
 
@@ -59,8 +64,9 @@ class ImageData:
 def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
     """Look at a folder: DIR/{train,val}/CLASS/*, DIR/CLASS/*, or images in any order.
 
-    Splits may have any usual name (Training, Testing, seg_train), and folders that hold one
-    folder alone are passed through. A test split validates where there is no val split.
+    DIR/images with DIR/masks is segmented, pictures with a COCO file are detected. Splits may
+    have any usual name (Training, Testing, seg_train), and folders that hold one folder alone
+    are passed through. A test split validates where there is no val split.
 
     Args:
         folder: the user's images.
@@ -72,6 +78,11 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
     folder = Path(folder).resolve()
     if not folder.is_dir():
         raise MaskSSLError(f"--images {folder}: there is no such folder")
+    lists_folder = Path(scratch).resolve()
+    maps, boxes = find_maps(folder, lists_folder), find_boxes(folder, lists_folder)
+    if maps or boxes:
+        root = (maps or boxes).pictures
+        return ImageData(root, sum(1 for _ in image_files(root)), maps=maps, boxes=boxes)
     splits = split_folders(folder)
     root = splits.get("train", innermost(folder))
     count = sum(1 for _ in image_files(root))
@@ -86,7 +97,7 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
     if val := splits.get("val", splits.get("test")):
         _check_same_classes(root, val)
         return ImageData(root, count, folder, str(root), str(val), len(classes))
-    lists = _split(root, classes, Path(scratch).resolve())
+    lists = _split(root, classes, lists_folder)
     train_list, val_list = map(str, lists)
     return ImageData(root, count, root, train_list, val_list, len(classes), lists)
 

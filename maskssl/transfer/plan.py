@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 
 from .. import config_file
 from ..methods import Method, method_named
+from .dense_images import DenseData
 from .images import ImageData
 from .job_queue import Job, Lanes
 from .stages import Stage, stages_of
 
 RUN_STAGE = "maskssl.transfer.stage_run:run_stage"
-PRETRAIN_SECONDS = 330
-NO_DECAY = {"optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0}
-NUM_OVERLAYS = 8
+PRETRAIN_SECONDS = 300
+NUM_SHOWN = 8
+OWN_EPOCHS = 6  # over labelled images of one's own: they are more than the scenes' 80
 # what a smoke run shortens: pictures to train on, to test on, and the training's length
 SMOKE_TRAIN, SMOKE_TEST = 128, 16
 SMOKE_ITERATIONS, SMOKE_EPOCHS = 4, 2
@@ -59,9 +61,19 @@ class Plan:
         name = self.row.configs[stage]
         return name if Path(name).is_absolute() else config_file(name)
 
+    def dense_data(self, stage: Stage) -> DenseData | None:
+        """The user's maps or boxes for a dense stage; None for the scenes."""
+        if not self.images:
+            return None
+        return {"maps": self.images.maps, "boxes": self.images.boxes}.get(stage.labels)
+
     def work_dir(self, name: str) -> Path:
         """Where a job writes."""
         return self.out / "runs" / name
+
+    def sheet(self, stage: Stage) -> Path:
+        """The picture of what a dense stage predicts."""
+        return self.work_dir(f"{stage.name}-pictures") / "predictions.png"
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,8 @@ class StageRun:
         pretrained: checkpoint or work dir that the backbone starts from, or 'none'.
         tested: test, without training.
         checkpoint: of the whole model to test; None for kNN.
-        show_dir: takes pictures of what a test predicts.
+        sheet: PNG that a test writes, of truth and predictions.
+        classes: names of the classes, where they are not the config's.
     """
 
     config: str
@@ -86,7 +99,8 @@ class StageRun:
     pretrained: str | None = None
     tested: bool = False
     checkpoint: Path | None = None
-    show_dir: Path | None = None
+    sheet: Path | None = None
+    classes: Sequence[str] = ()
 
 
 def plan_lanes() -> Lanes:
@@ -116,31 +130,32 @@ def _visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
 
 
-def random_runs(stage: Stage) -> Mapping[str, Mapping[str, Any]]:
-    """The runs from random weights: name -> options."""
-    runs: dict[str, Mapping[str, Any]] = {"random": {}}
-    if stage.layer_decay:
-        runs["random-nodecay"] = NO_DECAY
-    return runs
+def random_options(plan: Plan, stage: Stage) -> Mapping[str, Any]:
+    """What serves random weights best, where that is another setting: ``random_weights``."""
+    cfg = Config.fromfile(plan.config(stage.name), import_custom_modules=False)
+    options: Mapping[str, Any] = cfg.get("random_weights", {})
+    return options
+
+
+def job_of(plan: Plan, name: str, run: StageRun, seconds: float, after: Sequence[str] = ()) -> Job:
+    """A run as a job of the plan."""
+    return Job(name, RUN_STAGE, (run,), plan.out / "logs" / f"{name}.log", seconds, after)
 
 
 def plan_jobs(plan: Plan) -> list[Job]:
     """All jobs in order of preference: pretraining first, random runs beside it."""
-
-    def job(name: str, run: StageRun, seconds: float, after: Sequence[str] = ()) -> Job:
-        return Job(name, RUN_STAGE, (run,), plan.out / "logs" / f"{name}.log", seconds, after)
-
-    jobs = [job("pretrain", _pretraining(plan), PRETRAIN_SECONDS)]
+    jobs = [job_of(plan, "pretrain", _pretraining(plan), PRETRAIN_SECONDS)]
     for stage in plan.stages:
-        for kind, extra in random_runs(stage).items():
-            name = f"{stage.name}-{kind}"
-            jobs.append(job(name, _stage_run(plan, stage, name, "none", extra), stage.seconds))
+        name = f"{stage.name}-random"
+        run = stage_run(plan, stage, name, "none", random_options(plan, stage))
+        jobs.append(job_of(plan, name, run, stage.seconds))
     for stage in reversed(plan.stages):  # the longest first, so that no lane ends late
         name = f"{stage.name}-pretrained"
-        run = _stage_run(plan, stage, name, str(plan.work_dir("pretrain")))
-        jobs.append(job(name, run, stage.seconds, ["pretrain"]))
+        run = stage_run(plan, stage, name, str(plan.work_dir("pretrain")))
+        jobs.append(job_of(plan, name, run, stage.seconds, ["pretrain"]))
         if stage.labels != "classes":
-            jobs.append(job(f"{stage.name}-pictures", _picture_run(plan, stage), 4, [name]))
+            shown = _picture_run(plan, stage)
+            jobs.append(job_of(plan, f"{stage.name}-pictures", shown, 4, [name]))
     return jobs
 
 
@@ -161,9 +176,18 @@ def _pretraining(plan: Plan) -> StageRun:
     return StageRun(plan.config("pretrain"), plan.work_dir("pretrain"), plan.seed, options)
 
 
-def _stage_run(
+def stage_run(
     plan: Plan, stage: Stage, name: str, weights: str, extra: Mapping[str, Any] | None = None
 ) -> StageRun:
+    """A stage from some weights.
+
+    Args:
+        plan: what it belongs to.
+        stage: what to train or to test.
+        name: of the job.
+        weights: checkpoint or work dir that the backbone starts from, or 'none'.
+        extra: options over the config's.
+    """
     train, test = "train_dataloader", "val_dataloader"
     if stage.tested:
         train, test = "test_cfg.bank_dataloader", "test_dataloader"
@@ -181,7 +205,8 @@ def _stage_run(
         elif not stage.tested:
             options["train_cfg.max_epochs"] = SMOKE_EPOCHS
     config, work_dir = plan.config(stage.name), plan.work_dir(name)
-    return StageRun(config, work_dir, plan.seed, options, weights, stage.tested)
+    classes = () if stage.tested else _classes(plan, stage)
+    return StageRun(config, work_dir, plan.seed, options, weights, stage.tested, classes=classes)
 
 
 def _picture_run(plan: Plan, stage: Stage) -> StageRun:
@@ -189,7 +214,7 @@ def _picture_run(plan: Plan, stage: Stage) -> StageRun:
     options = {
         **_loader_options("test_dataloader"),
         **_data_options(plan, stage, "train_dataloader", "test_dataloader"),
-        "test_dataloader.dataset.indices": NUM_OVERLAYS,
+        "test_dataloader.dataset.indices": NUM_SHOWN,
     }
     work_dir = plan.work_dir(f"{stage.name}-pictures")
     return StageRun(
@@ -199,7 +224,8 @@ def _picture_run(plan: Plan, stage: Stage) -> StageRun:
         options,
         tested=True,
         checkpoint=plan.work_dir(f"{stage.name}-pretrained"),
-        show_dir=work_dir / "shown",
+        sheet=plan.sheet(stage),
+        classes=_classes(plan, stage),
     )
 
 
@@ -215,14 +241,28 @@ def _data_options(plan: Plan, stage: Stage, train: str, test: str) -> dict[str, 
     if stage.labels == "classes" and plan.images and plan.images.class_root:
         options = {**plan.images.options(train, "train"), **plan.images.options(test, "val")}
         if not stage.tested:
-            options |= {
-                "model.head.num_classes": plan.images.num_classes,
-                "model.data_preprocessor.num_classes": plan.images.num_classes,
-            }
+            options["train_cfg.max_epochs"] = OWN_EPOCHS
         return options
-    root = plan.scenes / {"classes": "imagefolder", "maps": "seg", "boxes": "det"}[stage.labels]
-    options = {f"{loader}.dataset.data_root": str(root) for loader in (train, test)}
+    if data := plan.dense_data(stage):
+        options = {
+            f"{loader}.dataset.{key}": value
+            for loader, part in ((train, "train"), (test, "val"))
+            for key, value in data.datasets[part].items()
+        }
+        annotations = data.datasets["val"]["ann_file"]
+    else:
+        root = plan.scenes / {"classes": "imagefolder", "maps": "seg", "boxes": "det"}[stage.labels]
+        options = {f"{loader}.dataset.data_root": str(root) for loader in (train, test)}
+        annotations = str(root / "instances_val.json")
     if stage.labels == "boxes":
-        evaluator = test.replace("dataloader", "evaluator")
-        options[f"{evaluator}.ann_file"] = str(root / "instances_val.json")
+        options[f"{test.replace('dataloader', 'evaluator')}.ann_file"] = annotations
     return options
+
+
+def _classes(plan: Plan, stage: Stage) -> Sequence[str]:
+    """Names of the classes of the user's labels; none where a stage stays on the scenes."""
+    if data := plan.dense_data(stage):
+        return data.classes
+    if plan.images and plan.images.class_root and stage.labels == "classes":
+        return [f"class {number}" for number in range(plan.images.num_classes)]
+    return ()

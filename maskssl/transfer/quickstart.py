@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,13 +14,14 @@ from ..evaluation.run_logs import read_run
 from ..progress import ProgressLine
 from ..visualization.curves import plot_runs
 from ..visualization.sheets import tile_pictures
-from .job_queue import run_jobs
-from .plan import NUM_OVERLAYS, Plan, plan_jobs, plan_lanes, random_runs
+from .job_queue import Job, run_jobs
+from .plan import Plan, plan_jobs, plan_lanes
 from .record import digest_of_files, digest_of_listing, digest_of_text, open_record
-from .report import Report, Row, better_of, write_report
+from .report import Report, Row, write_report
 from .stages import stage_figures
 
 PACKAGE = Path(__file__).resolve().parents[1]
+JUDGED = {"classes": "classified", "maps": "segmented", "boxes": "detected"}
 
 
 def run_transfer(plan: Plan, line: ProgressLine | None = None) -> Report:
@@ -38,19 +39,28 @@ def run_transfer(plan: Plan, line: ProgressLine | None = None) -> Report:
     Raises:
         MaskSSLError: plan.out holds the results of another experiment, or a job failed.
     """
-    line = line or ProgressLine()
+    seconds = run_experiment(plan, plan_jobs(plan), line or ProgressLine())
+    return write_results(plan, seconds)
+
+
+def run_experiment(plan: Plan, jobs: Sequence[Job], line: ProgressLine) -> Mapping[str, float]:
+    """Run the jobs of a plan that are not done yet; job -> seconds it took.
+
+    Raises:
+        MaskSSLError: plan.out holds the results of another experiment, or a job failed.
+    """
     record = open_record(plan.out, experiment_facts(plan))
     if plan.images:
         plan.images.write_lists()
     lanes = plan_lanes()
-    jobs = [job for job in plan_jobs(plan) if job.name not in record.seconds]
+    jobs = [job for job in jobs if job.name not in record.seconds]
     for job in jobs:  # what an interrupted run of it has left
         shutil.rmtree(plan.work_dir(job.name), ignore_errors=True)
     line.say(f"{len(lanes.environments)} jobs side by side; logs in {plan.out / 'logs'}")
     if record.seconds:
         line.say(f"finished before and kept: {', '.join(record.seconds)}")
     run_jobs(jobs, lanes, line, record.finished, done=record.seconds)
-    return write_results(plan, record.seconds)
+    return record.seconds
 
 
 def experiment_facts(plan: Plan) -> dict[str, str]:
@@ -60,6 +70,8 @@ def experiment_facts(plan: Plan) -> dict[str, str]:
         root = plan.images.class_root or plan.images.pretrain_root
         files = {path.relative_to(root).as_posix(): path for path in image_files(root)}
         images = f"{root} ({len(files)} images, {digest_of_listing(root, files)})"
+        for kind, data in (("maps", plan.images.maps), ("boxes", plan.images.boxes)):
+            images += f", {kind} {digest_of_text(data.truth())}" if data else ""
     configs = [plan.config(stage) for stage in plan.row.configs]
     read = [Config.fromfile(path, import_custom_modules=False) for path in configs]
     resolved = json.dumps([cfg.to_dict() for cfg in read], sort_keys=True, default=str)
@@ -94,10 +106,8 @@ def write_results(plan: Plan, seconds: Mapping[str, float]) -> Report:
     for stage in plan.stages:
         if stage.labels == "classes":
             continue
-        where = plan.work_dir(f"{stage.name}-pictures")
-        shown = sorted(path for end in ("png", "jpg") for path in where.rglob(f"*.{end}"))
-        tile_pictures(shown[:NUM_OVERLAYS], folder / f"{stage.name}.png")
-        pictures[f"{stage.name}: truth left, prediction right"] = f"{stage.name}.png"
+        shutil.copyfile(plan.sheet(stage), folder / f"{stage.name}.png")
+        pictures[f"{stage.title}: pictures that it was not trained on"] = f"{stage.name}.png"
     source = plan.images.pretrain_root.name if plan.images else "drawn scenes"
     title = f"Transfer of {plan.row.title} pretrained on {source}"
     report = Report(title, report_facts(plan), collect_rows(plan), pictures, seconds)
@@ -106,35 +116,34 @@ def write_results(plan: Plan, seconds: Mapping[str, float]) -> Report:
 
 
 def collect_rows(plan: Plan) -> list[Row]:
-    """The table: pretrained against the better of the random runs, stage by stage."""
+    """The table: pretrained against random weights, stage by stage."""
     rows = []
     for stage in plan.stages:
-        pretrained = stage_figures(stage, plan.work_dir(f"{stage.name}-pretrained"))
-        randoms = {
-            kind: stage_figures(stage, plan.work_dir(f"{stage.name}-{kind}"))
-            for kind in random_runs(stage)
-        }
-        for name, value in pretrained.items():
-            scores = {kind: figures[name] for kind, figures in randoms.items()}
-            rows.append(better_of(name, value, scores))
+        pretrained, random = (
+            stage_figures(stage, plan.work_dir(f"{stage.name}-{kind}"))
+            for kind in ("pretrained", "random")
+        )
+        rows += [Row(name, value, random[name]) for name, value in pretrained.items()]
     return rows
 
 
 def report_facts(plan: Plan) -> dict[str, str]:
     """What a reader of the table must know."""
     images = plan.images
-    classified = "drawn scenes, 8 shapes"
+    judged = {stage.labels: "drawn scenes, 8 classes" for stage in plan.stages}
     if images and images.class_root:
-        classified = f"{images.num_classes} classes of the given images"
+        judged["classes"] = f"{images.num_classes} classes of the given images"
+    for stage in plan.stages:
+        if data := plan.dense_data(stage):
+            judged[stage.labels] = f"{len(data.classes)} classes of the given images"
     return {
         "method": plan.row.title,
         "pretrained on": f"{images.num_images} images" if images else "drawn scenes, no labels",
         "features": plan.row.features,
-        "classified": classified,
-        "segmented and detected": "drawn scenes, 8 shapes",
+        **{title: judged[labels] for labels, title in JUDGED.items() if labels in judged},
         "seed": f"{plan.seed} (one run each; figures of one seed move by a few points)",
-        "steps": "the same for pretrained and random; random takes the better of two runs where "
-        "layer decay applies, each figure on its own",
+        "steps": "the same for pretrained and random weights; random ones run the setting that "
+        "serves them best",
         "machine": f"{torch.cuda.get_device_name()}"
         if torch.cuda.is_available()
         else f"{len(os.sched_getaffinity(0))} CPU cores",

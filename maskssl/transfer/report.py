@@ -18,35 +18,16 @@ class Row:
         name: what was measured.
         pretrained: from the pretrained weights.
         random: from random initialisation.
-        note: how the random figure came about.
     """
 
     name: str
     pretrained: float
     random: float
-    note: str = ""
 
     @property
     def gain(self) -> float:
         """Pretrained minus random."""
         return self.pretrained - self.random
-
-
-def better_of(name: str, pretrained: float, randoms: Mapping[str, float]) -> Row:
-    """A row against the best of the random runs.
-
-    Args:
-        name: of the row.
-        pretrained: its figure.
-        randoms: run -> figure; with and without layer decay where there are two.
-    """
-    best = max(randoms, key=randoms.__getitem__)
-    others = [f"{score:.1f}" for run, score in randoms.items() if run != best]
-    if not others:
-        return Row(name, pretrained, randoms[best])
-    kind = "without" if best.endswith("nodecay") else "with"
-    note = f"{kind} layer decay (otherwise {', '.join(others)})"
-    return Row(name, pretrained, randoms[best], note)
 
 
 @dataclass
@@ -74,11 +55,8 @@ def print_table(report: Report, console: Console | None = None) -> None:
     table.add_column("measured by us")
     for column in ("pretrained", "random", "gain"):
         table.add_column(column, justify="right")
-    table.add_column("random row")
     for row in report.rows:
-        table.add_row(
-            row.name, f"{row.pretrained:.1f}", f"{row.random:.1f}", f"{row.gain:+.1f}", row.note
-        )
+        table.add_row(row.name, f"{row.pretrained:.1f}", f"{row.random:.1f}", f"{row.gain:+.1f}")
     (console or Console()).print(table)
 
 
@@ -110,10 +88,10 @@ def write_report(report: Report, folder: str | Path) -> Path:
 def _markdown(report: Report) -> str:
     lines = [f"# {report.title}", ""]
     lines += [f"- {name}: {value}" for name, value in report.facts.items()]
-    lines += ["", "| measured by us | pretrained | random | gain | random row |"]
-    lines += ["|---|---:|---:|---:|---|"]
+    lines += ["", "| measured by us | pretrained | random | gain |"]
+    lines += ["|---|---:|---:|---:|"]
     lines += [
-        f"| {row.name} | {row.pretrained:.1f} | {row.random:.1f} | {row.gain:+.1f} | {row.note} |"
+        f"| {row.name} | {row.pretrained:.1f} | {row.random:.1f} | {row.gain:+.1f} |"
         for row in report.rows
     ]
     for caption, file in report.pictures.items():
@@ -135,7 +113,7 @@ def _html(report: Report) -> str:
 
     rows = "".join(
         f"<tr>{cell(row.name)}{cell(f'{row.pretrained:.1f}', 'n')}{cell(f'{row.random:.1f}', 'n')}"
-        f"{cell(f'{row.gain:+.1f}', 'n up' if row.gain > 0 else 'n down')}{cell(row.note)}</tr>"
+        f"{cell(f'{row.gain:+.1f}', 'n up' if row.gain > 0 else 'n down')}</tr>"
         for row in report.rows
     )
     facts = "".join(f"<tr>{cell(name)}{cell(value)}</tr>" for name, value in report.facts.items())
@@ -151,7 +129,7 @@ def _html(report: Report) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(report.title)}'
         f"</title><style>{_STYLE}</style><h1>{html.escape(report.title)}</h1><table><tr><th>"
-        "measured by us<th>pretrained<th>random<th>gain<th>random row</tr>"
+        "measured by us<th>pretrained<th>random<th>gain</tr>"
         f"{rows}</table>{figures}<h2>Facts</h2><table>{facts}</table><h2>Seconds</h2><table>"
         f"{seconds}</table></html>\n"
     )

@@ -3,8 +3,10 @@
 import json
 
 from ..cli import launch
+from ..cli.classes import set_num_classes
 from ..cli.config import load_config
 from .plan import StageRun
+from .prediction_sheet import PredictionSheet
 
 
 def run_stage(run: StageRun) -> None:
@@ -12,14 +14,17 @@ def run_stage(run: StageRun) -> None:
     cfg = load_config(run.config, run.options)
     cfg.work_dir = str(run.work_dir)
     cfg.randomness = dict(cfg.get("randomness", {}), seed=run.seed)
+    if run.classes:
+        set_num_classes(cfg, len(run.classes), run.classes)
     if run.pretrained:
         launch.set_pretrained(cfg, run.pretrained)
     if not run.tested:
         launch.build_runner(cfg, ["train_dataloader", "val_dataloader"]).train()
         return
     launch.set_tested(cfg, str(run.checkpoint) if run.checkpoint else None)
-    if run.show_dir:
-        launch.set_show_dir(cfg, str(run.show_dir))
-    metrics = launch.build_runner(cfg, ["test_dataloader"]).test()
+    runner = launch.build_runner(cfg, ["test_dataloader"])
+    if run.sheet:
+        runner.register_hook(PredictionSheet(run.sheet))
+    metrics = runner.test()
     figures = {key: float(value) for key, value in metrics.items()}
     (run.work_dir / "metrics.json").write_text(json.dumps(figures, indent=2))

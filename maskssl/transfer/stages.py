@@ -16,36 +16,51 @@ class Stage:
 
     Attributes:
         name: in file names, and in a method's configs.
+        title: in reports.
         metrics: key in the run's log -> row of the table.
         factor: from the logged unit to percent.
-        layer_decay: fine-tunes with layer-wise learning rates; a random start then
-            gets a run without them as well, as it has no features to protect.
+        fine_tuned: trains the backbone too, so the study varies how.
         tested: scored by a test alone, without training.
         labels: 'classes' (follows the user's images), 'maps' or 'boxes' (the scenes).
         seconds: rough length on one CPU core, for the time left.
     """
 
     name: str
+    title: str
     metrics: Mapping[str, str]
     factor: float = 1.0
-    layer_decay: bool = False
+    fine_tuned: bool = False
     tested: bool = False
     labels: str = "classes"
     seconds: int = 60
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("knn", {"accuracy/top1": "kNN, top-1 %"}, tested=True, seconds=10),
-    Stage("linear", {"accuracy/top1": "linear probe, top-1 %"}, seconds=30),
-    Stage("finetune", {"accuracy/top1": "fine-tune, top-1 %"}, layer_decay=True, seconds=35),
-    Stage("seg", {"mIoU": "UperNet, mIoU %"}, layer_decay=True, labels="maps", seconds=80),
+    Stage("knn", "kNN", {"accuracy/top1": "kNN, top-1 %"}, tested=True, seconds=10),
+    Stage("linear", "linear probe", {"accuracy/top1": "linear probe, top-1 %"}, seconds=30),
+    Stage(
+        "finetune",
+        "fine-tuning",
+        {"accuracy/top1": "fine-tune, top-1 %"},
+        fine_tuned=True,
+        seconds=35,
+    ),
+    Stage(
+        "seg",
+        "UperNet",
+        {"mIoU": "UperNet, mIoU %"},
+        fine_tuned=True,
+        labels="maps",
+        seconds=90,
+    ),
     Stage(
         "det",
+        "Mask R-CNN",
         {"coco/bbox_mAP": "Mask R-CNN, box AP", "coco/segm_mAP": "Mask R-CNN, mask AP"},
         factor=100.0,
-        layer_decay=True,
+        fine_tuned=True,
         labels="boxes",
-        seconds=115,
+        seconds=170,
     ),
 )
 

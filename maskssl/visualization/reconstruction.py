@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ..models.algorithms.bootmae import BootMAE
 from ..models.layers.patches import paste_prediction, spread
+from .sheets import grid_of
 
 MASK_GREY = 0.5
 TITLES = ("original", "masked input", "reconstruction")
@@ -55,19 +57,16 @@ def picture_grid(
         titles: one per column.
         side: width of a cell in pixels; small images are enlarged without smoothing.
     """
-    rows, gap, head = len(columns[0]), 4, 18
+    nearest = columns[0].shape[-1] < side
+    method = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
     height = round(side * columns[0].shape[-2] / columns[0].shape[-1])
-    page = Image.new(
-        "RGB", (len(columns) * (side + gap) + gap, head + rows * (height + gap)), "white"
-    )
-    draw = ImageDraw.Draw(page)
-    for x, (column, title) in enumerate(zip(columns, titles, strict=True)):
-        left = gap + x * (side + gap)
-        draw.text((left + 2, 3), title, fill="black")
-        for y, image in enumerate(column):
-            array = (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-            nearest = array.shape[1] < side
-            method = Image.Resampling.NEAREST if nearest else Image.Resampling.BICUBIC
-            cell = Image.fromarray(array).resize((side, height), method)
-            page.paste(cell, (left, head + y * (height + gap)))
-    return page
+    cells = [
+        [Image.fromarray(_bytes(image)).resize((side, height), method) for image in row]
+        for row in zip(*columns, strict=True)
+    ]
+    return grid_of(cells, titles, side)
+
+
+def _bytes(image: Tensor) -> NDArray[np.uint8]:
+    """(3, H, W) in 0..1 -> (H, W, 3)."""
+    return (image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)

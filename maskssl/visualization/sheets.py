@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ..errors import MaskSSLError
 
@@ -33,3 +33,24 @@ def tile_pictures(
         place = (index % columns * (width + 6) + 3, index // columns * (height + 6) + 3)
         sheet.paste(image.resize((width, height), Image.Resampling.LANCZOS), place)
     sheet.save(path)
+
+
+def grid_of(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], side: int) -> Image.Image:
+    """Lay pictures of one width in rows, under the titles of their columns.
+
+    Args:
+        rows: pictures, ``side`` wide; the first row is whole.
+        titles: one per column.
+        side: width of a cell in pixels.
+    """
+    gap, head = 4, 18
+    height = max(picture.height for row in rows for picture in row)
+    size = len(titles) * (side + gap) + gap, head + len(rows) * (height + gap)
+    page = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(page)
+    for x, (title, _) in enumerate(zip(titles, rows[0], strict=True)):
+        draw.text((gap + x * (side + gap) + 2, 3), title, fill="black")
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            page.paste(picture, (gap + x * (side + gap), head + y * (height + gap)))
+    return page

@@ -17,8 +17,8 @@ from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
 from tests.datasets.test_load_resized_crop import photograph
 
-BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
-EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
+BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2)
 CPU = torch.device("cpu")
 
@@ -150,7 +150,7 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
     )
     text = benchmark.table(host, [row])
     assert (
-        "bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes" in text
+        "bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes" in text
         and "fp32 plain" in text
         and "  x " in text
     )
@@ -162,9 +162,9 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
 
 
 DOWNSTREAM = {
-    "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py": "ImageClassifier",
-    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py": "EncoderDecoder",
-    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py": "MaskRCNN",
+    "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py": "ImageClassifier",
+    "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py": "EncoderDecoder",
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py": "MaskRCNN",
 }
 
 

@@ -14,11 +14,11 @@ from maskssl.cli.data_check import DataError, check_data, length_of, look_at_dat
 from maskssl.cli.data_check.run_length import run_length
 from tests.datasets.checks.sets import DENSE_CLASSES, turn, write_dense, write_image_folder
 
-PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
-FINETUNE = "finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
+PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+FINETUNE = "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py"
 KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
-SEG = "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
-DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py"
+SEG = "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py"
+DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"
 TRAIN, VAL, TEST, BANK = (
     *("train_dataloader", "val_dataloader", "test_dataloader"),
     "test_cfg.bank_dataloader",
@@ -36,6 +36,7 @@ def folder_config(name: str, root: Path, options: dict[str, Any] | None = None) 
     ):
         if loader:
             loader.dataset.data_root = str(root)
+            loader.dataset.data_prefix = loader.dataset.data_prefix.replace("labelled", "train")
             loader.batch_size = 2
     if cfg.model.type == "KNNClassifier":
         cfg.model.k = 5
@@ -53,6 +54,8 @@ def dense_config(name: str, root: Path, options: dict[str, Any] | None = None) -
     for key, split in ((TRAIN, "training"), (VAL, "validation"), (TEST, "validation")):
         dataset = cfg[key].dataset
         dataset.update(data_root=str(root), metainfo=dict(classes=classes))
+        if name is SEG:
+            dataset.img_suffix = ".jpg"
         if name is DET:
             path = f"instances_{split}.json"
             dataset.update(ann_file=path, data_prefix=dict(img=f"images/{split}"))
@@ -83,8 +86,8 @@ def test_a_good_folder_is_counted(photos):
     assert (train.images, train.counts, train.classes) == (12, [4, 4, 4], ("apple", "pear", "plum"))
     assert val.counts == [4, 4, 4] and len(val.pictures) == 12 and train.notes == []
     assert str(length_of(cfg, [train, val])) == (
-        "12 images; batch of 2 x 1 processes x 1 accumulated = 2; 6 batches an epoch, 4 epochs, 24 "
-        "steps; the schedule ends at iteration 50, the run at 24"
+        "12 images; batch of 2 x 1 processes x 1 accumulated = 2; 6 batches an epoch, 30 epochs, "
+        "180 steps; the schedule ends with the run"
     )
 
 
@@ -377,10 +380,10 @@ def test_fewer_images_than_a_batch_are_refused(photos):
 @pytest.mark.parametrize(
     ("options", "images", "processes", "numbers"),
     [
-        ({}, 1000, 1, (31, 20, 620)),
-        ({}, 1000, 4, (7, 20, 140)),
-        ({f"{TRAIN}.drop_last": False}, 1000, 4, (8, 20, 160)),
-        ({"optim_wrapper.accumulative_counts": 4}, 1000, 1, (31, 20, 155)),
+        ({}, 1000, 1, (31, 12, 372)),
+        ({}, 1000, 4, (7, 12, 84)),
+        ({f"{TRAIN}.drop_last": False}, 1000, 4, (8, 12, 96)),
+        ({"optim_wrapper.accumulative_counts": 4}, 1000, 1, (31, 12, 93)),
         ({"train_cfg.max_epochs": 3}, 1000, 1, (31, 3, 93)),
     ],
 )
@@ -397,5 +400,5 @@ def test_a_schedule_that_does_not_end_with_the_run_is_said():
     cfg.param_scheduler[1].end = 12
     assert str(run_length(cfg, 1000, 1)).endswith("the schedule ends at epoch 12, the run at 9")
     cfg = load_config(config_file(SEG))
-    assert "200 steps, 16.0 epochs; the schedule ends with the run" in str(run_length(cfg, 100, 1))
+    assert "400 steps, 32.0 epochs; the schedule ends with the run" in str(run_length(cfg, 100, 1))
     assert np.isfinite(run_length(cfg, 4, 1).steps)

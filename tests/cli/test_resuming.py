@@ -20,8 +20,8 @@ from maskssl.errors import MaskSSLError
 from maskssl.transfer.scenes.writer import write_scenes
 from tests.stress.resume_stress import differing
 
-PRETRAIN = "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py"
-TUNE = "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py"
+PRETRAIN = "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+TUNE = "configs/finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py"
 
 
 BY_ITERATION = {

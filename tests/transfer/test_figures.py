@@ -10,7 +10,7 @@ from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import LogError
 from maskssl.transfer.plan import Plan
 from maskssl.transfer.quickstart import collect_rows
-from maskssl.transfer.report import Report, Row, better_of, print_table, write_report
+from maskssl.transfer.report import Report, Row, print_table, write_report
 from maskssl.transfer.stages import STAGES, stage_figures
 from tests.transfer.logs import training, write_log
 
@@ -70,50 +70,37 @@ def test_a_run_that_did_not_finish_has_no_figures(tmp_path):
         stage_figures(BY_NAME["det"], half)
 
 
-@pytest.mark.parametrize(
-    ("randoms", "figure", "note"),
-    [
-        ({"random": 15.5}, 15.5, ""),
-        ({"random": 9.0, "random-nodecay": 12.8}, 12.8, "without layer decay (otherwise 9.0)"),
-        ({"random": 12.8, "random-nodecay": 9.0}, 12.8, "with layer decay (otherwise 9.0)"),
-    ],
-)
-def test_random_weights_take_the_better_run(randoms, figure, note):
-    row = better_of("UperNet", 20.0, randoms)
-    assert (row.pretrained, row.random, row.note) == (20.0, figure, note)
-
-
 def test_the_gain_is_pretrained_minus_random():
     assert Row("a", 30.0, 20.0).gain == 10.0
     assert Row("a", 20.0, 30.0).gain == -10.0
 
 
 def test_the_table_of_hand_written_logs(tmp_path):
-    """Every stage's pretrained run and its random runs end in their own row."""
+    """Every stage's pretrained run and its random run end in their own row."""
     plan = Plan("bootmae", tmp_path, tmp_path / "scenes")
     left = {
         "knn": {"pretrained": 24.0, "random": 15.0},
         "linear": {"pretrained": 28.0, "random": 16.0},
-        "finetune": {"pretrained": 38.0, "random": 20.0, "random-nodecay": 18.0},
-        "seg": {"pretrained": 36.0, "random": 9.0, "random-nodecay": 13.0},
-        "det": {"pretrained": 0.12, "random": 0.02, "random-nodecay": 0.14},
+        "finetune": {"pretrained": 38.0, "random": 20.0},
+        "seg": {"pretrained": 36.0, "random": 9.0},
+        "det": {"pretrained": 0.12, "random": 0.14},
     }
     for stage, runs in left.items():
         for run, value in runs.items():
             leave(plan.work_dir(f"{stage}-{run}"), stage, 99.0, value)
-    rows = [(row.name, row.pretrained, row.random, row.note) for row in collect_rows(plan)]
+    rows = [(row.name, row.pretrained, row.random) for row in collect_rows(plan)]
     assert rows == [
-        ("kNN, top-1 %", 24.0, 15.0, ""),
-        ("linear probe, top-1 %", 28.0, 16.0, ""),
-        ("fine-tune, top-1 %", 38.0, 20.0, "with layer decay (otherwise 18.0)"),
-        ("UperNet, mIoU %", 36.0, 13.0, "without layer decay (otherwise 9.0)"),
-        ("Mask R-CNN, box AP", 12.0, pytest.approx(14.0), "without layer decay (otherwise 2.0)"),
-        ("Mask R-CNN, mask AP", 12.0, pytest.approx(14.0), "without layer decay (otherwise 2.0)"),
+        ("kNN, top-1 %", 24.0, 15.0),
+        ("linear probe, top-1 %", 28.0, 16.0),
+        ("fine-tune, top-1 %", 38.0, 20.0),
+        ("UperNet, mIoU %", 36.0, 9.0),
+        ("Mask R-CNN, box AP", 12.0, pytest.approx(14.0)),
+        ("Mask R-CNN, mask AP", 12.0, pytest.approx(14.0)),
     ]
 
 
 def test_what_is_written_and_shown(tmp_path):
-    rows = [Row("kNN", 24.04, 15.5), Row("box <AP>", 1.1, 1.3, "with layer decay")]
+    rows = [Row("kNN", 24.04, 15.5), Row("box <AP>", 1.1, 1.3)]
     report = Report("T", {"seed": "0"}, rows, {"Curves": "losses.png"}, {"pretrain": 301.6})
     page = write_report(report, tmp_path / "report").read_text()
     assert '24.0</td><td class="n">15.5</td><td class="n up">+8.5' in page
@@ -121,8 +108,8 @@ def test_what_is_written_and_shown(tmp_path):
     assert 'class="n down">-0.2' in page
     assert '<img src="losses.png"' in page
     text = (tmp_path / "report" / "report.md").read_text().splitlines()
-    assert "| kNN | 24.0 | 15.5 | +8.5 |  |" in text
-    assert "| box <AP> | 1.1 | 1.3 | -0.2 | with layer decay |" in text
+    assert "| kNN | 24.0 | 15.5 | +8.5 |" in text
+    assert "| box <AP> | 1.1 | 1.3 | -0.2 |" in text
     assert "| pretrain | 302 |" in text and "- seed: 0" in text
     content = json.loads((tmp_path / "report" / "report.json").read_text())
     assert [row["gain"] for row in content["rows"]] == pytest.approx([8.54, -0.2])
@@ -131,4 +118,4 @@ def test_what_is_written_and_shown(tmp_path):
     console = Console(file=io.StringIO(), record=True, width=100)
     print_table(report, console)
     shown = [line.split("│")[1:-1] for line in console.export_text().splitlines() if "kNN" in line]
-    assert [cell.strip() for cell in shown[0]] == ["kNN", "24.0", "15.5", "+8.5", ""]
+    assert [cell.strip() for cell in shown[0]] == ["kNN", "24.0", "15.5", "+8.5"]

@@ -8,9 +8,12 @@ import torch
 from maskssl.errors import MaskSSLError
 from maskssl.methods import METHODS, method_named
 from maskssl.transfer import plan as planning
-from maskssl.transfer.plan import NO_DECAY, Plan, plan_jobs, plan_lanes
+from maskssl.transfer.dense_images import DenseData
+from maskssl.transfer.images import ImageData
+from maskssl.transfer.plan import Plan, plan_jobs, plan_lanes
 
 SCENES = Path("scenes")
+RANDOM = {"seg": {"optim_wrapper.optimizer.lr": 0.1}}  # what serves random weights best
 
 
 def runs(method="bootmae", **options):
@@ -27,7 +30,7 @@ def test_every_stage_runs_from_pretrained_and_from_random_weights(method):
         stage, _, kind = name.partition("-")
         assert run.config.endswith(row.configs[stage]) and run.seed == 3
         assert run.work_dir == Path("out", "runs", name)
-        weights = {"pretrained": "out/runs/pretrain", "random": "none", "random-nodecay": "none"}
+        weights = {"pretrained": "out/runs/pretrain", "random": "none"}
         assert run.pretrained == weights.get(kind)
         if kind in ("pretrained", "pictures"):
             needed = "pretrain" if kind == "pretrained" else f"{stage}-pretrained"
@@ -35,17 +38,40 @@ def test_every_stage_runs_from_pretrained_and_from_random_weights(method):
         else:
             assert not after
     kinds = {name.partition("-")[2] for name in found if name.startswith("det")}
-    assert kinds == {"pretrained", "random", "random-nodecay", "pictures"}
+    assert kinds == {"pretrained", "random", "pictures"}
 
 
-def test_pretrained_and_random_runs_differ_in_their_weights_alone():
+def test_random_runs_differ_in_their_weights_and_their_best_setting_alone():
     found = runs()
     for stage in ("knn", "linear", "finetune", "seg", "det"):
         pretrained, random = found[f"{stage}-pretrained"][0], found[f"{stage}-random"][0]
-        assert pretrained.options == random.options
-    for stage in ("finetune", "seg", "det"):
-        nodecay = found[f"{stage}-random-nodecay"][0]
-        assert nodecay.options == {**found[f"{stage}-random"][0].options, **NO_DECAY}
+        assert {**pretrained.options, **RANDOM.get(stage, {})} == random.options
+
+
+def test_own_masks_and_coco_files_take_the_scenes_place():
+    data = {
+        kind: DenseData(
+            Path("pictures"),
+            ("ground", "cat", "dog"),
+            {part: {"ann_file": f"{kind}_{part}", "data_root": ""} for part in ("train", "val")},
+        )
+        for kind in ("maps", "boxes")
+    }
+    found = runs(images=ImageData(Path("pictures"), 9, **data))
+    for stage, kind in (("seg", "maps"), ("det", "boxes")):
+        run = found[f"{stage}-pretrained"][0]
+        assert run.classes == ("ground", "cat", "dog")
+        assert run.options["train_dataloader.dataset.ann_file"] == f"{kind}_train"
+        assert run.options["val_dataloader.dataset.ann_file"] == f"{kind}_val"
+        shown = found[f"{stage}-pictures"][0]
+        assert shown.options["test_dataloader.dataset.ann_file"] == f"{kind}_val"
+        assert shown.classes == run.classes
+    assert found["det-random"][0].options["val_evaluator.ann_file"] == "boxes_val"
+    assert found["det-pictures"][0].options["test_evaluator.ann_file"] == "boxes_val"
+    assert found["linear-random"][0].classes == ()
+    assert (
+        found["linear-random"][0].options["train_dataloader.dataset.data_root"].startswith("scenes")
+    )
 
 
 def test_a_smoke_run_is_short():

@@ -60,7 +60,7 @@ def test_a_trained_model_tests_to_the_figure_of_its_training(quickstart, run_war
         "test_dataloader.num_workers=0",
         "test_dataloader.persistent_workers=False",
     ]
-    config = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py"
+    config = "configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py"
     done = run_warm(
         "tools/test.py", config, out / "runs" / "seg-pretrained", "--work-dir", tmp_path,
         "--cfg-options", *options,
@@ -89,7 +89,7 @@ def test_a_head_that_was_never_loaded_is_not_scored(quickstart, run_warm, tmp_pa
     out, _ = quickstart
     done = run_warm(
         "tools/test.py",
-        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py",
+        "configs/finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
         out / "runs" / "pretrain",
         "--work-dir",
         tmp_path,
@@ -105,7 +105,7 @@ def test_reconstruction_tool(quickstart, run_warm, tmp_path):
     out, _ = quickstart
     done = run_warm(
         "tools/reconstruct.py",
-        "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py",
+        "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
         out / "runs" / "pretrain",
         out.parent / "scenes" / "imagefolder" / "val",
         "--out",

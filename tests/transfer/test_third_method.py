@@ -29,7 +29,7 @@ def test_it_goes_from_pretraining_to_the_table(finished):
     assert [row["name"] for row in report["rows"]] == ["kNN, top-1 %", "UperNet, mIoU %"]
     assert report["pictures"].keys() == {
         "Curves of the pretraining",
-        "seg: truth left, prediction right",
+        "UperNet: pictures that it was not trained on",
     }
     for stage in ("knn", "seg"):
         log = (finished / "logs" / f"{stage}-pretrained.log").read_text()

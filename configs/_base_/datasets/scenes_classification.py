@@ -1,6 +1,6 @@
-"""Drawn scenes of one object with labels, 48 x 48: mild crops, the whole picture in tests.
+"""Drawn scenes of one object with labels, 48 x 48: the whole picture, flipped in training.
 
-Any folder with one subfolder per class takes its place by data_root.
+Any folder with one subfolder per class takes its place by data_root and data_prefix.
 """
 
 __train_pipeline = [
@@ -8,7 +8,8 @@ __train_pipeline = [
     dict(
         type="RandomResizedCrop",
         scale=48,
-        crop_ratio_range=(0.6, 1.0),
+        crop_ratio_range=(1.0, 1.0),
+        aspect_ratio_range=(1.0, 1.0),
         backend="pillow",
         interpolation="bicubic",
     ),
@@ -22,7 +23,7 @@ __test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=64,
+    batch_size=16,
     num_workers=2,
     persistent_workers=True,
     drop_last=True,
@@ -31,7 +32,7 @@ train_dataloader = dict(
     dataset=dict(
         type="IndexedImages",
         data_root="data/scenes/imagefolder",
-        data_prefix="train",
+        data_prefix="labelled",
         pipeline=__train_pipeline,
     ),
 )

@@ -1,6 +1,6 @@
-"""Drawn scenes of several objects with boxes and masks, 128 x 128, as they are.
+"""Drawn scenes of several objects with boxes and masks, 64 x 64, as they are.
 
-data/scenes/det/{train,val}/*.jpg and instances_{train,val}.json; any COCO file takes their
+data/scenes/det/{train,val}/*.png and instances_{train,val}.json; any COCO file takes their
 place by data_root, ann_file and data_prefix, with its class names in metainfo.
 """
 
@@ -10,13 +10,13 @@ __classes = ("disc", "square", "triangle", "star", "cross", "ring", "crescent", 
 __train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
-    dict(type="Resize", scale=(128, 128), keep_ratio=True),  # scenes have this size already
+    dict(type="Resize", scale=(64, 64), keep_ratio=True),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="Resize", scale=(128, 128), keep_ratio=True),
+    dict(type="Resize", scale=(64, 64), keep_ratio=True),
     dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
     dict(
         type="PackDetInputs",

@@ -29,7 +29,7 @@ test_cfg = dict(
         dataset=dict(
             type="IndexedImages",
             data_root="data/scenes/imagefolder",
-            data_prefix="train",
+            data_prefix="labelled",
             pipeline=__test_pipeline,
         ),
     ),

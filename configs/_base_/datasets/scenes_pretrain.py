@@ -1,4 +1,4 @@
-"""Drawn scenes of one object without labels: data/scenes/imagefolder/train/CLASS/*.jpg.
+"""Drawn scenes of one object without labels: data/scenes/imagefolder/train/CLASS/*.png.
 
 Written by tools/make_scenes.py; for images of one's own set train_dataloader.dataset.data_root
 and data_prefix to any folder, however deep.

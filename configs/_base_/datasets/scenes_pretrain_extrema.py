@@ -14,7 +14,9 @@ __pipeline = [
     dict(
         type="RandomResizedCrop",
         scale=48,
-        crop_ratio_range=(0.6, 1.0),
+        # the whole picture, or the middle square of one's own: tiles stay in step with patches
+        crop_ratio_range=(1.0, 1.0),
+        aspect_ratio_range=(1.0, 1.0),
         backend="pillow",
         interpolation=__method.interpolation,
     ),

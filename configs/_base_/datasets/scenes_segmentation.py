@@ -1,7 +1,7 @@
-"""Drawn scenes of several objects, 128 x 128: background and eight shapes.
+"""Drawn scenes of several objects, 64 x 64: background and eight shapes.
 
 data/scenes/seg/{images,annotations}/{training,validation}; any folders laid out like this
-take their place by data_root, with their class names in metainfo.
+take their place by data_root and img_suffix, with their class names in metainfo.
 """
 
 __data_root = "data/scenes/seg"
@@ -20,14 +20,13 @@ __classes = (
 __train_pipeline = [
     dict(type="LoadImage"),
     dict(type="LoadAnnotations"),
-    dict(type="Resize", scale=(128, 128), keep_ratio=False),  # scenes have this size already
+    dict(type="Resize", scale=(64, 64), keep_ratio=False),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
-    dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="Resize", scale=(128, 128), keep_ratio=False),
+    dict(type="Resize", scale=(64, 64), keep_ratio=False),
     dict(type="LoadAnnotations"),  # behind Resize: the truth keeps its size
     dict(type="PackSegInputs"),
 ]
@@ -40,6 +39,7 @@ train_dataloader = dict(
     dataset=dict(
         type="BaseSegDataset",
         metainfo=dict(classes=__classes),
+        img_suffix=".png",
         data_root=__data_root,
         data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
         pipeline=__train_pipeline,
@@ -53,6 +53,7 @@ val_dataloader = dict(
     dataset=dict(
         type="BaseSegDataset",
         metainfo=dict(classes=__classes),
+        img_suffix=".png",
         data_root=__data_root,
         data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
         pipeline=__test_pipeline,

@@ -8,5 +8,7 @@ _base_ = [
 ]
 
 model = dict(backbone=dict(img_size=48, patch_size=8), head=dict(num_classes=8))
+auto_scale_lr = dict(base_batch_size=16)
+train_cfg = dict(max_epochs=30)
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=-1))  # -1: the last alone

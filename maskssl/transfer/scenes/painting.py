@@ -19,6 +19,7 @@ _EYE_WEIGHTS = np.array([0.30, 0.59, 0.11])  # of red, green and blue in brightn
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
+Texture = Callable[[int, Generator], Floats]
 
 
 def tight_box(mask: Bools) -> list[int]:
@@ -34,22 +35,22 @@ class Painter:
         self.size = size
         self.rng = rng
         self.palettes = [_draw_palette(rng)]
-        self.canvas = self._texture((slice(size), slice(size)))
+        ground = GROUNDS[rng.integers(len(GROUNDS))]
+        self.canvas = self._texture((slice(size), slice(size)), ground)
 
-    def _texture(self, window: tuple[slice, slice]) -> Floats:
-        """Colours of a random texture in the latest palette: (H, W, 3), cut to a window."""
+    def _texture(self, window: tuple[slice, slice], texture: Texture) -> Floats:
+        """Colours of a texture in the latest palette: (H, W, 3), cut to a window."""
         first, second = self.palettes[-1]
-        texture = TEXTURES[self.rng.integers(len(TEXTURES))]
         field = texture(self.size, self.rng)[window]
         return first + field[:, :, None].astype(np.float32) * (second - first)
 
-    def paint(self, cover: Bytes) -> None:
+    def paint(self, cover: Bytes, texture: Texture) -> None:
         """Paint a region, given by its (H, W) coverage, in colours that stand out."""
         self.palettes.append(_contrasting_palette(self.palettes, self.rng))
         left, top, width, height = tight_box(cover > 0)
         window = (slice(top, top + height), slice(left, left + width))
         alpha = cover[window][:, :, None].astype(np.float32) / 255
-        self.canvas[window] += alpha * (self._texture(window) - self.canvas[window])
+        self.canvas[window] += alpha * (self._texture(window, texture) - self.canvas[window])
 
     def finish(self) -> Bytes:
         """The picture as (H, W, 3) uint8."""
@@ -58,9 +59,9 @@ class Painter:
 
 def _draw_palette(rng: Generator) -> Floats:
     """Two related colours, (2, 3), between which a texture runs: any hue, from pale to full."""
-    hue, saturation, value = rng.random(), rng.uniform(0.1, 0.95), rng.uniform(0.25, 0.95)
+    hue, saturation, value = rng.random(), rng.uniform(0.1, 0.7), rng.uniform(0.6, 1.0)
     other = (hue + rng.uniform(-0.1, 0.1), saturation * rng.uniform(0.5, 1.0))
-    darker = value * rng.uniform(0.65, 0.9)
+    darker = value * rng.uniform(0.1, 0.35)
     pair = [colorsys.hsv_to_rgb(hue, saturation, value), colorsys.hsv_to_rgb(*other, darker)]
     return np.array(pair, dtype=np.float32)
 
@@ -97,19 +98,6 @@ def _blobs(size: int, rng: Generator) -> Floats:
     return (field > 0.5).astype(np.float32)
 
 
-def _wave(size: int, rng: Generator, angle: float) -> Floats:
-    """A wave across the frame in the direction ``angle``, from -1 to 1."""
-    x, y = _coordinates(size)
-    waves = rng.uniform(2, 5)
-    phase = rng.uniform(0, 2 * np.pi)
-    position = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
-    return np.sin(position * np.float32(2 * np.pi * waves) + np.float32(phase))
-
-
-def _stripes(size: int, rng: Generator) -> Floats:
-    return (_wave(size, rng, rng.uniform(0, np.pi)) > 0).astype(np.float32)
-
-
 def _bands(size: int, rng: Generator) -> Floats:
     x, y = _coordinates(size)
     centre = rng.uniform(-1, 1, 2).astype(np.float32)
@@ -125,14 +113,35 @@ def _mosaic(size: int, rng: Generator) -> Floats:
     return rng.random(len(seeds), np.float32)[nearest]
 
 
-# Each gives an (H, W) field in 0..1; the background and every class draw from all of them.
-# Plain ground comes thrice: where texture is everywhere, contours drown in it.
-TEXTURES: tuple[Callable[[int, Generator], Floats], ...] = (
-    _plain,
-    _plain,
-    _plain,
-    _blobs,
-    _stripes,
-    _bands,
-    _mosaic,
+# One tile for each class, in the order of SHAPES: what its objects wear.
+_TILES = (
+    "######## ######## ######## ######## ######## ######## ######## ########",
+    "####.... ####.... ####.... ####.... ####.... ####.... ####.... ####....",
+    "####.... ####.... ####.... ####.... ....#### ....#### ....#### ....####",
+    "........ ..####.. .######. .######. .######. .######. ..####.. ........",
+    "######## ######## ##...... ##...... ##...... ##...... ##...... ##......",
+    "###..... .###.... ..###... ...###.. ....###. .....### #.....## ##.....#",
+    "######## ..##.... ..##.... ..##.... ######## ......## ......## ......##",
+    "##.##... ##.##... ##.##... ##.##... ##.##... ##.##... ##.##... ##.##...",
 )
+
+
+def _tiled(tile: str) -> Texture:
+    """A texture that repeats a tile from the picture's corner on.
+
+    A tile has the size of the small models' patches, so patches inside an object are alike: what
+    a hidden one holds can be told from its neighbours, within the steps of a short run.
+    """
+    marks = np.array([[mark == "#" for mark in row] for row in tile.split()], np.float32)
+
+    def draw(size: int, rng: Generator) -> Floats:
+        repeats = -(-size // len(marks))
+        return np.tile(marks, (repeats, repeats))[:size, :size]
+
+    return draw
+
+
+# Grounds and what covers objects. Plain ground comes thrice: where texture is everywhere,
+# contours drown in it.
+GROUNDS: tuple[Texture, ...] = (_plain, _plain, _plain, _blobs, _bands, _mosaic)
+PATTERNS: tuple[Texture, ...] = tuple(_tiled(tile) for tile in _TILES)

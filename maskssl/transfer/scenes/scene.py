@@ -1,9 +1,9 @@
 """Scenes that the project draws itself: textured shapes on textured grounds, with their truth.
 
-The class of an object is its silhouette alone. Colours and textures come from the same source
-for every class and for the background, so neither of them tells a class: a model has to
-represent shape. A scene is a pure function of (seed, split, index, size); it depends on no other
-scene, on no count and on no worker.
+The class of an object is its silhouette, and as a rule the pattern that it wears. Colours come
+from the same source for every class and for the background, so they tell none: a model has to
+represent pattern and shape. A scene is a pure function of (seed, split, index, size); it depends
+on no other scene, on no count and on no worker.
 
 Shapes: H = W = size pixels, K objects. Colours are RGB in 0..1 while a scene is painted.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from ...errors import MaskSSLError
-from .painting import Bools, Bytes, Painter, tight_box
+from .painting import GROUNDS, PATTERNS, Bools, Bytes, Painter, Texture, tight_box
 
 SHAPES = ("disc", "square", "triangle", "star", "cross", "ring", "crescent", "heart")
 SPLITS = ("train", "val")
@@ -27,6 +27,8 @@ MIN_VISIBLE_PIXELS = 60
 # Smallest sides: below them shapes blur into each other.
 MIN_OBJECT_SIZE = 32
 MIN_DENSE_SIZE = 48
+
+OWN_PATTERN = 0.8  # share of the objects that wear the pattern of their class
 
 _SUPERSAMPLING = 3
 _SMALLEST_EXTENT = 20  # pixels; the thinnest crescent of this extent exceeds MIN_VISIBLE_PIXELS
@@ -63,10 +65,10 @@ class Scene:
         return np.array([tight_box(mask) for mask in self.masks], np.int64).reshape(-1, 4)
 
 
-def object_scene(seed: int, split: str, index: int, size: int = 96) -> Scene:
+def object_scene(seed: int, split: str, index: int, size: int = 48) -> Scene:
     """Draw one object for classification; its class is ``index % 8``.
 
-    Its extent is 50 to 80 % of the side, inside the frame. Before every third object or so lies
+    Its extent is 65 to 95 % of the side, inside the frame. Before every third object or so lies
     an occluder of no class (a bar or a blob) that hides 10 to 35 % of it.
 
     Args:
@@ -81,22 +83,22 @@ def object_scene(seed: int, split: str, index: int, size: int = 96) -> Scene:
     rng = _scene_generator(seed, split, index, size, MIN_OBJECT_SIZE, stream=0)
     label = index % len(SHAPES)
     painter = Painter(size, rng)
-    outlines = place(shape_outlines(SHAPES[label], rng), rng.uniform(0.50, 0.80) * size, size, rng)
+    outlines = place(shape_outlines(SHAPES[label], rng), rng.uniform(0.65, 0.95) * size, size, rng)
     cover = coverage(outlines, size)
-    painter.paint(cover)
+    painter.paint(cover, _pattern_of(label, rng))
     mask = cover >= 128
     if rng.random() < 0.3:
         occluder = _draw_occluder(mask, size, rng)
         if occluder is not None:
-            painter.paint(occluder)
+            painter.paint(occluder, GROUNDS[rng.integers(len(GROUNDS))])
             mask &= occluder < 128
     return Scene(
         painter.finish(), np.array([label]), mask[None], np.array([outline_area(outlines)])
     )
 
 
-def dense_scene(seed: int, split: str, index: int, size: int = 128) -> Scene:
-    """Draw two to five objects for segmentation and detection; later ones cover earlier ones.
+def dense_scene(seed: int, split: str, index: int, size: int = 64) -> Scene:
+    """Draw one to three objects for segmentation and detection; later ones cover earlier ones.
 
     A place that would leave any object less visible than MIN_VISIBLE_SHARE and
     MIN_VISIBLE_PIXELS is given up and drawn anew, so every object in the picture counts. An
@@ -116,10 +118,10 @@ def dense_scene(seed: int, split: str, index: int, size: int = 128) -> Scene:
     labels: list[int] = []
     masks = np.zeros((0, size, size), bool)
     areas = np.zeros(0)
-    for _ in range(rng.integers(2, 6)):
+    for _ in range(rng.integers(1, 4)):
         label = int(rng.integers(len(SHAPES)))
         for _ in range(_PLACING_TRIES):
-            extent = max(_SMALLEST_EXTENT, rng.uniform(0.20, 0.50) * size)
+            extent = max(_SMALLEST_EXTENT, rng.uniform(0.42, 0.66) * size)
             outlines = place(shape_outlines(SHAPES[label], rng), extent, size, rng, overhang=0.2)
             cover = coverage(outlines, size)
             mask = cover >= 128
@@ -127,9 +129,15 @@ def dense_scene(seed: int, split: str, index: int, size: int = 128) -> Scene:
             new_areas = np.append(areas, outline_area(outlines))
             if visible_enough(new_masks, new_areas).all():
                 labels, masks, areas = [*labels, label], new_masks, new_areas
-                painter.paint(cover)
+                painter.paint(cover, _pattern_of(label, rng))
                 break
     return Scene(painter.finish(), np.array(labels), masks, areas)
+
+
+def _pattern_of(label: int, rng: Generator) -> Texture:
+    """What an object wears: as a rule the pattern of its class, else any."""
+    own = rng.random() < OWN_PATTERN
+    return PATTERNS[label if own else rng.integers(len(PATTERNS))]
 
 
 def visible_enough(masks: Bools, areas: NDArray[np.float64]) -> Bools:

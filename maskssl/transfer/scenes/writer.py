@@ -1,12 +1,13 @@
 """Write drawn scenes as an ImageFolder, as mmseg folders and as a COCO data set.
 
-    ROOT/imagefolder/{train,val}/CLASS/000000.jpg
-    ROOT/seg/{images,annotations}/{training,validation}/000000.{jpg,png}
-    ROOT/det/{train,val}/000000.jpg, ROOT/det/instances_{train,val}.json
+    ROOT/imagefolder/{train,labelled,val}/CLASS/000000.png
+    ROOT/seg/{images,annotations}/{training,validation}/000000.png
+    ROOT/det/{train,val}/000000.png, ROOT/det/instances_{train,val}.json
     ROOT/scenes.json                  the options that made the set
 
 Segmentation and detection share their pictures. Label maps hold 0 for background and c + 1 for
-class c, which is the COCO category as well.
+class c, which is the COCO category as well. Pictures are PNG files: a target that standardises
+every patch would blow JPEG's ripples on flat ground up to full contrast.
 """
 
 import json
@@ -14,33 +15,30 @@ import multiprocessing
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ...errors import MaskSSLError
+from ...visualization.overlays import Marks, overlay
 from .scene import (
     MIN_DENSE_SIZE,
     MIN_OBJECT_SIZE,
     SHAPES,
     SPLITS,
     Bools,
-    Bytes,
     Scene,
     dense_scene,
     object_scene,
 )
 
 # Raise it with every change that alters a picture or a file.
-VERSION = 1
+VERSION = 2
 RECORD = "scenes.json"
 
 _SEG_SPLITS = {"train": "training", "val": "validation"}
-_JPEG_QUALITY = 95
-_TINTS = ("red", "lime", "blue", "yellow", "magenta", "cyan", "orange", "white")
 
 Progress = Callable[[int, int], None]
 
@@ -62,10 +60,11 @@ def write_scenes(
     seed: int = 0,
     num_train: int = 4000,
     num_val: int = 800,
-    num_dense_train: int = 800,
+    num_labelled: int = 80,
+    num_dense_train: int = 400,
     num_dense_val: int = 150,
-    image_size: int = 96,
-    dense_size: int = 128,
+    image_size: int = 48,
+    dense_size: int = 64,
     num_workers: int = 0,
     progress: Progress | None = None,
 ) -> Path:
@@ -80,6 +79,8 @@ def write_scenes(
         num_train: objects to classify for training; classes take turns, so multiples of 8 are
             balanced exactly.
         num_val: objects to classify for validation.
+        num_labelled: the first of the training objects, that lie in ``labelled`` as well: few
+            to learn classes from, beside many to pretrain on.
         num_dense_train: scenes for training segmentation and detection.
         num_dense_val: scenes for validating segmentation and detection.
         image_size: side of the pictures to classify, in pixels.
@@ -98,6 +99,7 @@ def write_scenes(
         "seed": seed,
         "num_train": num_train,
         "num_val": num_val,
+        "num_labelled": num_labelled,
         "num_dense_train": num_dense_train,
         "num_dense_val": num_dense_val,
         "image_size": image_size,
@@ -171,6 +173,10 @@ def _write_all(
             annotations[job.split].append(objects)
         if progress is not None:
             progress(done, len(jobs))
+    for number in range(min(options["num_labelled"], options["num_train"])):
+        place = f"{SHAPES[number % len(SHAPES)]}/{number:06d}.png"
+        objects_folder = folder / "imagefolder"
+        shutil.copyfile(objects_folder / "train" / place, objects_folder / "labelled" / place)
     for split, per_image in annotations.items():
         coco = coco_dataset(per_image, options["dense_size"])
         (folder / "det" / f"instances_{split}.json").write_text(json.dumps(coco), encoding="utf-8")
@@ -180,6 +186,8 @@ def _write_all(
 
 def _make_folders(folder: Path) -> None:
     """Create the folders of the three layouts, those of absent classes too."""
+    for shape in SHAPES:
+        (folder / "imagefolder" / "labelled" / shape).mkdir(parents=True)
     for split in SPLITS:
         names = [f"imagefolder/{split}/{shape}" for shape in SHAPES]
         names += [f"seg/{kind}/{_SEG_SPLITS[split]}" for kind in ("images", "annotations")]
@@ -211,24 +219,16 @@ def _write_job(job: _Job) -> list[dict[str, Any]]:
     if not job.dense:
         scene = object_scene(*address)
         shape = SHAPES[scene.labels[0]]
-        path = job.folder / "imagefolder" / job.split / shape / f"{stem}.jpg"
-        path.write_bytes(_jpeg(scene.image))
+        path = job.folder / "imagefolder" / job.split / shape / f"{stem}.png"
+        Image.fromarray(scene.image).save(path)
         return []
     scene = dense_scene(*address)
-    picture = _jpeg(scene.image)
     seg, split = job.folder / "seg", _SEG_SPLITS[job.split]
-    (seg / "images" / split / f"{stem}.jpg").write_bytes(picture)
-    (job.folder / "det" / job.split / f"{stem}.jpg").write_bytes(picture)
+    for folder in (seg / "images" / split, job.folder / "det" / job.split):
+        Image.fromarray(scene.image).save(folder / f"{stem}.png")
     # Mode "L", not a palette: some readers turn a palette into colours.
     Image.fromarray(scene.label_map).save(seg / "annotations" / split / f"{stem}.png")
     return coco_annotations(scene)
-
-
-def _jpeg(image: Bytes) -> bytes:
-    """(H, W, 3) uint8 as JPEG, colours in full resolution as the pictures are small."""
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return buffer.getvalue()
 
 
 def run_lengths(mask: Bools) -> dict[str, Any]:
@@ -263,7 +263,7 @@ def coco_dataset(per_image: Sequence[list[dict[str, Any]]], size: int) -> dict[s
     return {
         "info": {"description": "drawn scenes", "version": str(VERSION)},
         "images": [
-            {"id": image_id, "file_name": f"{image_id:06d}.jpg", "width": size, "height": size}
+            {"id": image_id, "file_name": f"{image_id:06d}.png", "width": size, "height": size}
             for image_id in range(len(per_image))
         ],
         # From 1: pycocotools takes a match with annotation 0 for no match.
@@ -273,7 +273,7 @@ def coco_dataset(per_image: Sequence[list[dict[str, Any]]], size: int) -> dict[s
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int = 6, scale: int = 2) -> Image.Image:
-    """Scenes beside their truth (tinted visible regions, boxes, names), to be looked at.
+    """Scenes beside their truth (visible regions, boxes, names), to be looked at.
 
     Args:
         scenes: scenes of one size, at least one.
@@ -292,19 +292,8 @@ def contact_sheet(scenes: Sequence[Scene], columns: int = 6, scale: int = 2) -> 
         left, top = 2 * side * (number % columns), side * (number // columns)
         picture = Image.fromarray(scene.image).resize((side, side), Image.Resampling.BICUBIC)
         sheet.paste(picture, (left, top))
-        sheet.paste(_with_truth(picture, scene, scale), (left + side, top))
+        names = [SHAPES[label] for label in scene.labels]
+        corners = scene.boxes + np.pad(scene.boxes[:, :2], ((0, 0), (2, 0)))
+        marks = Marks(scene.masks, scene.labels, corners, names)
+        sheet.paste(overlay(scene.image, marks, side), (left + side, top))
     return sheet
-
-
-def _with_truth(picture: Image.Image, scene: Scene, scale: int) -> Image.Image:
-    """An enlarged picture, darkened, with regions, boxes and names over it."""
-    shown = Image.blend(picture, Image.new("RGB", picture.size), 0.4)
-    for label, mask, box in zip(scene.labels, scene.masks, scene.boxes, strict=True):
-        tint = Image.new("RGB", picture.size, _TINTS[label])
-        region = Image.fromarray(mask).resize(picture.size, Image.Resampling.NEAREST)
-        shown.paste(Image.blend(shown, tint, 0.5), mask=region)
-        draw = ImageDraw.Draw(shown)
-        x, y, width, height = (scale * box).tolist()
-        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_TINTS[label])
-        draw.text((x + 2, y), SHAPES[label], fill="white", stroke_width=1, stroke_fill="black")
-    return shown

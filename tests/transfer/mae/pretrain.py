@@ -1,7 +1,7 @@
 """MAE of mmpretrain's parts at the quickstart's scale."""
 
 _base_ = [
-    __import__("maskssl").config_file("pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py")
+    __import__("maskssl").config_file("pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py")
 ]
 
 model = dict(

@@ -3,7 +3,7 @@ r"""Linear probe of BootMAE's small ViT on drawn scenes, eight classes.
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/finetune/bootmae_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py \
+        configs/finetune/bootmae_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py \
         --pretrained CHECKPOINT
 Cut elsewhere: --cfg-options model.backbone.out_indices=[N], blocks counted from 0.
 """

@@ -3,7 +3,7 @@
 For trying things out: minutes on two CPU cores. Not from the paper.
 Run:
     python tools/make_scenes.py
-    python tools/train.py configs/pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-20e_scenes.py
+    python tools/train.py configs/pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py
 Length: --cfg-options train_cfg.max_epochs=N
 """
 
@@ -16,6 +16,7 @@ _base_ = [
 
 model = dict(backbone=dict(img_size=48, patch_size=8))
 auto_scale_lr = dict(base_batch_size=32)
-train_cfg = dict(max_epochs=20)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_cfg = dict(max_epochs=12)
 
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=-1))  # -1: the last alone

@@ -1,9 +1,9 @@
-r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 128 x 128, eight shapes.
+r"""Mask R-CNN on BootMAE's small ViT, drawn scenes of 64 x 64, eight shapes.
 
 For trying things out: a minute or two on two CPU cores. Not from the paper.
 Run:
     python tools/train.py \
-        configs/det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py --pretrained CHECKPOINT
+        configs/det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py --pretrained CHECKPOINT
 Length: --cfg-options train_cfg.max_epochs=N
 """
 

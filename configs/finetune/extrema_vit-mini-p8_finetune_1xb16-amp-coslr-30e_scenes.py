@@ -3,7 +3,7 @@ r"""Fine-tuning of ExtreMA's small ViT on drawn scenes.
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/finetune/extrema_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py \
+        configs/finetune/extrema_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py \
         --pretrained CHECKPOINT
 """
 

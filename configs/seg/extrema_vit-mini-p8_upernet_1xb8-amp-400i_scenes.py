@@ -3,7 +3,7 @@ r"""UperNet on ExtreMA's small ViT, drawn scenes.
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/seg/extrema_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py --pretrained CHECKPOINT
+        configs/seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py --pretrained CHECKPOINT
 """
 
 _base_ = ["../_base_/small/upernet_scenes.py", "../_base_/methods/extrema.py"]

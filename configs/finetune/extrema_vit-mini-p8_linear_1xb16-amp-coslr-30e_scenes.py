@@ -3,7 +3,7 @@ r"""Linear probe of ExtreMA's small ViT on drawn scenes: the momentum encoder's 
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/finetune/extrema_vit-mini-p8_linear_1xb64-amp-coslr-6e_scenes.py \
+        configs/finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py \
         --pretrained CHECKPOINT
 Other features, by --cfg-options: the student's with model.backbone.init_cfg.branch=student, the
 normed token with model.backbone.final_norm=True, the mean of the patch tokens with

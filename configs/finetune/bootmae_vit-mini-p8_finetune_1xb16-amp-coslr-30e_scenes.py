@@ -3,7 +3,7 @@ r"""Fine-tuning of BootMAE's small ViT on drawn scenes, eight classes.
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/finetune/bootmae_vit-mini-p8_finetune_1xb64-amp-coslr-4e_scenes.py \
+        configs/finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py \
         --pretrained CHECKPOINT
 From random weights: --pretrained none. Scores the averaged weights of the last epoch.
 """

@@ -3,7 +3,7 @@ r"""Mask R-CNN on ExtreMA's small ViT, drawn scenes.
 For trying things out. Not from the paper.
 Run:
     python tools/train.py \
-        configs/det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-2e_scenes.py --pretrained CHECKPOINT
+        configs/det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py --pretrained CHECKPOINT
 """
 
 _base_ = ["../_base_/small/mask_rcnn_scenes.py", "../_base_/methods/extrema.py"]

@@ -1,9 +1,9 @@
-r"""UperNet on BootMAE's small ViT, drawn scenes of 128 x 128, background and eight shapes.
+r"""UperNet on BootMAE's small ViT, drawn scenes of 64 x 64, background and eight shapes.
 
 For trying things out: a minute or two on two CPU cores. Not from the paper.
 Run:
     python tools/train.py \
-        configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-200i_scenes.py --pretrained CHECKPOINT
+        configs/seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py --pretrained CHECKPOINT
 Length: --cfg-options train_cfg.max_iters=N
 """
 

@@ -1,0 +1,29 @@
+"""The quickstart over several seeds, with random weights trained in every way that may serve them.
+
+Each seed is a quickstart of its own, in OUT/seed-N. Beside it random weights are trained at three
+learning rates, each with and without layer decay and with a frozen backbone; the best of them
+stands against the pretrained weights. Takes hours on a CPU; the same call goes on where an
+interrupted one stopped. Writes OUT/study.md and OUT/study.json.
+"""
+
+import argparse
+import sys
+
+from ..progress import ProgressLine
+from .quickstart import add_data_arguments, planned
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Method, data, seeds, and where to write."""
+    add_data_arguments(parser, out="work_dirs/study")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run every seed, then the table."""
+    from ..transfer.study import print_study, run_study
+
+    line = ProgressLine(sys.stdout, unit="pictures")
+    plan = planned(args, args.seeds[0], line)
+    print_study(run_study(plan, args.seeds, line))
+    line.say(f"tables: {plan.out / 'study.md'}")

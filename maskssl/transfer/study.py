@@ -1,0 +1,195 @@
+"""The transfer over several seeds, with random weights trained in every way that may serve them.
+
+Whether a gain is one shows against the spread between seeds, and against random weights at
+their best. Their best setting is found here and stands in the shipped configs
+(``random_weights``, else the config's own); nothing is picked for pretrained weights.
+"""
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
+
+from ..models.backbones.vit_settings import arch_settings
+from ..progress import ProgressLine
+from .job_queue import Job
+from .plan import Plan, job_of, plan_jobs, random_options, stage_run
+from .quickstart import run_experiment, write_results
+from .stages import Stage, stage_figures
+
+LR_FACTORS = (0.3, 1.0, 3.0)
+LAYER_DECAY_RATE = 0.75
+AS_CONFIGURED = "as configured"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the seeds.
+
+    Attributes:
+        mean: of the seeds.
+        deviation: their sample standard deviation; 0 of a single seed.
+        values: one per seed.
+    """
+
+    mean: float
+    deviation: float
+    values: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} ± {self.deviation:.1f}"
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A figure from pretrained weights, and from random ones in each setting.
+
+    Attributes:
+        name: what was measured.
+        pretrained: in the config's setting.
+        randoms: setting -> figure.
+    """
+
+    name: str
+    pretrained: Spread
+    randoms: Mapping[str, Spread]
+
+    @property
+    def best(self) -> str:
+        """The setting in which random weights have the highest mean."""
+        return max(self.randoms, key=lambda setting: self.randoms[setting].mean)
+
+    @property
+    def gain(self) -> Spread:
+        """Pretrained minus random weights at their best, seed by seed."""
+        pairs = zip(self.pretrained.values, self.randoms[self.best].values, strict=True)
+        return spread_of([pretrained - random for pretrained, random in pairs])
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Spread(statistics.mean(values), deviation, tuple(values))
+
+
+def random_settings(plan: Plan, stage: Stage) -> dict[str, dict[str, Any]]:
+    """The settings for random weights: name -> options over the stage's config.
+
+    Three learning rates, each with and without layer decay and with a frozen backbone. The
+    config's own setting comes first; a stage that trains no backbone has that one alone.
+    """
+    settings: dict[str, dict[str, Any]] = {AS_CONFIGURED: dict(random_options(plan, stage))}
+    if not stage.fine_tuned:
+        return settings
+    cfg = Config.fromfile(plan.config(stage.name), import_custom_modules=False)
+    wrapper = cfg.optim_wrapper
+    rate = wrapper.get("paramwise_cfg", {}).get("layer_decay_rate", 1.0)
+    depth = arch_settings(cfg.model.backbone.arch)["num_layers"]
+    ways = {
+        "flat": {"optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0},
+        "decay": {"optim_wrapper.paramwise_cfg.layer_decay_rate": LAYER_DECAY_RATE},
+        "frozen": {"model.backbone.frozen_stages": depth},
+    }
+    own = "flat" if rate == 1.0 else "decay"
+    for factor, (way, options) in product(LR_FACTORS, ways.items()):
+        if settings[AS_CONFIGURED] or (factor, way) != (1.0, own):
+            lr = {"optim_wrapper.optimizer.lr": wrapper.optimizer.lr * factor}
+            settings[f"lr {lr['optim_wrapper.optimizer.lr']:g}, {way}"] = lr | options
+    return settings
+
+
+def _job_name(stage: Stage, setting: str) -> str:
+    if setting == AS_CONFIGURED:
+        return f"{stage.name}-random"
+    return f"{stage.name}-random-{setting.replace(', ', '-').replace('lr ', 'lr')}"
+
+
+def study_jobs(plan: Plan) -> list[Job]:
+    """The jobs of a transfer, then random weights in all other settings."""
+    return [*plan_jobs(plan), *_random_jobs(plan)]
+
+
+def _random_jobs(plan: Plan) -> Iterator[Job]:
+    for stage in plan.stages:
+        for setting, options in random_settings(plan, stage).items():
+            if setting != AS_CONFIGURED:
+                name = _job_name(stage, setting)
+                run = stage_run(plan, stage, name, "none", options)
+                yield job_of(plan, name, run, stage.seconds)
+
+
+def run_study(plan: Plan, seeds: Sequence[int], line: ProgressLine) -> list[StudyRow]:
+    """Run every seed in a folder of its own, and write study.json and study.md.
+
+    The same call again goes on where an interrupted one stopped.
+
+    Args:
+        plan: its ``out`` takes the folders of the seeds.
+        seeds: each a transfer, and random weights in all settings.
+        line: shows the progress.
+    """
+    plans = [replace(plan, out=plan.out / f"seed-{seed}", seed=seed) for seed in seeds]
+    for each in plans:
+        line.say(f"seed {each.seed}")
+        write_results(each, run_experiment(each, study_jobs(each), line))
+    rows = study_rows(plans)
+    write_study(rows, seeds, plan.out)
+    return rows
+
+
+def study_rows(plans: Sequence[Plan]) -> list[StudyRow]:
+    """The rows of finished seeds."""
+    rows = []
+    for stage in plans[0].stages:
+        jobs = {
+            setting: _job_name(stage, setting) for setting in random_settings(plans[0], stage)
+        } | {"pretrained": f"{stage.name}-pretrained"}
+        found = {
+            setting: [stage_figures(stage, plan.work_dir(job)) for plan in plans]
+            for setting, job in jobs.items()
+        }
+        for name in stage.metrics.values():
+            spreads = {
+                setting: spread_of([figures[name] for figures in seeds])
+                for setting, seeds in found.items()
+            }
+            rows.append(StudyRow(name, spreads.pop("pretrained"), spreads))
+    return rows
+
+
+def write_study(rows: Sequence[StudyRow], seeds: Sequence[int], folder: Path) -> None:
+    """Write study.json and study.md: the table, then random weights in each setting."""
+    content = [asdict(row) | dict(best=row.best, gain=asdict(row.gain)) for row in rows]
+    (folder / "study.json").write_text(json.dumps(dict(seeds=list(seeds), rows=content), indent=2))
+    lines = [f"# Transfer over the seeds {', '.join(map(str, seeds))}", ""]
+    lines += ["| measured by us | pretrained | random at its best | gain | setting |"]
+    lines += ["|---|---:|---:|---:|---|"]
+    lines += [
+        f"| {row.name} | {row.pretrained} | {row.randoms[row.best]} | {row.gain} | {row.best} |"
+        for row in rows
+    ]
+    for row in rows:
+        if len(row.randoms) > 1:
+            lines += ["", f"| {row.name}, random weights | mean ± deviation |", "|---|---:|"]
+            lines += [f"| {setting} | {figure} |" for setting, figure in row.randoms.items()]
+    (folder / "study.md").write_text("\n".join(lines) + "\n")
+
+
+def print_study(rows: Sequence[StudyRow], console: Console | None = None) -> None:
+    """Show the table in the terminal."""
+    table = Table(title="mean ± standard deviation over the seeds")
+    table.add_column("measured by us")
+    for column in ("pretrained", "random at its best", "gain"):
+        table.add_column(column, justify="right")
+    table.add_column("setting")
+    for row in rows:
+        best = row.randoms[row.best]
+        table.add_row(row.name, str(row.pretrained), str(best), str(row.gain), row.best)
+    (console or Console()).print(table)
