@@ -80,8 +80,8 @@ def describe_images(folder: str | Path, scratch: str | Path) -> ImageData:
         raise MaskSSLError(f"--images {folder}: there is no such folder")
     lists_folder = Path(scratch).resolve()
     maps, boxes = find_maps(folder, lists_folder), find_boxes(folder, lists_folder)
-    if maps or boxes:
-        root = (maps or boxes).pictures
+    if dense := maps or boxes:
+        root = dense.pictures
         return ImageData(root, sum(1 for _ in image_files(root)), maps=maps, boxes=boxes)
     splits = split_folders(folder)
     root = splits.get("train", innermost(folder))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Marks:
 
     masks: NDArray[np.bool_]
     labels: NDArray[np.integer]
-    boxes: NDArray[np.floating] | None = None
+    boxes: NDArray[Any] | None = None
     captions: Sequence[str] = ()
 
 

@@ -82,11 +82,12 @@ def read_channels(path: str) -> NDArray[Any]:
             raise ValueError("it is empty")
         stored: NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
     else:
-        stored = cv2.imdecode(
+        decoded = cv2.imdecode(
             np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         )
-        if stored is None:
+        if decoded is None:
             raise ValueError(f"it starts with {content[:12]!r}")
+        stored = decoded
         if stored.ndim == 3 and stored.shape[2] in (3, 4):
             stored = stored[..., [2, 1, 0, 3][: stored.shape[2]]]  # cv2's blue comes first
     if stored.ndim not in (2, 3) or stored.dtype.kind not in "buif":
