@@ -81,7 +81,7 @@ def _fitted_step(step: Step, load: Step, left: set[str]) -> list[Step]:
         return []
     if kind in _JITTERS:
         left.add(f"saturation and hue of {kind}")
-        strengths = {key: step[key] for key in ("brightness", "contrast") if key in step}
+        strengths: Step = {key: step[key] for key in ("brightness", "contrast") if key in step}
         own = strengths if kind != "PhotoMetricDistortion" else {}
         return [dict(type="ChannelJitter", **own)]
     if kind in ("torchvision/RandomResizedCrop", "LoadResizedCrop"):
