@@ -81,8 +81,9 @@ def _fitted_step(step: Step, load: Step, left: set[str]) -> list[Step]:
         return []
     if kind in _JITTERS:
         left.add(f"saturation and hue of {kind}")
-        kept = () if kind == "PhotoMetricDistortion" else ("brightness", "contrast")
-        return [dict(type="ChannelJitter") | {key: step[key] for key in kept if key in step}]
+        strengths: Step = {key: step[key] for key in ("brightness", "contrast") if key in step}
+        own = strengths if kind != "PhotoMetricDistortion" else {}
+        return [dict(type="ChannelJitter", **own)]
     if kind in ("torchvision/RandomResizedCrop", "LoadResizedCrop"):
         named = {new: step[old] for old, new in _KEPT_KEYS.items() if old in step}
         crop = dict(type="RandomResizedCrop", **named, backend="cv2")

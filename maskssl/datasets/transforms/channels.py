@@ -77,21 +77,21 @@ def read_channels(path: str) -> NDArray[Any]:
         OSError: the file cannot be read.
     """
     content = fileio.get(path)
+    stored: NDArray[Any] | None
     if path.endswith(ARRAY_ENDING):
         if not content:
             raise ValueError("it is empty")
-        stored: NDArray[Any] = np.load(BytesIO(content), allow_pickle=False)
+        stored = np.load(BytesIO(content), allow_pickle=False)
     else:
-        decoded = cv2.imdecode(
+        stored = cv2.imdecode(
             np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         )
-        if decoded is None:
-            raise ValueError(f"it starts with {content[:12]!r}")
-        stored = decoded
-        if stored.ndim == 3 and stored.shape[2] in (3, 4):
-            stored = stored[..., [2, 1, 0, 3][: stored.shape[2]]]  # cv2's blue comes first
+    if stored is None:
+        raise ValueError(f"it starts with {content[:12]!r}")
     if stored.ndim not in (2, 3) or stored.dtype.kind not in "buif":
         raise ValueError(f"it holds {stored.dtype} of the shape {stored.shape}")
+    if not path.endswith(ARRAY_ENDING) and stored.ndim == 3 and stored.shape[2] in (3, 4):
+        return stored[..., [2, 1, 0, 3][: stored.shape[2]]]  # cv2's blue comes first
     return stored
 
 
