@@ -8,25 +8,44 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
 COLUMNS = ("measured by us", "pretrained", "random", "gain")
 
 
+WIDTH, GAP, TITLE = 14.0, 0.15, 0.3  # inches
+
+
 def lay_out(report: Path, out: Path) -> None:
-    """The table on the left, the report's pictures around it."""
+    """The table and the curves above, the other pictures side by side below, as large as fits."""
     content = json.loads((report / "report.json").read_text())
-    pictures = list(content["pictures"].items())[:4]
-    figure = plt.figure(figsize=(11, 6.4), dpi=110, facecolor="white")
-    grid = figure.add_gridspec(2, 6, height_ratios=(1, 1.15), hspace=0.22, wspace=0.3)
-    places = [grid[0, 3:], grid[1, 0:2], grid[1, 2:4], grid[1, 4:]]
-    _table(figure.add_subplot(grid[0, :3]), content)
-    for place, (caption, file) in zip(places, pictures, strict=False):
-        axes = figure.add_subplot(place)
-        axes.imshow(plt.imread(report / file))
-        axes.set_title(caption, fontsize=9, loc="left")
-        axes.set_axis_off()
+    shown = [(name, plt.imread(report / file)) for name, file in content["pictures"].items()]
+    (_, curves), *rest = shown
+    aspects = [picture.shape[1] / picture.shape[0] for _, picture in rest]
+    low = (WIDTH - GAP * (len(rest) - 1)) / sum(aspects)  # one height for all of them
+    high = 0.55 * WIDTH * curves.shape[0] / curves.shape[1]
+    top = max(high, 2.3) + TITLE
+    figure = plt.figure(figsize=(WIDTH, low + TITLE + top), dpi=85, facecolor="white")
+
+    def place(left: float, bottom: float, width: float, height: float) -> Axes:
+        across, up = figure.get_size_inches()
+        return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+    _table(place(0, low + TITLE, 0.42 * WIDTH, top - TITLE), content)
+    left, base = 0.45 * WIDTH, low + TITLE + (top - TITLE - high) / 2
+    _picture(place(left, base, 0.55 * WIDTH, high), *shown[0])
+    left = 0.0
+    for (name, picture), aspect in zip(rest, aspects, strict=True):
+        _picture(place(left, 0, aspect * low, low), name, picture)
+        left += aspect * low + GAP
     figure.savefig(out, bbox_inches="tight", pad_inches=0.1)
+
+
+def _picture(axes: Axes, name: str, picture: np.ndarray) -> None:
+    axes.imshow(picture, aspect="auto", interpolation="lanczos")
+    axes.set_title(name.partition(" after ")[0], fontsize=11, loc="left")
+    axes.set_axis_off()
 
 
 def _table(axes: Axes, content: dict) -> None:
@@ -35,7 +54,7 @@ def _table(axes: Axes, content: dict) -> None:
         for row in content["rows"]
     ]
     axes.set_axis_off()
-    axes.set_title(content["title"], fontsize=11, loc="left")
+    axes.set_title(content["title"], fontsize=13, loc="left")
     table = axes.table(
         rows,
         colLabels=COLUMNS,
@@ -44,8 +63,8 @@ def _table(axes: Axes, content: dict) -> None:
         edges="horizontal",
     )
     table.auto_set_font_size(False)
-    table.set_fontsize(9)
-    table.scale(1, 1.5)
+    table.set_fontsize(11)
+    table.scale(1, 1.6)
 
 
 if __name__ == "__main__":

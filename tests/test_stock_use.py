@@ -87,7 +87,8 @@ def user_config(scope, scenes, work_dir, checkpoint):
             rescales=[4, 2, 1, 0.5],
             norm_cfg=dict(type="BN"),
         )
-        model["decode_head"].update(in_channels=width, norm_cfg=dict(type="BN"))
+        every = dict(in_channels=width, in_index=[0, 1, 2, 3])
+        model["decode_head"].update(every, norm_cfg=dict(type="BN"))
         model["auxiliary_head"].update(in_channels=width[0], norm_cfg=dict(type="BN"))
         train_cfg = dict(type="IterBasedTrainLoop", max_iters=2, val_interval=2)
     else:
@@ -98,7 +99,7 @@ def user_config(scope, scenes, work_dir, checkpoint):
                 rescales=[4, 2, 1, 0.5],
                 norm_cfg=dict(type="BN"),
             ),
-            dict(type="FPN", in_channels=width, out_channels=32, num_outs=4),
+            dict(type="FPN", in_channels=width, out_channels=48, start_level=1, num_outs=3),
         ]
         model["roi_head"]["bbox_head"]["norm_cfg"] = dict(type="BN")
         train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=1, val_interval=1)
@@ -140,6 +141,7 @@ def test_loads_trains_and_tests(scope, method, scenes, checkpoints, tmp_path):
     cfg.load_from = str(trained)
     metrics = Runner.from_cfg(cfg).test()
     assert {"mmseg": "mIoU", "mmdet": "coco/bbox_mAP"}[scope] in metrics
+    assert metrics == runner.val()
     weights = torch.load(trained, weights_only=False)["state_dict"]
     tested = runner.model.state_dict()
     assert weights.keys() == tested.keys()

@@ -85,6 +85,7 @@ def run(scenes, drawn, monkeypatch, repository):
             "default_hooks.checkpoint.by_epoch": False,
             "default_hooks.checkpoint.interval": 1,
             "default_hooks.checkpoint.max_keep_ckpts": 9,
+            "default_hooks.checkpoint.background": False,  # Stop leaves in the middle of a save
             "randomness.deterministic": True,
             **({"train_cfg.max_epochs": 2} if config == PRETRAIN else deepcopy(BY_ITERATION)),
             **dict(options),
@@ -95,7 +96,8 @@ def run(scenes, drawn, monkeypatch, repository):
             **{
                 **dict(config=config, work_dir=str(folder), cfg_options=settings, launcher="none"),
                 **dict(seed=None, pretrained=None, amp=False, auto_scale_lr=False, track=None),
-                **dict(num_classes=None, map_masks=None),
+                **dict(num_classes=None, classes=None, map_masks=None, boxes_only=False),
+                **dict(data=None, channels=None, value_range=None),
                 **dict(resume=None, new_draws=False, debug_step=None),
                 **arguments,
             }
