@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 import maskssl.registration  # noqa: F401  as every tool does
 from tests.support import python
@@ -51,11 +52,15 @@ def seeded() -> None:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def unscoped() -> Iterator[None]:
-    """Default scopes that runners leave behind do not reach the next file's registries."""
-    DefaultScope._instance_dict.clear()
+def forgotten() -> Iterator[None]:
+    """Scopes and visualizers that runners leave behind do not reach the next file's runners."""
+    kinds = [DefaultScope, Visualizer]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        kind._instance_dict.clear()
     yield
-    DefaultScope._instance_dict.clear()
+    for kind in kinds:
+        kind._instance_dict.clear()
 
 
 @pytest.fixture(scope="session")
