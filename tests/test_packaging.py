@@ -125,6 +125,43 @@ class TestEveryCommandFromTheWheel:
         told = command("check-data", CONFIGS["pretrain"], "--cfg-options", *loaders)
         assert "train_dataloader" in told and "32" in told
 
+    def test_convert_checkpoint(self, command, empty):
+        assert "tensors from" in command("convert-checkpoint", "run", "encoder.safetensors")
+        assert (empty / "encoder.safetensors").stat().st_size > 10**5
+
+    def test_export_backbone(self, command, empty):
+        command("export-backbone", "encoder.safetensors", "plain", "--to", "safetensors")
+        assert list((empty / "plain").glob("*.safetensors"))
+
+    def test_transfer(self, command, empty):
+        words = ("transfer", "run", "--data", "data/scenes/imagefolder", "--out", "worth")
+        command(*words, "--stages", "knn", "--seeds", "0", "--num-workers", "0")
+        assert "knn" in (empty / "worth" / "report" / "report.json").read_text()
+
+    def test_convert(self, installed, empty):
+        ran = installed.run("convert", "yolo", "data/scenes/seg", cwd=empty)
+        assert ran.returncode == 1
+        assert "data.yaml" in ran.stderr.splitlines()[-1]
+
+    def test_cache(self, command):
+        loaders = options("train_dataloader")[1:]
+        told = command(
+            "cache",
+            CONFIGS["pretrain"],
+            "--out",
+            "decoded",
+            "--estimate",
+            "--cfg-options",
+            *loaders,
+        )
+        assert "32 images" in told or "32 pictures" in told, told
+
+    def test_study(self, installed, empty):
+        """Its own tests run it; here it gets as far as its slip."""
+        ran = installed.run("study", "--images", "nowhere", cwd=empty)
+        assert ran.returncode == 1
+        assert "nowhere: there is no such folder" in ran.stderr
+
     def test_benchmark(self, installed, empty):
         """Its own tests measure; here it gets as far as its slip."""
         ran = installed.run("benchmark", CONFIGS["pretrain"], "--mode", "slow", cwd=empty)

@@ -67,7 +67,12 @@ def run(args: argparse.Namespace) -> None:
     from ..cli.benchmark.images import images_table, measure_images
     from ..cli.benchmark.neighbours import measure_neighbours, neighbours_table
     from ..cli.benchmark.run import machine, measure, table, write
+    from ..models.compiling import check_mode
 
+    for mode in args.mode:
+        check_mode(mode)
+    if args.vary and not args.configs:
+        raise MaskSSLError("--vary changes a config: name one")
     MMLogger.get_instance("mmengine", log_level="WARNING")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     host = machine(device, args.precision)
@@ -89,8 +94,6 @@ def run(args: argparse.Namespace) -> None:
     parts: dict[str, Any] = dict(rows=rows)
     print(table(host, rows))
     if args.vary:
-        if not args.configs:
-            raise MaskSSLError("--vary changes a config: name one")
         parts["growth"] = measure_growth(
             args.configs[0],
             {key: v if isinstance(v, list) else [v] for key, v in args.vary.items()},

@@ -52,6 +52,12 @@ class Staged(nn.Module):
         self._replaced = replace and {name: replace(name, now[name]) for name in self.stages}
 
 
+def check_mode(mode: str) -> None:
+    """Refuse a mode of compiling that there is none of."""
+    if mode not in MODES:
+        raise MaskSSLError(f"compile mode={mode!r} is unknown; use one of {', '.join(MODES)}")
+
+
 def compile_stages(
     model: Staged, mode: str = "default", deterministic: bool = True, backend: str = "inductor"
 ) -> None:
@@ -72,8 +78,7 @@ def compile_stages(
     Raises:
         MaskSSLError: a mode that there is none of.
     """
-    if mode not in MODES:
-        raise MaskSSLError(f"compile mode={mode!r} is unknown; use one of {', '.join(MODES)}")
+    check_mode(mode)
     options: dict[str, Any] | None = None
     if backend == "inductor":
         options = inductor_options(mode)

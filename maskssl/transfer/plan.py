@@ -21,8 +21,8 @@ RUN_STAGE = "maskssl.transfer.stage_run:run_stage"
 PRETRAIN_SECONDS = 300
 NUM_SHOWN = 8
 OWN_EPOCHS = 6  # over labelled images of one's own: they are more than the scenes' 80
-# what a smoke run shortens: pictures to train on, to test on, and the training's length
-SMOKE_TRAIN, SMOKE_TEST = 128, 16
+# what a smoke run shortens: pictures to pretrain, train and test on, and the training's length
+SMOKE_PRETRAIN, SMOKE_TRAIN, SMOKE_TEST = 128, 64, 16
 SMOKE_ITERATIONS, SMOKE_EPOCHS = 4, 2
 
 
@@ -171,7 +171,7 @@ def _pretraining(plan: Plan) -> StageRun:
     if plan.smoke:
         options |= {
             "train_cfg.max_epochs": SMOKE_EPOCHS,
-            "train_dataloader.dataset.indices": SMOKE_TRAIN,
+            "train_dataloader.dataset.indices": SMOKE_PRETRAIN,
         }
     return StageRun(plan.config("pretrain"), plan.work_dir("pretrain"), plan.seed, options)
 
