@@ -95,5 +95,8 @@ def _tested(stage: Stage, work_dir: Path) -> dict[str, float]:
 def _trained(stage: Stage, work_dir: str | Path) -> dict[str, float]:
     """Training logs line by line; the last validation counts, not the best."""
     run = read_run(work_dir)
-    points = {key: run.series(key) for key in stage.metrics}
-    return {key: found[-1][1] for key, found in points.items() if found}
+    last = next((line for line in reversed(run.lines) if not line.training), None)
+    found = {key: last.values[key] for key in stage.metrics if last and key in last.values}
+    if stage.labels == "boxes" and last and not found:
+        return dict.fromkeys(stage.metrics, 0.0)  # mmdet logs no AP where nothing was detected
+    return found

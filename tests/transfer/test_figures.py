@@ -53,6 +53,13 @@ def test_box_and_mask_are_not_mixed_up(tmp_path):
     assert figures == {"Mask R-CNN, box AP": 20.0, "Mask R-CNN, mask AP": 10.0}
 
 
+def test_a_detector_that_finds_nothing_has_zero_whatever_it_had_before(tmp_path):
+    lines = [training(10, loss=1.0), {"coco/bbox_mAP": 0.2, "coco/segm_mAP": 0.1, "step": 1}]
+    lines += [training(20, loss=1.0), {"data_time": 0.1, "time": 0.2, "step": 2}]
+    figures = stage_figures(BY_NAME["det"], write_log(tmp_path / "run", "1", lines))
+    assert figures == {"Mask R-CNN, box AP": 0.0, "Mask R-CNN, mask AP": 0.0}
+
+
 def test_of_a_resumed_run_the_later_part_counts(tmp_path):
     folder = leave(tmp_path / "run", "seg", 10.0, 50.0)
     write_log(folder, "20260102_000000", [training(11, loss=1.0), dict(mIoU=20.0, step=20)])

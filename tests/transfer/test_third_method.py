@@ -33,7 +33,7 @@ def test_it_goes_from_pretraining_to_the_table(finished):
     }
     for stage in ("knn", "seg"):
         log = (finished / "logs" / f"{stage}-pretrained.log").read_text()
-        assert "tensors from" in log and "mmpretrain ViT" in log
+        assert "tensors from" in log and "(mmpretrain, student)" in log
 
 
 def test_the_loaded_encoder_is_the_pretrained_one(finished):
