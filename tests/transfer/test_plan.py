@@ -77,11 +77,12 @@ def test_own_masks_and_coco_files_take_the_scenes_place():
 def test_a_smoke_run_is_short():
     options = {name: run.options for name, (run, _) in runs(smoke=True).items()}
     assert options["pretrain"]["train_cfg.max_epochs"] == 2
+    assert options["pretrain"]["train_dataloader.dataset.indices"] == 128
     assert options["seg-random"]["train_cfg.max_iters"] == 4
     assert options["det-pretrained"]["train_cfg.max_epochs"] == 2
-    assert options["det-pretrained"]["train_dataloader.dataset.indices"] == 128
+    assert options["det-pretrained"]["train_dataloader.dataset.indices"] == 64
     assert "train_cfg.max_epochs" not in options["knn-pretrained"]
-    assert options["knn-pretrained"]["test_cfg.bank_dataloader.dataset.indices"] == 128
+    assert options["knn-pretrained"]["test_cfg.bank_dataloader.dataset.indices"] == 64
 
 
 @pytest.mark.parametrize(
