@@ -55,7 +55,12 @@ def dist_train(config, scenes, work_dir, port, *options, arguments=(), code=0):
     done = subprocess.run(
         [*command, *arguments, "--cfg-options", *fixed, *options],
         cwd=ROOT,
-        env={**environment(), "PYTHON": python(), "PORT": str(port), "OMP_NUM_THREADS": "1"},
+        env={
+            **environment(),
+            "MASKSSL_PYTHON": python(),
+            "PORT": str(port),
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         timeout=600,

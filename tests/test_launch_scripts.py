@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,7 +219,7 @@ def two_processes(scenes, tmp_path):
                  str(ROOT / "configs/pretrain" / PRETRAIN), "2",
                  "--work-dir", str(tmp_path / "work"), "--cfg-options", *options],
                 cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "PYTHON": sys.executable, "PORT": str(port),
+                env={**os.environ, "MASKSSL_PYTHON": sys.executable, "PORT": str(port),
                      "OMP_NUM_THREADS": "1", **variables},
             )  # fmt: skip
         started.append(process)
@@ -248,6 +249,28 @@ def rank_processes(launcher: int) -> dict[int, int]:
         ranks = [entry[5:] for entry in environment if entry.startswith(b"RANK=")]
         found |= {int(rank): int(child) for rank in ranks}
     return found
+
+
+def test_the_python_that_made_the_environment_does_not_replace_it(tmp_path):
+    """``PYTHON=python3.12 bash tools/quickstart.sh`` sets up by it and runs in .venv."""
+    (tmp_path / "tools").mkdir()
+    script = shutil.copy(TOOLS / "maskssl.sh", tmp_path / "tools")
+    inside = tmp_path / ".venv" / "bin" / "python"
+    inside.parent.mkdir(parents=True)
+    for python in (inside, tmp_path / "other"):
+        python.write_text(f"#!/bin/sh\necho {python.name}-of-{python.parent.name} $*\n")
+        python.chmod(0o755)
+
+    def told(**variables):
+        done = subprocess.run(
+            ["bash", script, "doctor"], env={**os.environ, **variables}, capture_output=True,
+            text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    other = str(tmp_path / "other")
+    assert told(PYTHON=other, MASKSSL_PYTHON="") == "python-of-bin -m maskssl doctor"
+    assert told(MASKSSL_PYTHON=other) == f"other-of-{tmp_path.name} -m maskssl doctor"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="two processes over gloo")

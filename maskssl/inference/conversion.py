@@ -64,6 +64,8 @@ def rewrite_trusted(source: str, out: str | None) -> str:
     """
     if out is None or Path(out).resolve() == Path(source).resolve():
         raise MaskSSLError("--trust needs another file to write to: SOURCE NEW.pth --trust")
+    if not Path(source).is_file():
+        raise MaskSSLError(f"there is no file {source}; --trust takes a file of your own")
     content = torch.load(source, map_location="cpu", weights_only=False)
     left_out: set[str] = set()
     kept = _plain(content, left_out)
@@ -73,13 +75,17 @@ def rewrite_trusted(source: str, out: str | None) -> str:
     return f"written to {out}, without {', '.join(sorted(left_out)) or 'leaving anything out'}"
 
 
+def _names(key: object) -> bool:
+    return isinstance(key, (str, int))
+
+
 def _plain(node: object, left_out: set[str]) -> object:
     """Tensors, numbers and text in dicts and lists; a module is its state_dict."""
     if isinstance(node, torch.nn.Module):
         node = node.state_dict()
     if isinstance(node, dict):
-        items = {key: _plain(value, left_out) for key, value in node.items()}
-        return {key: value for key, value in items.items() if isinstance(key, (str, int))}
+        left_out |= {f"keys of {type(key).__name__}" for key in node if not _names(key)}
+        return {key: _plain(value, left_out) for key, value in node.items() if _names(key)}
     if isinstance(node, (list, tuple)):
         return [_plain(value, left_out) for value in node]
     if node is None or isinstance(node, (bool, int, float, str)):

@@ -44,15 +44,18 @@ def test_another_suffix_is_refused(source, tmp_path):
 
 def test_a_file_of_ones_own_is_rewritten_to_plain_values(tmp_path):
     model, path, out = torch.nn.Linear(2, 1), tmp_path / "own.pth", tmp_path / "plain.pth"
-    torch.save(dict(model=model, where=Path("x"), epoch=3, steps=(1, 2)), path)
+    torch.save(dict(model=model, where=Path("x"), epoch=3, steps=(1, 2), odd={(0, 1): 2}), path)
     with pytest.raises(CheckpointError, match="convert-checkpoint FILE NEW_FILE --trust"):
         read_checkpoint(path)
-    assert "without" in rewrite_trusted(str(path), str(out))
+    said = rewrite_trusted(str(path), str(out))
+    assert "without" in said and "PosixPath" in said and "keys of tuple" in said
     content = torch.load(out, weights_only=True)
     torch.testing.assert_close(content["model"]["weight"], model.weight.detach())
     assert content["epoch"] == 3 and content["steps"] == [1, 2] and content["where"] is None
     with pytest.raises(MaskSSLError, match="another file to write to"):
         rewrite_trusted(str(path), str(path))
+    with pytest.raises(MaskSSLError, match=r"there is no file .*gone\.pth"):
+        rewrite_trusted(str(tmp_path / "gone.pth"), str(out))
 
 
 def test_config_json_beside_the_weights_tells_what_tensors_do_not(source, tmp_path):
