@@ -1,9 +1,10 @@
 """The quickstart over several seeds, with random weights trained in every way that may serve them.
 
-Each seed is a quickstart of its own, in OUT/seed-N. Beside it random weights are trained at three
-learning rates, each with and without layer decay and with a frozen backbone; the best of them
-stands against the pretrained weights. Takes hours on a CPU; the same call goes on where an
-interrupted one stopped. Writes OUT/study.md and OUT/study.json.
+Each seed is a quickstart of its own, in OUT/seed-N. On the first, random weights are trained at
+three learning rates, each with and without layer decay and with a frozen backbone; the three best
+settings are repeated on the other seeds, and the best of them stands against the pretrained
+weights. Takes an hour or two on a CPU; the same call goes on where an interrupted one stopped.
+Writes OUT/study.md and OUT/study.json.
 """
 
 import argparse

@@ -1,13 +1,14 @@
 """The transfer over several seeds, with random weights trained in every way that may serve them.
 
 Whether a gain is one shows against the spread between seeds, and against random weights at
-their best. Their best setting is found here and stands in the shipped configs
+their best. The first seed trains them in every setting; its best ones are repeated on the other
+seeds, and that of the highest mean counts. It stands in the shipped configs
 (``random_weights``, else the config's own); nothing is picked for pretrained weights.
 """
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -25,6 +26,7 @@ from .quickstart import run_experiment, write_results
 from .stages import Stage, stage_figures
 
 LR_FACTORS = (0.3, 1.0, 3.0)
+REPEATED = 3  # best settings of the first seed that the others repeat, beside the config's own
 LAYER_DECAY_RATE = 0.75
 AS_CONFIGURED = "as configured"
 
@@ -54,12 +56,14 @@ class StudyRow:
     Attributes:
         name: what was measured.
         pretrained: in the config's setting.
-        randoms: setting -> figure.
+        randoms: setting that every seed ran -> figure.
+        first_seed: setting, all of them -> figure of the first seed.
     """
 
     name: str
     pretrained: Spread
     randoms: Mapping[str, Spread]
+    first_seed: Mapping[str, float]
 
     @property
     def best(self) -> str:
@@ -111,18 +115,17 @@ def _job_name(stage: Stage, setting: str) -> str:
     return f"{stage.name}-random-{setting.replace(', ', '-').replace('lr ', 'lr')}"
 
 
-def study_jobs(plan: Plan) -> list[Job]:
-    """The jobs of a transfer, then random weights in all other settings."""
-    return [*plan_jobs(plan), *_random_jobs(plan)]
-
-
-def _random_jobs(plan: Plan) -> Iterator[Job]:
+def study_jobs(plan: Plan, settings: Mapping[str, Collection[str]] | None = None) -> list[Job]:
+    """The jobs of a transfer, then random weights in other settings: all, or by stage's name."""
+    jobs = plan_jobs(plan)
     for stage in plan.stages:
         for setting, options in random_settings(plan, stage).items():
-            if setting != AS_CONFIGURED:
+            wanted = settings is None or setting in settings[stage.name]
+            if wanted and setting != AS_CONFIGURED:
                 name = _job_name(stage, setting)
                 run = stage_run(plan, stage, name, "none", options)
-                yield job_of(plan, name, run, stage.seconds)
+                jobs.append(job_of(plan, name, run, stage.seconds))
+    return jobs
 
 
 def run_study(plan: Plan, seeds: Sequence[int], line: ProgressLine) -> list[StudyRow]:
@@ -132,35 +135,59 @@ def run_study(plan: Plan, seeds: Sequence[int], line: ProgressLine) -> list[Stud
 
     Args:
         plan: its ``out`` takes the folders of the seeds.
-        seeds: each a transfer, and random weights in all settings.
+        seeds: each a transfer and random weights: in all settings, after the first seed in its
+            best ones.
         line: shows the progress.
     """
     plans = [replace(plan, out=plan.out / f"seed-{seed}", seed=seed) for seed in seeds]
+    settings: Mapping[str, Collection[str]] | None = None
     for each in plans:
         line.say(f"seed {each.seed}")
-        write_results(each, run_experiment(each, study_jobs(each), line))
+        write_results(each, run_experiment(each, study_jobs(each, settings), line))
+        settings = settings or repeated_settings(each)
     rows = study_rows(plans)
     write_study(rows, seeds, plan.out)
     return rows
 
 
+def repeated_settings(first: Plan) -> dict[str, list[str]]:
+    """Stage's name -> settings that serve random weights best on a finished first seed."""
+    kept = {}
+    for stage in first.stages:
+        sums = {
+            setting: sum(_figures(first, stage, setting).values())
+            for setting in random_settings(first, stage)
+        }
+        kept[stage.name] = sorted(sums, key=lambda setting: -sums[setting])[:REPEATED]
+    return kept
+
+
+def _figures(plan: Plan, stage: Stage, setting: str) -> dict[str, float]:
+    return stage_figures(stage, plan.work_dir(_job_name(stage, setting)))
+
+
 def study_rows(plans: Sequence[Plan]) -> list[StudyRow]:
     """The rows of finished seeds."""
-    rows = []
-    for stage in plans[0].stages:
-        jobs = {
-            setting: _job_name(stage, setting) for setting in random_settings(plans[0], stage)
-        } | {"pretrained": f"{stage.name}-pretrained"}
-        found = {
-            setting: [stage_figures(stage, plan.work_dir(job)) for plan in plans]
-            for setting, job in jobs.items()
+    first, rows = plans[0], []
+    kept = repeated_settings(first)
+    for stage in first.stages:
+        screened = {s: _figures(first, stage, s) for s in random_settings(first, stage)}
+        repeated = {
+            setting: [_figures(plan, stage, setting) for plan in plans]
+            for setting in screened
+            if setting == AS_CONFIGURED or setting in kept[stage.name]
         }
+        pretrained = [
+            stage_figures(stage, plan.work_dir(f"{stage.name}-pretrained")) for plan in plans
+        ]
         for name in stage.metrics.values():
-            spreads = {
+            randoms = {
                 setting: spread_of([figures[name] for figures in seeds])
-                for setting, seeds in found.items()
+                for setting, seeds in repeated.items()
             }
-            rows.append(StudyRow(name, spreads.pop("pretrained"), spreads))
+            spread = spread_of([figures[name] for figures in pretrained])
+            every = {setting: figures[name] for setting, figures in screened.items()}
+            rows.append(StudyRow(name, spread, randoms, every))
     return rows
 
 
@@ -176,9 +203,13 @@ def write_study(rows: Sequence[StudyRow], seeds: Sequence[int], folder: Path) ->
         for row in rows
     ]
     for row in rows:
-        if len(row.randoms) > 1:
-            lines += ["", f"| {row.name}, random weights | mean ± deviation |", "|---|---:|"]
-            lines += [f"| {setting} | {figure} |" for setting, figure in row.randoms.items()]
+        if len(row.first_seed) > 1:
+            lines += ["", f"| {row.name}, random weights | seed {seeds[0]} | all seeds |"]
+            lines += ["|---|---:|---:|"]
+            lines += [
+                f"| {setting} | {figure:.1f} | {row.randoms.get(setting, '')} |"
+                for setting, figure in row.first_seed.items()
+            ]
     (folder / "study.md").write_text("\n".join(lines) + "\n")
 
 

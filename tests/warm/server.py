@@ -3,6 +3,7 @@
 import array
 import atexit
 import contextlib
+import faulthandler
 import gc
 import importlib
 import json
@@ -88,6 +89,7 @@ def run(asked: dict[str, Any], streams: list[int]) -> NoReturn:
         stream = os.fdopen(number, "w" if number else "r", 1, closefd=False)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    faulthandler.enable(file=2)  # the server's own setting, were there one, names its log
     sys.path[:0] = [entry for entry in os.environ.get("PYTHONPATH", "").split(":") if entry]
     importlib.invalidate_caches()
     code: Any = 0
