@@ -144,7 +144,20 @@ def report_facts(plan: Plan) -> dict[str, str]:
         "seed": f"{plan.seed} (one run each; figures of one seed move by a few points)",
         "steps": "the same for pretrained and random weights; random ones run the setting that "
         "serves them best",
+        **_without_detections(plan),
         "machine": f"{torch.cuda.get_device_name()}"
         if torch.cuda.is_available()
         else f"{len(os.sched_getaffinity(0))} CPU cores",
     }
+
+
+def _without_detections(plan: Plan) -> dict[str, str]:
+    """A row of facts that names the detectors whose AP is 0; none where all have found objects."""
+    jobs = [
+        f"{stage.name}-{kind}"
+        for stage in plan.stages
+        for kind in ("pretrained", "random")
+        if stage.labels == "boxes"
+        and not any(stage_figures(stage, plan.work_dir(f"{stage.name}-{kind}")).values())
+    ]
+    return {"found no object": f"{', '.join(jobs)}; AP 0 stands for it"} if jobs else {}

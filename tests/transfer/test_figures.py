@@ -9,7 +9,7 @@ from rich.console import Console
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import LogError
 from maskssl.transfer.plan import Plan
-from maskssl.transfer.quickstart import collect_rows
+from maskssl.transfer.quickstart import collect_rows, report_facts
 from maskssl.transfer.report import Report, Row, print_table, write_report
 from maskssl.transfer.stages import STAGES, stage_figures
 from tests.transfer.logs import training, write_log
@@ -104,6 +104,15 @@ def test_the_table_of_hand_written_logs(tmp_path):
         ("Mask R-CNN, box AP", 12.0, pytest.approx(14.0)),
         ("Mask R-CNN, mask AP", 12.0, pytest.approx(14.0)),
     ]
+
+
+@pytest.mark.parametrize(("random", "said"), [(0.1, None), (0.0, "det-random; AP 0")])
+def test_a_detector_that_found_no_object_is_named_in_the_report(tmp_path, random, said):
+    plan = Plan("bootmae", tmp_path, tmp_path / "scenes")
+    leave(plan.work_dir("det-pretrained"), "det", 0.12)
+    leave(plan.work_dir("det-random"), "det", random)
+    fact = report_facts(plan).get("found no object")
+    assert (fact is None) if said is None else fact.startswith(said)
 
 
 def test_what_is_written_and_shown(tmp_path):
