@@ -1,4 +1,4 @@
-"""Draw a run before it is paid for, and what encoders make of pictures; as ``maskssl visualize``."""
+"""Draw runs and what encoders make of pictures; the same as ``maskssl visualize``."""
 
 import sys
 

@@ -119,7 +119,7 @@ def _schedulers(
 
 
 def _keep_distinct(wrapper: OptimWrapper, model: nn.Module) -> list[list[str]]:
-    """Leave one group of those that have the same settings; what modules each stood for."""
+    """Leave one group of those that have the same settings; the module of each of its tensors."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     kept: dict[str, dict[str, Any]] = {}
     modules: dict[str, list[str]] = {}
@@ -129,7 +129,7 @@ def _keep_distinct(wrapper: OptimWrapper, model: nn.Module) -> list[list[str]]:
         kept.setdefault(key, group)
         modules.setdefault(key, []).extend(_module(names[id(one)]) for one in group["params"])
     wrapper.optimizer.param_groups[:] = kept.values()
-    return [list(dict.fromkeys(found)) for found in modules.values()]
+    return list(modules.values())
 
 
 def _module(parameter: str) -> str:
@@ -147,7 +147,7 @@ def _named(curves: np.ndarray, modules: Sequence[Sequence[str]]) -> dict[str, np
     for curve, own in found.values():
         unique = list(dict.fromkeys(own))
         more = f" and {len(unique) - _TOGETHER} more" if len(unique) > _TOGETHER else ""
-        name = f"{', '.join(unique[:_TOGETHER])}{more}"
+        name = f"{len(own)} tensors of {', '.join(unique[:_TOGETHER])}{more}"
         named[name if name not in named else f"{name} ({len(named) + 1})"] = curve
     return named
 
@@ -157,9 +157,8 @@ def _of_hooks(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Momentum of the teacher and BootMAE's feature weight, where their hooks are in the config."""
     hooks = {hook.get("type") for hook in cfg.get("custom_hooks") or ()}
-    epochs = [
-        iteration // length.batches if length.epochs else 0 for iteration in range(iterations)
-    ]
+    batches = length.batches if length.epochs else iterations
+    epochs = [iteration // batches for iteration in range(iterations)]
     found: dict[str, dict[str, np.ndarray]] = {}
     if "MomentumUpdateHook" in hooks:
         at = model.target_generator.momentum_at

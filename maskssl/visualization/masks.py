@@ -32,8 +32,8 @@ def hidden_patches(model: nn.Module, images: Tensor, data_samples: list[Any]) ->
         hidden.scatter_(2, kept, False)
         return {f"view {number}": one for number, one in enumerate(hidden.unbind(1), start=1)}
     raise MaskSSLError(
-        f"{type(model).__name__} masks no patches that are known here; give a pretraining config of "
-        "BootMAE or ExtreMA"
+        f"{type(model).__name__} masks no patches that are known here; give a pretraining config "
+        "of BootMAE or ExtreMA"
     )
 
 

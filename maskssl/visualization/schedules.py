@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from textwrap import fill
 
 import numpy as np
 from matplotlib import colormaps
@@ -41,15 +43,13 @@ def figure_of(schedules: Schedules) -> Figure:
     """A panel for each quantity, iterations below and epochs above."""
     count = len(schedules.panels)
     figure = Figure(figsize=(9, 0.7 + 2.6 * count), dpi=110, layout="constrained")
-    figure.suptitle(schedules.title, fontsize=10)
+    figure.suptitle(fill(schedules.title, 120), fontsize=9)
     grid = figure.subplots(count, 1, squeeze=False)[:, 0]
     for axes, (quantity, curves) in zip(grid, schedules.panels.items(), strict=True):
         _panel(axes, quantity, curves)
-        if schedules.epoch_length:
-            length = schedules.epoch_length
-            above = axes.secondary_xaxis(
-                "top", (lambda x, n=length: x / n, lambda x, n=length: x * n)
-            )
+        if length := schedules.epoch_length:
+            both = partial(np.multiply, 1 / length), partial(np.multiply, length)
+            above = axes.secondary_xaxis("top", functions=both)
             above.set_xlabel("epoch", fontsize=8)
             above.tick_params(labelsize=8)
     return figure
@@ -60,20 +60,20 @@ def _panel(axes: Axes, quantity: str, curves: Mapping[str, Curve]) -> None:
     colours = colormaps["viridis"](np.linspace(0, 0.9, len(names)))
     for place, name in enumerate(names):
         label = name if len(names) > 1 and place in _listed(len(names)) else None
-        axes.plot(_thinned(curves[name])[0], _thinned(curves[name])[1], color=colours[place],
-                  linewidth=1.6, label=label)  # fmt: skip
+        axes.plot(*_thinned(curves[name]), color=colours[place], linewidth=1.6, label=label)
     for place in sorted({0, len(names) - 1}):  # the highest curve and the lowest
         curve = curves[names[place]]
         for word, at in told_points(curve).items():
-            left, low = word == "start", place > 0
+            end, low = word == "end", place > 0
             axes.plot(at, curve[at], "o", color=colours[place], markersize=4)
             axes.annotate(
                 f"{word} {curve[at]:.4g}",
                 (at, curve[at]),
-                xytext=(6 if left else -6, -9 if low else 6),
+                xytext=(-2 if end else 8, -12 if low else 8),
                 textcoords="offset points",
-                ha="left" if left else "right",
+                ha="right" if end else "left",
                 fontsize=8,
+                bbox=dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5),
             )
     axes.set_title(quantity, fontsize=10, loc="left")
     axes.set_xlabel("iteration", fontsize=8)
@@ -81,7 +81,7 @@ def _panel(axes: Axes, quantity: str, curves: Mapping[str, Curve]) -> None:
     axes.margins(x=0.03, y=0.2)
     axes.grid(alpha=0.3)
     if len(names) > 1:
-        axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(fontsize=7, ncols=1 + (len(names) > 6), framealpha=0.7)
 
 
 def _listed(count: int) -> set[int]:
