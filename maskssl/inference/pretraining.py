@@ -7,6 +7,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from torch import nn
 
+from .. import registration  # noqa: F401  the parts that a config names
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..cli.pretraining_pictures import load_whole
 from ..errors import MaskSSLError
