@@ -42,7 +42,7 @@ def schedules_of(cfg: Config, images: int | None = None, processes: int = 1) -> 
     length = _length(cfg, images, processes)
     iterations = length.epochs * length.batches or int(cfg.train_cfg.get("max_iters") or 0)
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
-    model = MODELS.build(cfg.model)
+    model = MODELS.build(copy.deepcopy(cfg.model))  # some parts add to their lists
     wrapper = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper))
     if not isinstance(wrapper, OptimWrapper):
         raise ConfigError(
@@ -111,7 +111,7 @@ def _schedulers(
     """The config's schedulers; those without an end take the run's, as mmengine has it."""
     configs = cfg.get("param_scheduler") or []
     for config in [configs] if isinstance(configs, Mapping) else configs:
-        end = length.epochs if config.get("by_epoch", True) else iterations
+        end = (length.epochs or 1) if config.get("by_epoch", True) else iterations
         yield PARAM_SCHEDULERS.build(
             dict(dict(end=end), **config),
             default_args=dict(optimizer=wrapper, epoch_length=length.batches),

@@ -14,6 +14,7 @@ from .image_set import ImageSet
 
 _SMALL = 30  # classes whose confusion is kept whole; of more, as many mistakes
 _FALLBACK = dict(k=20, temperature=0.07)  # where kNN was not measured
+_VOTERS = 20  # at least: the share of the votes of fewer says little about confidence
 
 
 def class_accuracies(ranks: np.ndarray, labels: Tensor, num_classes: int) -> list[float]:
@@ -104,10 +105,13 @@ class Guesses:
 def guesses_of(
     train: FeatureSet, test: FeatureSet, setting: Mapping[str, Any] | None = None
 ) -> Guesses:
-    """Votes by the setting that was chosen for kNN; else by usual ones on the last block's mean."""
+    """Votes by the setting that was chosen for kNN, of 20 neighbours or more.
+
+    Without one: temperature 0.07, mean of the last block's patches.
+    """
     last = next(name for name in test.last_block if name.endswith(".mean"))
     setting = setting or dict(_FALLBACK, feature=last)
-    feature, k = str(setting["feature"]), min(int(setting["k"]), len(train.labels))
+    feature, k = str(setting["feature"]), min(max(int(setting["k"]), _VOTERS), len(train.labels))
     batches = list(train.rows(feature, train.everything).batches())
     bank = torch.cat([unit_length(features) for features, _ in batches])
     labels = torch.cat([labels for _, labels in batches])
