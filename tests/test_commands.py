@@ -89,6 +89,7 @@ def test_importing_the_package_registers_nothing(run_python):
         ("transfer", "transfer"),
         ("make_scenes", "scenes"),
         ("reconstruct", "reconstruct"),
+        ("visualize", "visualize"),
         ("compare_runs", "compare"),
         ("index_images", "index"),
         ("benchmark", "benchmark"),

@@ -111,6 +111,16 @@ class TestEveryCommandFromTheWheel:
         )  # fmt: skip
         assert Image.open(empty / "drawn.png").width > 100
 
+    @pytest.mark.parametrize("view", ["reconstruction", "attention", "neighbours"])
+    def test_visualize(self, view, command, empty):
+        words = ("visualize", view, "run", "data/scenes/imagefolder/val", "--out", f"{view}.png")
+        command(*words, "--limit", "2")
+        assert Image.open(empty / f"{view}.png").width > 100
+
+    def test_visualize_schedule(self, command, empty):
+        told = command("visualize", "schedule", CONFIGS["pretrain"], "--images", "64")
+        assert "learning rate: start " in told and (empty / "schedule.png").is_file()
+
     def test_compare(self, command, empty):
         words = ("compare", "run", "run", "--labels", "once", "twice", "--out", "both")
         assert "picture: " in command(*words)

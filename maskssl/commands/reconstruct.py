@@ -1,9 +1,10 @@
-"""Draw original, masked input and reconstruction of images with a pretrained model.
+"""The former name of maskssl visualize reconstruction; it goes with the next release.
 
 maskssl reconstruct CONFIG CHECKPOINT IMAGE_OR_FOLDER [...] --out picture.png
 """
 
 import argparse
+import sys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,8 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, and say where."""
-    from ..cli.reconstruct import draw_reconstructions
+    from ..cli.pretraining_pictures import draw_reconstructions
 
+    sys.stderr.write(
+        "maskssl reconstruct is maskssl visualize reconstruction CHECKPOINT IMAGES now; this name "
+        "goes with the next release\n"
+    )
     print(
         draw_reconstructions(
             args.config, args.checkpoint, args.images, args.out, args.limit, args.seed

@@ -59,8 +59,11 @@ def run(args: argparse.Namespace) -> int:
     from ..errors import MaskSSLError
     from ..frozen.against import compare_reports, read_report
     from ..frozen.experiment import Plan, run_experiment
+    from ..frozen.feature_store import POOLED, Extraction
+    from ..frozen.galleries import draw_galleries
     from ..frozen.measures import MEASURES
     from ..frozen.pages import markdown, write_pages
+    from ..frozen.per_class import add_class_figures
     from ..frozen.summary import summarise
     from ..progress import ProgressLine
 
@@ -88,6 +91,11 @@ def run(args: argparse.Namespace) -> int:
     )
     results = run_experiment(plan, line)
     report = summarise(plan, results)
+    if results.outcomes:  # the test images have been read
+        how = Extraction(plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device)
+        sets = results.train, results.test
+        add_class_figures(report, results.outcomes, results.test)
+        draw_galleries(report, results.encoders, sets, how, out / "report", line)
     if earlier:
         report["against"] = compare_reports(report, out, earlier)
     page = write_pages(report, out / "report")

@@ -1,16 +1,19 @@
 """The report as a page and as Markdown, made of the values of its JSON alone."""
 
+import base64
 import html
 import json
+import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .plots import report_plots
+from .plots import choice_plots, result_plots
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
 MAIN = "Top-1 on the test images"
+_SHOWN = 10  # mistakes of the table
 _STYLE = """:root{color-scheme:light dark;--line:#8884}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem;
 color:#1c1c1e;background:#fff}
@@ -20,6 +23,7 @@ td{font-variant-numeric:tabular-nums}.n{white-space:nowrap}small{opacity:.7}
 h1,p,figcaption{overflow-wrap:anywhere}
 summary{cursor:pointer;font-size:1.2rem;font-weight:600;margin:1rem 0}
 svg{width:100%;height:auto;max-width:44rem}
+img{display:block;max-width:100%;min-width:min(32rem,180%);height:auto}
 figure{margin:1.5rem 0}figcaption{opacity:.7}pre{overflow-x:auto;font-size:.8rem;
 border:1px solid var(--line);border-radius:6px;padding:.6rem}
 .bad{border-left:4px solid #d33;padding-left:.8rem}
@@ -29,6 +33,10 @@ border:1px solid var(--line);border-radius:6px;padding:.6rem}
 def write_pages(report: Mapping[str, Any], folder: str | Path) -> Path:
     """Write report.json, report.md and index.html, which needs no other file.
 
+    Args:
+        report: as ``summarise`` gives it, with or without ``draw_galleries``.
+        folder: to write to; it holds the pictures already.
+
     Returns:
         Path of index.html.
     """
@@ -37,7 +45,8 @@ def write_pages(report: Mapping[str, Any], folder: str | Path) -> Path:
     (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False))
     (folder / "report.md").write_text(markdown(report))
     page = folder / "index.html"
-    page.write_text(html_page(report, report_plots(report)))
+    pictures = {p["file"]: (folder / p["file"]).read_bytes() for p in report.get("pictures", [])}
+    page.write_text(html_page(report, pictures))
     return page
 
 
@@ -48,6 +57,7 @@ def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
     """
     tables = {
         MAIN: _main_table(report),
+        "Most frequent mistakes": _mistake_table(report),
         "Against the earlier report": _against_table(report),
         "Differences between checkpoints": _pair_table(report),
         "Settings chosen on training images": _setting_table(report),
@@ -60,38 +70,44 @@ def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The report as Markdown, without plots."""
+    """The report as Markdown, without plots; its pictures are files beside it."""
     lines = [f"# {report['title']}", "", *(f"- **failed**: {f}" for f in _failures(report))]
     for heading, (header, rows) in tables_of(report).items():
         lines += ["", f"## {heading}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
         cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in rows]
         lines += [f"| {' | '.join(row)} |" for row in cells]
+    for heading, pictures in _by_checkpoint(report).items():
+        lines += ["", f"## {heading}"]
+        for picture in pictures:
+            lines += ["", f"![{picture['alt']}]({picture['file']})", "", f"*{picture['caption']}*"]
     lines += ["", "## Commands", "", "```", report["command"], *_commands(report), "```"]
     for checkpoint in report["checkpoints"]:
         lines += ["", f"### {checkpoint['name']}", "", "```", checkpoint["ledger_text"], "```"]
     return "\n".join(lines) + "\n"
 
 
-def html_page(report: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+def html_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     """One file: light and dark, as wide as a phone, nothing fetched.
 
     Args:
-        report: as ``summarise`` gives it.
-        plots: caption -> SVG.
+        report: as ``summarise`` gives it, with or without ``draw_galleries``.
+        pictures: file -> its bytes.
     """
     parts = [f"<h1>{html.escape(report['title'])}</h1>"]
     parts += [f'<p class="bad">{html.escape(failure)}</p>' for failure in _failures(report)]
-    figures = "".join(
-        f"<figure>{svg}<figcaption>{html.escape(caption)} (held out training images)</figcaption>"
-        "</figure>"
-        for caption, svg in plots.items()
-    )
-    for heading, table in tables_of(report).items():
-        shown = _html_table(table)
-        if heading == MAIN:
-            parts.append(f"<h2>{html.escape(heading)}</h2>{shown}{figures}")
-        else:
-            parts.append(_folded(heading, shown))
+    tables = {heading: _html_table(table) for heading, table in tables_of(report).items()}
+    parts.append(f"<h2>{MAIN}</h2>{tables.pop(MAIN)}")
+    for heading, plots in (
+        ("Blocks, poolings, neighbours", choice_plots(report)),
+        ("Cost, classes, curves", result_plots(report)),
+    ):
+        if plots:
+            shown = "".join(_figure(svg, caption) for caption, svg in plots.items())
+            parts.append(_folded(heading, shown, is_open=True))
+    for heading, shown in _by_checkpoint(report).items():
+        drawn = [_html_picture(picture, pictures[picture["file"]]) for picture in shown]
+        parts.append(_folded(heading, "".join(drawn)))
+    parts += [_folded(heading, table) for heading, table in tables.items()]
     commands = html.escape("\n".join([report["command"], *_commands(report)]))
     parts.append(_folded("Commands of the report and of each cell", f"<pre>{commands}</pre>"))
     ledgers = [f"<pre>{html.escape(c['ledger_text'])}</pre>" for c in report["checkpoints"]]
@@ -101,6 +117,26 @@ def html_page(report: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         f'content="width=device-width,initial-scale=1"><title>{html.escape(report["title"])}</title>'
         f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"
     )
+
+
+def _by_checkpoint(report: Mapping[str, Any]) -> dict[str, list[Mapping[str, str]]]:
+    """Heading -> pictures of a checkpoint."""
+    found: dict[str, list[Mapping[str, str]]] = {}
+    for picture in report.get("pictures", []):
+        found.setdefault(f"Pictures of {picture['checkpoint']}", []).append(picture)
+    return found
+
+
+def _figure(content: str, caption: str) -> str:
+    words = f"<figcaption>{html.escape(caption)}</figcaption>"
+    return f'<figure><div class="wide">{content}</div>{words}</figure>'
+
+
+def _html_picture(picture: Mapping[str, str], content: bytes) -> str:
+    kind, _ = mimetypes.guess_type(picture["file"])
+    data = base64.b64encode(content).decode("ascii")
+    image = f'<img alt="{html.escape(picture["alt"])}" src="data:{kind};base64,{data}">'
+    return _figure(image, picture["caption"])
 
 
 def percent(share: float | None, sign: str = "") -> str:
@@ -186,9 +222,34 @@ def _published_table(report: Mapping[str, Any]) -> Table:
     return [*header, "worth", "by"], rows
 
 
+def _mistake_table(report: Mapping[str, Any]) -> Table:
+    """The same mistakes of all checkpoints beside each other, the most frequent first."""
+    counts: dict[tuple[int, int], dict[str, int]] = {}
+    for name, rows in report.get("confusion", {}).items():
+        for true, said, count in rows:
+            if true != said:
+                counts.setdefault((true, said), {})[name] = count
+    most = sorted(counts, key=lambda pair: -sum(counts[pair].values()))[:_SHOWN]
+    names = list(report.get("confusion", {}))
+    classes = report.get("classes", [])
+    rows = [
+        [classes[true], classes[said], *(str(counts[true, said].get(n, 0)) for n in names)]
+        for true, said in most
+    ]
+    return ["true class", "taken for, by kNN", *(f"{name}: images" for name in names)], rows
+
+
 def _checkpoint_table(report: Mapping[str, Any]) -> Table:
-    rows = [[c["name"], c["given"], c["architecture"], c["weights"]] for c in report["checkpoints"]]
-    return ["name", "file", "encoder", "SHA-256"], rows
+    rows = [
+        [c["name"], c["given"], c["architecture"], *_cost(c.get("cost")), c["weights"]]
+        for c in report["checkpoints"]
+    ]
+    header = ["name", "file", "encoder", "million weights", "10^9 operations an image"]
+    return [*header, "SHA-256"], rows
+
+
+def _cost(cost: Mapping[str, float] | None) -> tuple[str, str]:
+    return (f"{cost['parameters'] / 1e6:.1f}", f"{cost['gflops']:.2f}") if cost else ("–", "–")
 
 
 def _facts(report: Mapping[str, Any]) -> dict[str, str]:
@@ -216,8 +277,9 @@ def _words(setting: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in setting.items())
 
 
-def _folded(heading: str, content: str) -> str:
-    return f"<details><summary>{html.escape(heading)}</summary>{content}</details>"
+def _folded(heading: str, content: str, is_open: bool = False) -> str:
+    kind = " open" if is_open else ""
+    return f"<details{kind}><summary>{html.escape(heading)}</summary>{content}</details>"
 
 
 def _html_table(table: Table) -> str:

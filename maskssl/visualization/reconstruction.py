@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.algorithms.bootmae import BootMAE
 from ..models.layers.patches import paste_prediction, spread
@@ -38,13 +38,16 @@ def reconstruct(
     model.train(was_training)
     mask = split.mask.unflatten(1, model.backbone.grid_size)
     filled = paste_prediction(images, prediction, mask)
-    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
-    rgb = [0, 1, 2] if images.shape[1] >= 3 else [0, 0, 0]  # of other channels, what comes first
-    original, filled = (
-        ((x * std + mean) / 255)[:, rgb].clamp(0, 1).cpu() for x in (images, filled)
-    )
+    original, filled = (pixels_of(model, x) for x in (images, filled))
     hidden = spread(mask[:, None].float(), images.shape[-1] // mask.shape[-1]).cpu()
     return [original, original * (1 - hidden) + MASK_GREY * hidden, filled]
+
+
+def pixels_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Normalised images (B, C, H, W) as they look: (B, 3, H, W) in 0..1 RGB, on the CPU."""
+    mean, std = model.data_preprocessor.mean, model.data_preprocessor.std
+    rgb = [0, 1, 2] if images.shape[1] >= 3 else [0, 0, 0]  # of other channels, what comes first
+    return ((images * std + mean) / 255)[:, rgb].clamp(0, 1).cpu()
 
 
 def picture_grid(

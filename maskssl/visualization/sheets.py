@@ -8,6 +8,8 @@ from PIL import Image, ImageDraw
 
 from ..errors import MaskSSLError
 
+_LINE, _FRAME = 14, 4  # pixels
+
 
 def tile_pictures(
     files: Sequence[str | Path], path: str | Path, width: int = 384, columns: int = 2
@@ -33,6 +35,22 @@ def tile_pictures(
         place = (index % columns * (width + 6) + 3, index // columns * (height + 6) + 3)
         sheet.paste(image.resize((width, height), Image.Resampling.LANCZOS), place)
     sheet.save(path)
+
+
+def framed(
+    picture: Image.Image, side: int, caption: str = "", frame: str | None = None
+) -> Image.Image:
+    """A picture ``side`` wide, in a coloured frame where there is one, above a line of words."""
+    height = round(side * picture.height / picture.width)
+    cell = Image.new("RGB", (side, height + (_LINE if caption else 0)), "white")
+    cell.paste(picture.convert("RGB").resize((side, height), Image.Resampling.BICUBIC))
+    pen = ImageDraw.Draw(cell)
+    if frame:
+        pen.rectangle((0, 0, side - 1, height - 1), outline=frame, width=_FRAME)
+    while caption and pen.textlength(caption) > side - 4:
+        caption = f"{caption.rstrip('…')[:-1]}…"
+    pen.text((2, height + 1), caption, fill=frame or "black")
+    return cell
 
 
 def grid_of(rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], side: int) -> Image.Image:

@@ -311,7 +311,7 @@ def test_the_page_needs_nothing_else(finished, tmp_path):
     assert not [w for w in ("<script", "<link", "<img", "@import", "url(#f", "src=") if w in page]
     links = {part.split('"')[0] for part in page.split('="http')[1:]}
     assert all(link.startswith("://www.w3.org/") for link in links)  # names of XML, not fetched
-    assert page.count("<svg") == page.count("</svg>") == 3
+    assert page.count("<svg") == page.count("</svg>") == 4
     assert "prefers-color-scheme:dark" in page and "currentColor" in page
     assert 'name="viewport"' in page
     assert page.count("<table>") == page.count('<div class="wide"><table>') == 7

@@ -13,7 +13,7 @@ from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from PIL import Image
 
-from maskssl.cli.reconstruct import draw_reconstructions
+from maskssl.cli.pretraining_pictures import draw_reconstructions
 from maskssl.engine.hooks.reconstruction import ReconstructionHook, untouched_randomness
 from maskssl.errors import MaskSSLError
 from maskssl.masking import block_mask, split_ordering
