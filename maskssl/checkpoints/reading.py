@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import CheckpointError
+from .parts import SUFFIX, read_parts
+from .plain import HISTORIES, mmengine_hub
 from .shards import KEY, StoredTensor, stored_tensors
 from .tree import map_leaves
 
@@ -29,7 +31,10 @@ BROKEN = (
 )  # fmt: skip
 # Where the tensors may lie inside a file, most specific first.
 CONTAINERS = ("state_dict", "model", "module")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # of a folder with config.json
+# of a folder with config.json
+WEIGHTS = tuple(
+    f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", SUFFIX)
+)
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
 _REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
@@ -42,7 +47,8 @@ def _method(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
-# What mmengine's message hub and log buffers, numpy's arrays and the authors' files consist of.
+# What checkpoints of mmengine's own (message hub, log buffers), of former releases of ours, numpy's
+# arrays and the authors' files consist of; ours need none of it.
 # torch calls what is listed, to rebuild an object, and nothing that _method finds.
 ALLOWED = (
     slice,
@@ -61,7 +67,7 @@ ALLOWED = (
 
 
 def checkpoint_at(path: str) -> str:
-    """A checkpoint file: itself, the last one of a work dir, a folder's weights, or a download.
+    """A checkpoint file or index: itself, the last of a work dir, a folder's, or a download.
 
     Raises:
         CheckpointError: nothing is there.
@@ -103,7 +109,7 @@ def read_checkpoint(path: str | Path, place: Place | None = None) -> dict[str, A
     """Load a checkpoint on the CPU; nothing in it can run code.
 
     Args:
-        path: a file written by torch.save; if it names a folder of shards, they are read too.
+        path: as of ``read_file``; if it names a folder of shards, they are read too.
         place: called with each tensor's path (see ``tree.map_leaves``); of a tensor in shards
             what it does not ask for is not read. None takes everything whole.
 
@@ -129,7 +135,7 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
     """As ``read_checkpoint``, but tensors that lie in shards stay None.
 
     Args:
-        path: a file written by torch.save.
+        path: a file written by torch.save, one of safetensors, or an index of such files.
         facts_alone: no tensor will be looked at, so none is read; the file must stay as it is.
 
     Raises:
@@ -142,6 +148,8 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
             f"there is no checkpoint at {path}; give an existing file (pretraining writes "
             "epoch_N.pth into its work_dir)"
         )
+    if path.name.endswith(SUFFIX):
+        return read_parts(path, read_file)
     with path.open("rb") as file:
         start = file.read(24)
     if path.suffix == ".safetensors" or start[8:10] == b'{"':
@@ -155,6 +163,9 @@ def read_file(path: str | Path, facts_alone: bool = False) -> dict[str, Any]:
         with torch.serialization.safe_globals(list(ALLOWED)):
             mmap = facts_alone and start.startswith(MAGIC[0])
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        hub = content.get("message_hub") if isinstance(content, dict) else None
+        if isinstance(hub, dict) and HISTORIES in hub:
+            content["message_hub"] = mmengine_hub(hub)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and plain values ({_offender(error)}), and loading it "

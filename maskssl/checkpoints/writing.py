@@ -22,6 +22,7 @@ from mmengine.logging import print_log
 
 from .errors import DiskFullError
 from .hidden_files import discard, full_disk_told, hidden, sync_folder
+from .plain import plain_content
 from .shards import KEY, orphans, shards_folder
 
 
@@ -95,7 +96,23 @@ def publish_checkpoint(content: dict[str, Any], path: str | Path) -> Path:
     )
 
 
+def told_plain(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's content as tensors and plain values; what is neither is left out and told."""
+    left_out: dict[str, str] = {}
+    content = plain_content(content, left_out)
+    if left_out:
+        told = ", ".join(f"{path} ({kind})" for path, kind in left_out.items())
+        print_log(
+            f"a checkpoint holds tensors and plain values alone, and is saved without {told}; keep "
+            "numbers, text, lists or dicts there",
+            "current",
+            logging.WARNING,
+        )
+    return content
+
+
 def _write_pair(content: dict[str, Any], path: Path, named: Callable[[Sidecar], Path]) -> Path:
+    content = told_plain(content)
     with (
         full_disk_told(path, lambda: _size(content)),
         hidden(path) as part,

@@ -55,7 +55,8 @@ def load_backbone(
         num_heads: for files that do not tell.
         unverified: take sources too that were compared with nobody's code.
         settings: further arguments of PlainViT, e.g. ``out_indices`` or ``frozen_stages``; what
-            the checkpoint has otherwise (``norm_eps``, ``pos_resize``) is taken as given.
+            the checkpoint has otherwise (``norm_eps``, ``pos_resize``), and another pooling, is
+            taken as given; the ledger says so.
 
     Returns:
         The encoder in eval mode, with ``mean``, ``std``, ``img_size`` and ``ledger``. It returns a
@@ -74,7 +75,7 @@ def load_backbone(
     told |= {"out_type": out_type, **settings}
     backbone = PretrainedViT(**told)
     backbone.settings = told
-    load_weights(backbone, file, accept=settings)
+    load_weights(backbone, file, accept={*settings, "pooling"})
     pixels = pixels_of(file.weights, file.config)
     backbone.mean, backbone.std = pixels.mean, pixels.std
     height, width = backbone.grid_size

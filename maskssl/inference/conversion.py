@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checkpoints.plain import plain_content
 from ..checkpoints.writing import write_checkpoint, write_text
 from ..errors import MaskSSLError
 from ..models.pretrained.ledger import Ledger
@@ -67,30 +68,10 @@ def rewrite_trusted(source: str, out: str | None) -> str:
     if not Path(source).is_file():
         raise MaskSSLError(f"there is no file {source}; --trust takes a file of your own")
     content = torch.load(source, map_location="cpu", weights_only=False)
-    left_out: set[str] = set()
-    kept = _plain(content, left_out)
+    left_out: dict[str, str] = {}
+    kept = plain_content(content, left_out)
     if not isinstance(kept, dict) or not any(isinstance(x, (dict, Tensor)) for x in kept.values()):
         raise MaskSSLError(f"{source} holds no dict of tensors; save model.state_dict()")
     write_checkpoint(kept, out)
-    return f"written to {out}, without {', '.join(sorted(left_out)) or 'leaving anything out'}"
-
-
-def _names(key: object) -> bool:
-    return isinstance(key, (str, int))
-
-
-def _plain(node: object, left_out: set[str]) -> object:
-    """Tensors, numbers and text in dicts and lists; a module is its state_dict."""
-    if isinstance(node, torch.nn.Module):
-        node = node.state_dict()
-    if isinstance(node, dict):
-        left_out |= {f"keys of {type(key).__name__}" for key in node if not _names(key)}
-        return {key: _plain(value, left_out) for key, value in node.items() if _names(key)}
-    if isinstance(node, (list, tuple)):
-        return [_plain(value, left_out) for value in node]
-    if node is None or isinstance(node, (bool, int, float, str)):
-        return node
-    if isinstance(node, Tensor):
-        return node.detach().clone().as_subclass(Tensor)
-    left_out.add(type(node).__name__)
-    return None
+    without = ", ".join(sorted(set(left_out.values()))) or "leaving anything out"
+    return f"written to {out}, without {without}"

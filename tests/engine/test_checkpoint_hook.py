@@ -4,10 +4,12 @@ import errno
 import itertools
 import logging
 import os
+import pickle
 import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -201,12 +203,49 @@ def test_a_whole_training_checkpoint(tmp_path):
     assert (facts.iter, facts.epoch, facts.resumable) == (8, 2, True)
     sidecar_of(path).unlink()
     assert check_checkpoint(path) is None
+    torch.load(path, weights_only=True)  # with no list of classes
     content = read_checkpoint(path)
     assert content.keys() >= {"meta", "state_dict", "message_hub", "optimizer", "param_schedulers"}
     assert "train/loss" in content["message_hub"]["log_scalars"]
     assert content["message_hub"]["runtime_info"]["keep_ckpt_ids"] == [1, 2]
     assert newest_valid(tmp_path) == path
     assert (tmp_path / "last_checkpoint").read_text() == str(path)
+
+
+class Odd(Hook):
+    """Leaves in the message hub what a user's hook may: numpy's numbers, and an object."""
+
+    def before_train(self, runner) -> None:
+        runner.message_hub.update_info_dict(dict(score=np.float32(0.5), place=Path("x")))
+
+
+@both_ways
+def test_odd_facts_of_a_hook_are_saved_plain_or_told(background, tmp_path, capfd):
+    build(tmp_path, epochs=1, hooks=[Odd()], background=background).train()
+    facts = torch.load(tmp_path / "epoch_1.pth", weights_only=True)["message_hub"]["runtime_info"]
+    assert facts["score"] == 0.5 and type(facts["score"]) is float and facts["place"] is None
+    said = "is saved without message_hub/runtime_info/place (PosixPath)"
+    assert said in " ".join(capfd.readouterr())
+    resumed = build(tmp_path, epochs=2, resume=tmp_path / "epoch_1.pth")
+    resumed.train()
+    assert len(resumed.message_hub.get_scalar("train/loss").data[0]) == 8  # of both parts
+
+
+def test_a_checkpoint_of_a_former_release_resumes_as_a_new_one(tmp_path):
+    """Its message hub holds mmengine's own objects."""
+    build(tmp_path / "new", epochs=1).train()
+    content = read_checkpoint(tmp_path / "new" / "epoch_1.pth")
+    torch.save(content, tmp_path / "old.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "old.pth", weights_only=True)
+    ends = []
+    for path in (tmp_path / "old.pth", tmp_path / "new" / "epoch_1.pth"):
+        runner = build(tmp_path / path.stem, epochs=2, resume=path)
+        runner.train()
+        history = runner.message_hub.get_scalar("train/loss").data[0]
+        ends.append((list(history), runner.model.state_dict()))
+    assert ends[0][0] == ends[1][0] and len(ends[0][0]) == 8
+    torch.testing.assert_close(ends[0][1], ends[1][1], rtol=0, atol=0)
 
 
 def test_the_count_and_the_milestones(tmp_path):

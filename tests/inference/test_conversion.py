@@ -51,7 +51,7 @@ def test_a_file_of_ones_own_is_rewritten_to_plain_values(tmp_path):
     assert "without" in said and "PosixPath" in said and "keys of tuple" in said
     content = torch.load(out, weights_only=True)
     torch.testing.assert_close(content["model"]["weight"], model.weight.detach())
-    assert content["epoch"] == 3 and content["steps"] == [1, 2] and content["where"] is None
+    assert content["epoch"] == 3 and content["steps"] == (1, 2) and content["where"] is None
     with pytest.raises(MaskSSLError, match="another file to write to"):
         rewrite_trusted(str(path), str(path))
     with pytest.raises(MaskSSLError, match=r"there is no file .*gone\.pth"):
@@ -71,8 +71,20 @@ def test_config_json_beside_the_weights_tells_what_tensors_do_not(source, tmp_pa
     assert model.mean == (127.5, 63.75, 127.5) and model.std == (127.5, 127.5, 255)
     assert model.ledger.assumed["norm_eps"] == "1e-05, the file's config"
     (folder / "config.json").write_text(json.dumps(dict(config, hidden_act="quick_gelu")))
-    with pytest.raises(CheckpointError, match="hidden_act='quick_gelu'; PlainViT computes one of"):
+    with pytest.raises(
+        CheckpointError, match="hidden_act='quick_gelu'; PlainViT computes 'gelu' in plain"
+    ):
         maskssl.load_backbone(folder)
+    for told in (
+        dict(hidden_act="silu"),
+        dict(use_gated_mlp=True),
+        dict(use_gated_mlp=True, hidden_act="gelu"),
+    ):
+        (folder / "config.json").write_text(json.dumps(dict(num_attention_heads=2) | told))
+        with pytest.raises(
+            CheckpointError, match=r"config\.json says hidden_act='(silu|gelu)'; Plain"
+        ):
+            maskssl.load_backbone(folder)
     (folder / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read as JSON"):
         maskssl.load_backbone(folder)

@@ -23,7 +23,7 @@ from ...checkpoints.finding import newest_valid
 from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.shards import KEY, write_shards
 from ...checkpoints.tree import map_leaves
-from ...checkpoints.writing import is_local, write_checkpoint
+from ...checkpoints.writing import is_local, told_plain, write_checkpoint
 from ...errors import MaskSSLError
 from ...private_names import accumulative_counts
 from ..finite_steps.guard import guarded
@@ -258,7 +258,7 @@ class MaskSSLRunner(Runner):
             return _nothing
         if local:
             return partial(write_checkpoint, content, path)
-        return partial(save_checkpoint, content, path, backend_args=backend_args)
+        return partial(save_checkpoint, told_plain(content), path, backend_args=backend_args)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a training checkpoint.

@@ -1,6 +1,11 @@
-"""ONNX: tokens of any number of images of the backbone's size, run by onnxruntime."""
+"""ONNX: tokens of any number of images of any size that patches divide, run by onnxruntime.
+
+The position table is resized in the graph, by the source's rule. Relative positions are of one
+size, and so is a graph that has them.
+"""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,24 +28,35 @@ class _Tokens(nn.Module):
         return self.backbone.encode(images)[-1]
 
 
-def write(backbone: PretrainedViT, folder: Path) -> None:
-    """One file for images of ``img_size``; settings and ledger travel in its metadata.
+def _any_size(backbone: PretrainedViT) -> bool:
+    return backbone.blocks[0].rel_pos is None
 
-    The number of images is free. Their size is not: positions are fitted to it beforehand.
-    """
+
+def sizes(backbone: PretrainedViT) -> list[tuple[int, int]]:
+    """Where the graph is compared: at its own size, and where it takes others at two of them."""
+    (height, width), patch = backbone.img_size, backbone.patch_size
+    others = [(height + 2 * patch, width + patch), (patch, 2 * patch)]
+    return [backbone.img_size, *(others if _any_size(backbone) else [])]
+
+
+def write(backbone: PretrainedViT, folder: Path) -> None:
+    """One file; settings and ledger travel in its metadata."""
     import onnx
 
     inexpressible(backbone, "ONNX", autocast=backbone.autocast)
     height, width = backbone.img_size
     example = torch.zeros(2, backbone.patch_embed.proj.in_channels, height, width)
-    batch = torch.export.Dim("batch", min=1)
+    free: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    if _any_size(backbone):
+        sides = (torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns"))
+        free |= {axis: backbone.patch_size * side for axis, side in zip((2, 3), sides, strict=True)}
     program = torch.onnx.export(
         _Tokens(backbone).eval(),
         (example,),
         dynamo=True,
         input_names=["images"],
         output_names=["tokens"],
-        dynamic_shapes=dict(images={0: batch}),
+        dynamic_shapes=dict(images=free),
     )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
@@ -62,4 +78,4 @@ def reload(backbone: PretrainedViT, folder: Path) -> Model:
     return run
 
 
-ONNX = Target("onnx", write, reload, packages=("onnx", "onnxscript", "onnxruntime"))
+ONNX = Target("onnx", write, reload, packages=("onnx", "onnxscript", "onnxruntime"), sizes=sizes)

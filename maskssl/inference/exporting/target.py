@@ -21,6 +21,7 @@ class Target:
         name: as ``--to`` has it.
         write: writes files into a folder.
         reload: builds the library's own model from that folder.
+        sizes: of images (h, w) at which both are compared.
         packages: that ``reload`` imports, and that the extra 'export' brings.
     """
 
@@ -28,6 +29,7 @@ class Target:
     write: Callable[[PretrainedViT, Path], None]
     reload: Callable[[PretrainedViT, Path], Model]
     packages: tuple[str, ...] = ()
+    sizes: Callable[[PretrainedViT], list[tuple[int, int]]] = lambda backbone: [backbone.img_size]
 
     def check_installed(self) -> None:
         """Refuse what could not be compared.

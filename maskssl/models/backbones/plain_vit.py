@@ -307,7 +307,7 @@ class PlainViT(LoadGuard, BaseModule):
 
     def position_table(self, grid: tuple[int, int]) -> Tensor:
         """The table (1, [1 +] N, C) for a grid, resized where it differs from its own; or zeros."""
-        if grid != self.grid_size and self.blocks[0].rel_pos is not None:
+        if self.blocks[0].rel_pos is not None and grid != self.grid_size:
             raise MaskSSLError(
                 f"the relative position bias is made for a grid of {self.grid_size}, the input has "
                 f"{grid}; crop or resize the input to img_size, or set rel_pos_bias=False"

@@ -54,6 +54,32 @@ def sincos_position(
     return torch.cat([torch.zeros(num_prefix, dim), table])[None]
 
 
+def resampling(source: int, target: int, rule: Resize) -> Tensor:
+    """``F.interpolate`` along one side as a matrix (target, source), for graphs of any size.
+
+    A sum over sources of cubic weights: of the four nearest, those beyond the edge counted to it;
+    or, antialiased, of all within a support that grows with the source (torch's UpSample kernels).
+    """
+    length = torch.ones(target) * target + (OFFSET if rule == "offset" else 0.0)
+    centre = torch.arange(0.5, target) * (source / length)  # in pixels of the source
+    if rule == "antialiased":
+        stretch = (source / length).clamp(min=1)[:, None]
+        weights = _cubic((torch.arange(0.5, source) - centre[:, None]) / stretch, -0.5)
+        return weights / weights.sum(dim=1, keepdim=True)
+    taps = (centre - 0.5).floor()[:, None] + torch.arange(-1.0, 3.0)  # (T, 4)
+    weights = _cubic(centre[:, None] - 0.5 - taps, -0.75)
+    falls_on = taps.clamp(0, source - 1)[..., None] == torch.arange(float(source))  # (T, 4, S)
+    return (weights[..., None] * falls_on).sum(dim=1)
+
+
+def _cubic(distance: Tensor, a: float) -> Tensor:
+    """Keys' kernel, which ends at a distance of 2."""
+    x = distance.abs()
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = a * (((x - 5) * x + 8) * x - 4)
+    return torch.where(x <= 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
 def resize_position(
     table: Tensor,
     source: tuple[int, int],
@@ -79,9 +105,15 @@ def resize_position(
     """
     if rule not in RESIZES:
         raise MaskSSLError(f"pos_resize={rule!r} is unknown; use one of {RESIZES}")
+    prefix, patches = table[:, :num_prefix], table[:, num_prefix:]
+    if torch.compiler.is_exporting():  # the target may be a size that only the run knows
+        down, across = (
+            resampling(old, new, rule).to(table) for old, new in zip(source, target, strict=True)
+        )
+        rows = (down @ patches.reshape(source[0], -1)).unflatten(1, (source[1], -1))  # (h', w, C)
+        return torch.cat([prefix, (across @ rows).flatten(0, 1)[None]], dim=1)
     if tuple(source) == tuple(target):
         return table
-    prefix, patches = table[:, :num_prefix], table[:, num_prefix:]
     image = patches.reshape(1, *source, -1).permute(0, 3, 1, 2).float()  # (1, C, h, w)
     if rule == "offset":
         scale = [(new + OFFSET) / old for new, old in zip(target, source, strict=True)]

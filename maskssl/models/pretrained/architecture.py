@@ -12,7 +12,7 @@ from torch import Tensor
 from ...checkpoints.errors import CheckpointError
 from ..layers.position import Layout, sincos_position
 from .recognition import EncoderWeights
-from .source import Pixels
+from .source import POOLED_NORM, Pixels, Pooling
 
 # (width, depth) -> heads of our mini, the field's ViT-Ti, S, B, L and H, I-JEPA's and DINOv2's g,
 # DINOv3's 7B; no tensor tells it
@@ -27,7 +27,16 @@ KNOWN_HEADS = {
     (1536, 40): 24,
     (4096, 40): 32,
 }
-ROTARY_HEADS = KNOWN_HEADS | {(1280, 32): 20}  # DINOv3's H+
+# of mmpretrain's named architectures, where width and depth leave it open
+NAMED_HEADS = {"deit-s": 6, "deit-small": 6, "dinov2-s": 6, "dinov2-small": 6} | {
+    "mocov3-s": 12,
+    "mocov3-small": 12,
+}
+# out_type of ours and of mmpretrain, global_pool of timm
+POOLINGS: dict[str, Pooling] = dict(
+    cls="cls", avg="avg", cls_token="cls", avg_featmap="avg", token="cls"
+)
+POOLED: dict[Pooling, str] = dict(cls="its cls token", avg="the mean of its patches")
 LAYOUTS: tuple[Layout, ...] = ("bootmae", "mae")
 
 
@@ -95,6 +104,17 @@ def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
     return weights.source.pixels
 
 
+def pooling_of(weights: EncoderWeights, config: Mapping[str, Any]) -> tuple[Pooling | None, bool]:
+    """What of the tokens a loss has trained, and whether the file says so or its source does.
+
+    A norm behind the pooling shows the mean of patches; a config names it.
+    """
+    if POOLED_NORM in weights.dropped.values():
+        return "avg", True
+    given = POOLINGS.get(str(_backbone(config).get("out_type")))
+    return (given, True) if given else (weights.source.pooling, False)
+
+
 def assumptions(
     weights: EncoderWeights, config: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, str]:
@@ -119,6 +139,9 @@ def assumptions(
         "num_heads": f"{settings['arch']['num_heads']}, "
         + ("the file's config" if heads else "usual at this width and depth, or as given"),
     }
+    pooling, said = pooling_of(weights, config)
+    if pooling:
+        found["trained with"] = f"{POOLED[pooling]}, {by(said)}"
     if settings["pos_embed_layout"]:
         rule = f"{settings['pos_resize']}, {by('pos_resize' in told)}"
         found["positions at another size"] = rule
@@ -173,13 +196,15 @@ def _num_heads(weights: EncoderWeights, config: Mapping[str, Any], width: int, d
         return int(weights.tensors["blocks.0.rel_pos.table"].shape[-1])
     if "rotary.periods" in weights.tensors:
         return width // (4 * len(weights.tensors["rotary.periods"]))
-    known = ROTARY_HEADS if weights.source.rotary_base else KNOWN_HEADS
-    if (width, depth) in known:
-        return known[width, depth]
-    raise CheckpointError(
-        f"this {weights.source.name} checkpoint has {depth} blocks of width {width}, no known "
-        "architecture, and no tensor tells the number of attention heads; give num_heads"
-    )
+    heads = (KNOWN_HEADS | dict(weights.source.heads)).get((width, depth))
+    heads = NAMED_HEADS.get(arch, heads) if isinstance(arch, str) else heads
+    if heads is None:
+        raise CheckpointError(
+            f"this {weights.source.name} checkpoint has {depth} blocks of width {width}, not the "
+            "size of one known architecture, and no tensor tells the number of attention heads; "
+            "give num_heads"
+        )
+    return heads
 
 
 def _table_side(tensors: Mapping[str, Tensor], patch_size: int) -> int | None:

@@ -10,8 +10,6 @@ from typing import Any
 
 from ...checkpoints.errors import CheckpointError
 
-ACTIVATIONS = ("gelu", "silu", "swiglu")  # of plain MLPs and of gated ones
-
 
 def config_beside(path: str | Path) -> dict[str, Any]:
     """``backbone`` and ``data_preprocessor`` as far as they are told; empty without the files.
@@ -23,15 +21,12 @@ def config_beside(path: str | Path) -> dict[str, Any]:
     config, pictures = (
         _json(folder / name) for name in ("config.json", "preprocessor_config.json")
     )
-    activation = config.get("hidden_act", "gelu")
-    if activation not in ACTIVATIONS:
-        raise CheckpointError(
-            f"{folder / 'config.json'} says hidden_act={activation!r}; PlainViT computes one of "
-            f"{ACTIVATIONS}"
-        )
+    _check_activation(config, folder / "config.json")
     backbone: dict[str, Any] = {}
     if isinstance(config.get("num_attention_heads"), int):
         backbone["arch"] = dict(num_heads=config["num_attention_heads"])
+    if config.get("num_classes") and "global_pool" in config:  # timm; without a head nobody pools
+        backbone["out_type"] = config["global_pool"]
     for theirs, ours in (("layer_norm_eps", "norm_eps"), ("image_size", "img_size")):
         if theirs in config:
             backbone[ours] = config[theirs]
@@ -45,6 +40,17 @@ def config_beside(path: str | Path) -> dict[str, Any]:
     if mean and std:
         found["data_preprocessor"] = dict(mean=_in_255(mean), std=_in_255(std))
     return found
+
+
+def _check_activation(config: Mapping[str, Any], path: Path) -> None:
+    """DINOv2's gated MLPs (``use_swiglu_ffn``) are SiLU's whatever ``hidden_act`` says."""
+    gated = bool(config.get("use_gated_mlp"))
+    given, computed = config.get("hidden_act", "gelu"), "silu" if gated else "gelu"
+    if ("hidden_act" in config or gated) and given != computed:
+        raise CheckpointError(
+            f"{path} says hidden_act={given!r}; PlainViT computes {computed!r} in "
+            f"{'gated' if gated else 'plain'} MLPs"
+        )
 
 
 def _in_255(values: list[float]) -> list[float]:

@@ -29,6 +29,7 @@ class Backbone(Protocol):
         pos_embed: position table (1, [1 +] h * w, C), made for ``grid_size`` (h, w) in
             ``pos_embed_layout``; None for none.
         pos_resize: how it is fitted to another grid.
+        out_type: what it returns, see PlainViT.
         norm_eps: of its norms.
         rotary_base: longest period of rotary positions; None for none.
         num_heads: attention heads.
@@ -44,6 +45,7 @@ class Backbone(Protocol):
     pos_embed: Tensor | None
     pos_embed_layout: Layout | None
     pos_resize: Resize
+    out_type: str
     norm_eps: float
     rotary_base: float | None
     grid_size: tuple[int, int]

@@ -26,6 +26,7 @@ class Ledger:
         std: likewise.
         assumed: what no tensor tells -> its value, and who said so.
         accepted: mismatches that an option let pass.
+        notes: mismatches that are legitimate, and should be known.
         problems: sentences; any of them refuses the load.
     """
 
@@ -43,6 +44,7 @@ class Ledger:
     std: tuple[float, ...] = ()
     assumed: dict[str, str] = field(default_factory=dict)
     accepted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -57,6 +59,7 @@ class Ledger:
             lines.append(f"  left {len(names)} ({why}): {', '.join(_shortened(names, 1))}")
         lines += [f"  assumed {what}: {value}" for what, value in self.assumed.items()]
         lines += [f"  accepted: {sentence}" for sentence in self.accepted]
+        lines += [f"  note: {sentence}" for sentence in self.notes]
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:

@@ -9,10 +9,18 @@ import torch
 from mmengine.logging import print_log
 
 from ...checkpoints.errors import CheckpointError
+from ...checkpoints.parts import sha256_of_all
 from ...checkpoints.reading import checkpoint_at, read_checkpoint
-from ...checkpoints.shards import sha256_of
 from ...errors import MaskSSLError
-from .architecture import assumptions, pixels_of, saved_model, vit_settings
+from .architecture import (
+    POOLED,
+    POOLINGS,
+    assumptions,
+    pixels_of,
+    pooling_of,
+    saved_model,
+    vit_settings,
+)
 from .beside import config_beside
 from .fitting import Backbone, fit_weights
 from .ledger import Ledger
@@ -20,7 +28,7 @@ from .recognition import EncoderWeights, encoder_weights
 
 # settings of a backbone that change every feature and that no shape shows
 COMPARED = ("norm_eps", "pos_resize")
-ACCEPTABLE = (*COMPARED, "pixels")  # what ``accept`` lets pass
+ACCEPTABLE = (*COMPARED, "pooling", "pixels")  # what ``accept`` lets pass
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class PretrainedFile:
         path: of the file.
         weights: of one branch's encoder.
         config: what the file, or config.json beside it, says of the model.
-        sha256: of the file.
+        sha256: of the file, or of an index and its parts.
     """
 
     path: str
@@ -63,7 +71,7 @@ def read_pretrained(
             "authors; set unverified=True to take it all the same"
         )
     config = saved_model(content) or config_beside(path)
-    return PretrainedFile(path, weights, config, sha256_of(Path(path)))
+    return PretrainedFile(path, weights, config, sha256_of_all(Path(path)))
 
 
 def load_pretrained(
@@ -79,7 +87,7 @@ def load_pretrained(
         backbone: changed in place, and only when everything fits.
         checkpoint: as ``read_pretrained`` takes it.
         branch: 'student' or 'teacher'; None for the one that its authors evaluate.
-        accept: of 'norm_eps', 'pos_resize' and 'pixels', what may differ from the pretraining;
+        accept: of ``ACCEPTABLE``, what may differ from the pretraining;
             the last is compared by ``check_pixels``.
         unverified: as ``read_pretrained`` takes it.
 
@@ -116,6 +124,7 @@ def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[st
         told = vit_settings(weights, file.config, backbone.num_heads)
         ledger.assumed = assumptions(weights, file.config, told)
         _compare(backbone, told, accept, ledger)
+        _compare_pooling(backbone, file, accept, ledger)
     if ledger.problems:
         raise CheckpointError(
             f"{ledger.origin} ({ledger.source}, {ledger.branch}) does not fit this backbone, and "
@@ -145,6 +154,28 @@ def _compare(
                 f"{sentence}; set {setting}={told[setting]!r} in the backbone, or "
                 f"accept=[{setting!r}] in init_cfg for other features than its authors'"
             )
+
+
+def _compare_pooling(
+    backbone: Backbone, file: PretrainedFile, accept: Collection[str], ledger: Ledger
+) -> None:
+    """A cls token that a file's own training never looked at is refused; the rest is said."""
+    mine = POOLINGS.get(backbone.out_type)
+    trained, said = pooling_of(file.weights, file.config)
+    if mine is None or trained is None or mine == trained:
+        return
+    sentence = (
+        f"out_type={backbone.out_type!r}, and the checkpoint was trained with {POOLED[trained]}"
+    )
+    if mine == "avg" or not said:
+        ledger.notes.append(sentence)
+    elif "pooling" in accept:
+        ledger.accepted.append(sentence)
+    else:
+        ledger.problems.append(
+            f"{sentence}; set out_type='avg' in the backbone, or accept=['pooling'] in init_cfg "
+            "for a cls token that no loss has trained"
+        )
 
 
 def check_pixels(

@@ -37,6 +37,7 @@ class EncoderWeights:
 
 @dataclass(frozen=True)
 class _Found:
+    container: str
     place: Place
     below: dict[str, Tensor]
     outside: tuple[str, ...]
@@ -106,6 +107,10 @@ def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> En
             (name for start, name in prefixes.items() if start and key.startswith(start)), ""
         )
         weights.outside[key] = f"of the {other}" if other else "outside the encoder"
+    for name, tensors in groups.items():
+        if tensors and name != held[branch].container:
+            more = f"{name or 'the file itself'}: {len(tensors)} tensors"
+            weights.outside[more] = "another entry of the file"
     return weights
 
 
@@ -128,7 +133,7 @@ def _at(groups: Mapping[str, dict[str, Tensor]], source: Source, branch: str) ->
             below = {k[start:]: v for k, v in tensors.items() if k.startswith(place.prefix)}
             if any(re.match(source.marks[0], key) for key in below):
                 outside = tuple(key for key in tensors if not key.startswith(place.prefix))
-                found.append(_Found(place, below, outside))
+                found.append(_Found(container, place, below, outside))
     return found
 
 

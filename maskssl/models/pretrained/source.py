@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..layers.position import Resize
 
@@ -34,6 +35,8 @@ MASK_TOKEN = "stands for masked patches in pretraining"
 RECOMPUTED = "recomputed from the grid"
 POOLED_NORM = "norm of the pooled feature, part of the fine-tuned head"
 
+Pooling = Literal["cls", "avg"]  # as PlainViT's out_type
+
 
 @dataclass(frozen=True)
 class Source:
@@ -53,6 +56,9 @@ class Source:
         pixels: how its images are normalised where the file does not say.
         norm_eps: of its norms.
         pos_resize: how its authors' code fits positions to another size.
+        pooling: what its authors' loss, or their evaluation, takes of the tokens; None for either.
+        heads: (width, depth) -> attention heads, where its authors differ from the field; None
+            where several of its architectures have that size.
         rotary_base: longest period of its rotary positions; None for none.
         patches_alone: its position table may be without a row for the cls token.
         reference: whose class it was compared with (tests/models/pretrained/); None for a source
@@ -68,6 +74,8 @@ class Source:
     pixels: Pixels = IMAGENET_PIXELS
     norm_eps: float = 1e-6
     pos_resize: Resize = "bicubic"
+    pooling: Pooling | None = None
+    heads: Mapping[tuple[int, int], int | None] = field(default_factory=dict)
     rotary_base: float | None = None
     patches_alone: bool = False
     reference: str | None = None

@@ -77,6 +77,32 @@ def test_heads_of_the_fields_architectures(width, depth, heads):
     assert arch == dict(embed_dims=width, num_layers=depth, num_heads=heads, mlp_ratio=4.0)
 
 
+@pytest.mark.parametrize(
+    ("source", "config", "size", "heads"),
+    [
+        ("MoCo v3", {}, (384, 12), 12),  # as its authors' vits.py has it
+        ("CAE pretraining", {}, (384, 12), 12),
+        ("MoCo v3", {}, (768, 12), 12),
+        ("DINO", {}, (384, 12), 6),
+        ("DINOv3", {}, (1280, 32), 20),
+        ("mmpretrain", dict(backbone=dict(arch="mocov3-small")), (384, 12), 12),
+        ("mmpretrain", dict(backbone=dict(arch="deit-small")), (384, 12), 6),
+        ("mmpretrain", dict(backbone=dict(arch="base")), (768, 12), 12),
+    ],
+)
+def test_authors_with_other_heads(source, config, size, heads):
+    weights = shapes(*size)
+    weights.source = next(one for one in SOURCES if one.name == source)
+    assert vit_settings(weights, config)["arch"]["num_heads"] == heads
+
+
+def test_of_two_architectures_of_one_size_none_is_guessed():
+    weights = shapes(384, 12)
+    weights.source = next(one for one in SOURCES if one.name == "mmpretrain")
+    with pytest.raises(CheckpointError, match="not the size of one known architecture.*give num_"):
+        vit_settings(weights, {})
+
+
 def test_who_tells_the_heads():
     """Whoever asks, then the file's config, then a table of relative positions."""
     table = {"blocks.0.rel_pos.table": (52, 8)}
@@ -146,7 +172,8 @@ def test_pixels_are_the_configs_or_the_sources():
 
 def test_each_source_normalises_as_its_authors():
     """BootMAE and BEiT bring 0..255 to -1..1, the others take ImageNet's mean and deviation."""
-    halved = {source.name for source in SOURCES if source.pixels == HALF_PIXELS}
+    halved = {source.name for source in SOURCES if source.pixels == HALF_PIXELS}  # others of BEiT's
+    # names, whose pretraining tells them apart, say ImageNet's in their configs
     assert halved == {"BootMAE release", "BEiT-style ViT"}
     assert {source.pixels for source in SOURCES} == {HALF_PIXELS, IMAGENET_PIXELS}
     assert Pixels((127.5,) * 3, (127.5,) * 3) == HALF_PIXELS

@@ -18,12 +18,14 @@ from timm.models import vision_transformer as vit
 from torch import nn
 
 import maskssl
+from maskssl.checkpoints.errors import CheckpointError
 from tests.models.pretrained.cases import drawn, filled, pictures
 
 RECORD = torch.load(Path(__file__).parents[2] / "data" / "vit_sources.pt", weights_only=True)
 SIZES = [(16, 16), (24, 20)]
 CLOSE = dict(rtol=1e-5, atol=1e-5)
 NORM = partial(nn.LayerNorm, eps=1e-6)
+ONE = torch.ones(1)
 
 
 def loaded(content, folder: Path, size=None, **settings):
@@ -76,6 +78,11 @@ TIMM_CASES = {
         "timm ViT",
     ),
     "BEiT": (beit.Beit, dict(use_abs_pos_emb=False, use_rel_pos_bias=True), "BEiT-style ViT"),
+    "BEiTv2": (
+        beit.Beit,
+        dict(use_abs_pos_emb=False, use_shared_rel_pos_bias=True, init_values=0.1, num_classes=0),
+        "BEiTv2 pretraining",
+    ),
     "BEiT, scaled": (
         beit.Beit,
         dict(use_abs_pos_emb=False, use_rel_pos_bias=True, init_values=0.1),
@@ -118,6 +125,8 @@ def test_timm(case, size, tmp_path):
     antialias = source not in ("MAE", "plain ViT")  # whose authors resize without
     theirs = filters.checkpoint_filter_fn(dict(state), reference, antialias=antialias)
     reference.load_state_dict(theirs, strict=build is not eva.Eva)
+    if case == "BEiTv2":  # what pretraining has on top, and timm's class has not
+        state |= {"cls_pt_layers.0.norm1.weight": ONE, "lm_head.weight": ONE, "mask_token": ONE}
     images = pictures(*size)
     blocks, _ = hooked(reference.eval(), reference.blocks, images)
     backbone = loaded(state, tmp_path, size)
@@ -182,32 +191,62 @@ def test_mmpretrain(case, size, tmp_path):
 
 # Recorded
 
+
+def of_two(state, strong: str, weak: str, prefix: str, **more):
+    """A file of two networks, of which the one that is not asked for is zero."""
+    return {
+        strong: {f"{prefix}{k}": v for k, v in state.items()} | more,
+        weak: {f"{prefix}{k}": 0 * v for k, v in state.items()},
+    }
+
+
+def franca(state):
+    """Its release keeps the teacher with both of its heads."""
+    return dict(teacher={f"backbone.{k}": v for k, v in state.items()} | {"dino_head.mlp.0.w": ONE})
+
+
 WRAPPED = {
-    "dino": lambda state: dict(
-        teacher={f"backbone.{k}": v for k, v in state.items()}
-        | {"head.mlp.0.weight": state["norm.bias"]},
-        student={f"module.backbone.{k}": 0 * v for k, v in state.items()},
+    "dino": lambda state: of_two(
+        state, "teacher", "student", "module.backbone.", **{"module.head.mlp.0.weight": ONE}
     ),
-    "ijepa": lambda state: dict(
-        encoder={f"module.{k}": 0 * v for k, v in state.items()},
-        target_encoder={f"module.{k}": v for k, v in state.items()},
+    "ibot": lambda state: of_two(
+        state, "student", "teacher", "module.backbone.", **{"module.head.mlp.0.weight": ONE}
     ),
+    "franca": franca,
+    "franca_mlp": franca,
+    "mocov3": lambda state: dict(
+        state_dict={f"module.base_encoder.{k}": v for k, v in state.items()}
+        | {f"module.momentum_encoder.{k}": 0 * v for k, v in state.items()}
+        | {"module.predictor.0.weight": ONE}
+    ),
+    "ijepa": lambda state: of_two(state, "target_encoder", "encoder", "module."),
     "dinov2_registers": lambda state: dict(
         teacher={f"backbone.{k}": v for k, v in state.items()}
     ),
-    "simmim": lambda state: dict(model={f"encoder.{k}": v for k, v in state.items()}),
+    "simmim": lambda state: dict(
+        model={f"encoder.{k}": v for k, v in state.items()}
+        | {"encoder.mask_token": ONE, "decoder.0.weight": ONE}
+    ),
+    "simmim_absolute": lambda state: dict(
+        model={f"encoder.{k}": v for k, v in state.items()} | {"encoder.mask_token": ONE}
+    ),
+    "cae_pretraining": lambda state: dict(model=state),
 }  # fmt: skip
 SOURCE = {
-    "dino": "DINO, iBOT",
-    "dinov2": "DINOv2",
+    "dino": "DINO",
+    "ibot": "iBOT",
+    "dinov2": "DINOv2, Franca",
     "dinov2_registers": "DINOv2 with registers",
-    "dinov2_swiglu_chunked": "DINOv2",
+    "dinov2_swiglu_chunked": "DINOv2, Franca",
+    "franca": "DINOv2, Franca",
+    "franca_mlp": "DINOv2, Franca",
+    "mocov3": "MoCo v3",
     "dinov3": "DINOv3",
     "dinov3_swiglu": "DINOv3",
     "ijepa": "I-JEPA",
-    "simmim": "BEiT-style ViT",
-    "simmim_absolute": "BEiT-style ViT",
-    "cae": "BEiT-style ViT",
+    "simmim": "SimMIM pretraining",
+    "simmim_absolute": "SimMIM pretraining",
+    "cae_pretraining": "CAE pretraining",
     "hf_vit": "Hugging Face ViT",
     "hf_vitmae": "Hugging Face ViT",
     "hf_ijepa": "Hugging Face ViT",
@@ -232,13 +271,52 @@ def test_recorded(case, size, tmp_path):
     state = recorded_weights(case)
     size_ = tuple(map(int, size.split("x")))
     content = WRAPPED.get(case, dict)(state)
-    backbone = loaded(content, tmp_path, size_)
+    branch = "student" if case == "ibot" else None  # whose weights the record's model had
+    backbone = loaded(content, tmp_path, size_, branch=branch)
     *blocks, last = RECORD[case]["features"][size]
     compared(backbone, blocks, last, pictures(*size_))
-    assert backbone.ledger.source == SOURCE[case]
-    parts = {name for names in backbone.ledger.parts.values() for name in names}
-    named = sorted(parts | backbone.ledger.dropped.keys())
-    assert [name for name in named if not name.startswith("head.mlp")] == sorted(state)
+    ledger = backbone.ledger
+    assert ledger.source == SOURCE[case]
+    parts = {name for names in ledger.parts.values() for name in names}
+    named = parts | ledger.dropped.keys()
+    if case == "cae_pretraining":  # a whole model
+        named = {f"encoder.{name}" for name in named} | ledger.outside.keys()
+        reasons = {why for name, why in ledger.outside.items() if name.startswith("teacher.")}
+        assert reasons == {"of the teacher"}
+    assert named - state.keys() <= {"mask_token"}  # SimMIM's, which the class does not have
+    assert state.keys() <= named
+
+
+@pytest.mark.parametrize("case", RECORD)
+def test_a_tensor_that_a_map_does_not_explain_refuses_the_file(case, tmp_path):
+    """One in the first block and one in front of all, whatever the prefix and the container."""
+    state = recorded_weights(case)
+    inner = next(name for name in state if ".0." in name or "layer.0" in name).split("0")[0]
+    for odd in (f"{inner}0.surprise", f"{'encoder.' if case == 'cae_pretraining' else ''}surprise"):
+        content = WRAPPED.get(case, dict)(state | {odd: ONE})
+        with pytest.raises(
+            CheckpointError, match=r"surprise \(1,\) is in the checkpoint and has no"
+        ):
+            loaded(content, tmp_path)
+
+
+def test_other_entries_of_a_file_are_told(tmp_path):
+    state = filled(vit.VisionTransformer(**TIMM)).state_dict()
+    content = dict(state_dict=state, state_dict_ema={k: 0 * v for k, v in state.items()}, epoch=3)
+    outside = loaded(content, tmp_path).ledger.outside
+    assert outside == {f"state_dict_ema: {len(state)} tensors": "another entry of the file"}
+
+
+def test_the_teacher_of_ibot_is_taken_where_nothing_is_said(tmp_path):
+    state = recorded_weights("ibot")
+    content = of_two(state, "teacher", "student", "backbone.")
+    del content["teacher"]["backbone.masked_embed"]  # as the authors build it
+    backbone = loaded(content, tmp_path)
+    assert (backbone.ledger.source, backbone.ledger.branch) == ("iBOT", "teacher")
+    assert backbone.ledger.dropped == {}
+    alone = loaded(state, tmp_path)  # "backbone (s)" of the authors' page
+    assert (alone.ledger.source, alone.ledger.branch) == ("iBOT", "student")
+    assert alone.ledger.dropped == {"masked_embed": "stands for masked patches in pretraining"}
 
 
 @pytest.mark.parametrize("case", [case for case in RECORD if "saved" in RECORD[case]])

@@ -1,9 +1,9 @@
 """One map a file, and the order in which they are tried: those with the surest marks first."""
 
 from ..source import Source
-from .beit import BEIT
+from .beit import BEIT, BEITV2, CAE, SIMMIM
 from .bootmae import BOOTMAE
-from .dino import DINO
+from .dino import DINO, IBOT
 from .dinov2 import DINOV2, DINOV2_REGISTERS
 from .dinov3 import DINOV3
 from .extrema import EXTREMA
@@ -29,8 +29,12 @@ SOURCES: tuple[Source, ...] = (
     DINOV3,
     DINOV2_REGISTERS,
     DINOV2,
+    IBOT,
     DINO,
     TIMM_DINOV3,
+    BEITV2,
+    SIMMIM,
+    CAE,
     BEIT,
     HUGGINGFACE_DINOV3,
     HUGGINGFACE_DINOV2_REGISTERS,

@@ -8,7 +8,11 @@ BOOTMAE = Source(
     places={"student": (Place("model"), Place()), "teacher": (Place("model_ema"),)},
     marks=(r"blocks\.0\.attn\.q_bias$", r"decode_blocks_1\.0\."),
     names=BEIT_NAMES,
-    drops={r"(decode_|down|lm_head|mask_token|de_pos_embed)": DECODER},
+    drops={
+        r"(decode_blocks|decode_norm|down|lm_head)(_1)?\.": DECODER,
+        r"(mask_token(_1)?|de_pos_embed)$": DECODER,
+    },
     pixels=HALF_PIXELS,
+    pooling="avg",
     reference="recorded figures of the authors' code",
 )

@@ -5,9 +5,9 @@ from dataclasses import replace
 from ..source import HEAD, MASK_TOKEN, Place, Source
 
 DINOV2 = Source(
-    name="DINOv2",
+    name="DINOv2, Franca",
     places={
-        "teacher": (Place("teacher", "backbone."), Place()),
+        "teacher": (Place("teacher", "backbone."), Place("teacher"), Place()),
         "student": (Place("student", "backbone."),),
     },
     marks=(r"blocks\.(\d+\.)+ls1\.gamma$", r"mask_token$", r"pos_embed$"),
@@ -20,7 +20,8 @@ DINOV2 = Source(
     ),
     drops={r"mask_token$": MASK_TOKEN, r"(dino_|ibot_)?head\.": HEAD},
     pos_resize="offset",
-    reference="the authors' code at b8931f7",
+    pooling="cls",
+    reference="the authors' code at b8931f7, Franca's at 24f8c60",
 )
 
 DINOV2_REGISTERS = replace(

@@ -23,5 +23,7 @@ DINOV3 = Source(
     },
     norm_eps=1e-5,
     rotary_base=100.0,
+    pooling="cls",
+    heads={(1280, 32): 20},  # its H+
     reference="the authors' code at 6876159",
 )

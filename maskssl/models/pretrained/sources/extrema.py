@@ -14,5 +14,6 @@ EXTREMA = Source(
         ("cls_token", "class_attention.cls_token"),
     ),
     drops={r"head\.": PROJECTOR},
+    pooling="cls",
     reference="recorded figures of the authors' code",
 )

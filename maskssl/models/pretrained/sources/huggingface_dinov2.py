@@ -38,6 +38,7 @@ HUGGINGFACE_DINOV2 = Source(
         ("layernorm.", "norm."),
     ),
     drops={r"embeddings\.mask_token$": MASK_TOKEN, r"classifier\.": HEAD},
+    pooling="cls",
     reference="transformers 5.24.0, recorded",
 )
 

@@ -42,5 +42,7 @@ HUGGINGFACE_DINOV3 = Source(
     drops={r"embeddings\.mask_token$": MASK_TOKEN, r"classifier\.": HEAD},
     norm_eps=1e-5,
     rotary_base=100.0,
+    pooling="cls",
+    heads={(1280, 32): 20},  # its H+
     reference="transformers 5.24.0, recorded",
 )

@@ -31,5 +31,6 @@ MMPRETRAIN = Source(
         r".*relative_position_index$": RECOMPUTED,
         r"ln2\.": POOLED_NORM,
     },
+    heads={(384, 12): None},  # 6 in DeiT's, 12 in MoCo v3's
     reference="mmpretrain",
 )

@@ -11,5 +11,7 @@ MOCOV3 = Source(
     marks=(r"blocks\.0\.attn\.qkv\.weight$", r"cls_token$", r"pos_embed$"),
     never=(r"blocks_token\.",),
     drops={r"head\.": PROJECTOR},
-    reference="timm",
+    pooling="cls",
+    heads={(384, 12): 12},  # its ViT-S has as many as its ViT-B
+    reference="timm, and the authors' code at c349e6e",
 )

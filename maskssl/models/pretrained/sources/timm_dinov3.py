@@ -19,5 +19,7 @@ TIMM_DINOV3 = Source(
     drops={r"head\.": HEAD, r"fc_norm\.": POOLED_NORM},
     norm_eps=1e-5,
     rotary_base=100.0,
+    pooling="cls",
+    heads={(1280, 32): 20},  # its H+
     reference="timm",
 )
