@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ _IMAGE_FOLDERS = ("images", "img_dir", "imgs", "JPEGImages")
 _MASK_FOLDERS = ("annotations", "ann_dir", "masks", "labels", "SegmentationClass")
 # Cityscapes: labelIds of the files -> the 19 trainIds (its helpers/labels.py); others are ignored
 _CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+CITYSCAPES_CODES = {
+    str(number): _CITYSCAPES.index(number) if number in _CITYSCAPES else 255 for number in range(34)
+}
 
 
 def use_layout(cfg: Config, option: str) -> None:
@@ -42,8 +45,31 @@ def use_layout(cfg: Config, option: str) -> None:
     Raises:
         ConfigError: no such layout, one of another stage, or files that it needs are not there.
     """
-    name, colon, path = option.partition(":")
     scope = cfg.get("default_scope") or "mmpretrain"
+    for key, split in _LOADERS.items():
+        if cfg.get(key):
+            settings = layout_of(scope, option, split)
+            replace_dataset(cfg[key].dataset, settings)
+            if scope == "mmdet" and key != "train_dataloader":
+                _score_by(cfg[key.replace("dataloader", "evaluator")], settings)
+    if _BANK in (cfg.get("test_cfg") or {}):
+        replace_dataset(cfg.test_cfg[_BANK].dataset, layout_of(scope, option, "train"))
+    if option.startswith("cityscapes:"):
+        map_masks(cfg, [f"{number}={label}" for number, label in CITYSCAPES_CODES.items()])
+
+
+def layout_of(scope: str, option: str, split: str) -> Settings:
+    """Settings of the data set of a split.
+
+    Args:
+        scope: mmpretrain, mmseg or mmdet.
+        option: 'LAYOUT:DIR'.
+        split: 'train' or 'val'.
+
+    Raises:
+        ConfigError: no such layout, one of another stage, or files that it needs are not there.
+    """
+    name, colon, path = option.partition(":")
     known = LAYOUTS.get(scope, {})
     if not colon or name not in known:
         raise ConfigError(
@@ -53,20 +79,10 @@ def use_layout(cfg: Config, option: str) -> None:
     root = Path(path).expanduser()
     if not root.is_dir():
         raise ConfigError(f"--data {option}: there is no folder {root}")
-    for key, split in _LOADERS.items():
-        if cfg.get(key):
-            settings = known[name](root, split)
-            _replace(cfg[key].dataset, settings)
-            if scope == "mmdet" and key != "train_dataloader":
-                _score_by(cfg[key.replace("dataloader", "evaluator")], settings)
-    if _BANK in (cfg.get("test_cfg") or {}):
-        _replace(cfg.test_cfg[_BANK].dataset, known[name](root, "train"))
-    if name == "cityscapes":
-        labels = {number: label for label, number in enumerate(_CITYSCAPES)}
-        map_masks(cfg, [f"{number}={labels.get(number, 255)}" for number in range(34)])
+    return known[name](root, split)
 
 
-def _replace(dataset: Any, settings: Settings) -> None:
+def replace_dataset(dataset: Any, settings: Mapping[str, Any]) -> None:
     """Settings of a data set, inside wrappers such as RepeatDataset."""
     while "dataset" in dataset:
         dataset = dataset["dataset"]

@@ -1,17 +1,20 @@
-"""Measure what pretrained encoders are worth on your images, frozen, and write a report.
+"""Measure what pretrained encoders are worth on your images, and write a report.
 
 maskssl transfer work_dirs/pretrain --data flowers
 maskssl transfer ours=a.pth theirs=b.pth --data flowers --preset standard --published
 
-DIR holds train/CLASS/* and test/CLASS/* (or val/CLASS/*). Settings are chosen on a part of the
-training images; the test images are scored once. The same command goes on where it was broken off.
+--data holds train/CLASS/* and test/CLASS/* (or val/CLASS/*), --masks images and label maps, --coco
+COCO files. Settings are chosen on a part of the training images; the test images are scored once.
+The same command goes on where it was broken off.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-STAGES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
+ON_CLASSES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
+ON_MAPS = ("patch-knn", "patch-linear")
+TRAINED = ("finetune", "finetune-frozen", "segmentation", "segmentation-frozen", "detection")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +25,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CKPT",
         help="file or work dir, also as NAME=PATH; random:PATH is its architecture alone",
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="labelled images")
+    parser.add_argument("--data", metavar="DIR", help="images in folders of classes")
+    parser.add_argument(
+        "--masks",
+        metavar="[LAYOUT:]DIR",
+        help="images and label maps: images/{train,val} and masks/{train,val}, or voc:, "
+        "cityscapes:, ade20k:DIR",
+    )
+    parser.add_argument("--coco", metavar="DIR", help="COCO files of train and val, and pictures")
+    parser.add_argument(
+        "--recipe",
+        choices=["bootmae", "extrema"],
+        default="bootmae",
+        help="whose recipes train, the same for all checkpoints (bootmae)",
+    )
     parser.add_argument("--out", default="work_dirs/transfer", help="results and report")
     parser.add_argument("--cache", help="folder of the features; default OUT/features")
     parser.add_argument(
         "--stages",
         nargs="+",
-        default=STAGES,
         metavar="STAGE",
-        help=f"of {', '.join(STAGES)}, lowshot-1%%, lowshot-10%%; default the first seven",
+        help=f"of {', '.join((*ON_CLASSES, *ON_MAPS))}, as far as there is data the default; "
+        f"lowshot-1%%, lowshot-10%%; and by the recipes {', '.join(TRAINED)}, detection-frozen",
     )
     parser.add_argument("--preset", choices=["quick", "standard"], default="quick")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default 0 1 2")
@@ -58,43 +74,55 @@ def run(args: argparse.Namespace) -> int:
 
     from ..errors import MaskSSLError
     from ..frozen.against import compare_reports, read_report
-    from ..frozen.experiment import Plan, run_experiment
+    from ..frozen.experiment import run_experiment
     from ..frozen.feature_store import POOLED, Extraction
     from ..frozen.galleries import draw_galleries
-    from ..frozen.measures import MEASURES
+    from ..frozen.measure import CLASSES
     from ..frozen.pages import markdown, write_pages
     from ..frozen.per_class import add_class_figures
+    from ..frozen.plan import Plan
+    from ..frozen.stages import STAGES
     from ..frozen.summary import summarise
     from ..progress import ProgressLine
 
-    if unknown := [name for name in args.stages if name not in MEASURES]:
-        raise MaskSSLError(f"--stages {' '.join(unknown)}: they are {', '.join(MEASURES)}")
+    if not (args.data or args.masks or args.coco):
+        raise MaskSSLError(
+            "give images: --data DIR with classes, --masks DIR with label maps, --coco DIR"
+        )
+    usual = ON_CLASSES * bool(args.data) + ON_MAPS * bool(args.masks)
+    usual += ("detection",) * (not usual)
+    stages = tuple(dict.fromkeys(args.stages or usual))
+    if unknown := [name for name in stages if name not in STAGES]:
+        raise MaskSSLError(f"--stages {' '.join(unknown)}: they are {', '.join(STAGES)}")
     earlier = Path(args.against).resolve() if args.against else None
     if earlier:
         read_report(earlier)  # a slip is told before anything is computed
     out, line = Path(args.out).resolve(), ProgressLine(sys.stdout)
     plan = Plan(
-        tuple(args.checkpoints),
-        Path(args.data).resolve(),
-        out,
-        Path(args.cache).resolve() if args.cache else out / "features",
-        tuple(dict.fromkeys(args.stages)),
-        tuple(dict.fromkeys(args.seeds)),
-        args.preset,
-        not args.no_floor,
-        args.published,
-        tuple(args.blocks) if args.blocks else None,
-        args.img_size,
-        args.batch_size,
-        args.num_workers,
-        torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        checkpoints=tuple(args.checkpoints),
+        data=Path(args.data).resolve() if args.data else None,
+        out=out,
+        cache=Path(args.cache).resolve() if args.cache else out / "features",
+        stages=stages,
+        seeds=tuple(dict.fromkeys(args.seeds)),
+        masks=args.masks,
+        coco=args.coco,
+        recipe=args.recipe,
+        preset=args.preset,
+        floor=not args.no_floor,
+        published=args.published,
+        blocks=tuple(args.blocks) if args.blocks else None,
+        img_size=args.img_size,
+        batch_size=args.batch_size,
+        num_workers=args.num_workers,
+        device=torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
     )
     results = run_experiment(plan, line)
     report = summarise(plan, results)
-    if results.outcomes:  # the test images have been read
+    add_class_figures(report, results.outcomes, results.sets)
+    if CLASSES in results.sets and results.outcomes:  # the test images have been read
         how = Extraction(plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device)
-        sets = results.train, results.test
-        add_class_figures(report, results.outcomes, results.test)
+        sets = results.sets[CLASSES]
         draw_galleries(report, results.encoders, sets, how, out / "report", line)
     if earlier:
         report["against"] = compare_reports(report, out, earlier)

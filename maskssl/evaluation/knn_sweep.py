@@ -20,7 +20,7 @@ def swept_votes(
     Args:
         features: (B, C) of any length.
         bank: (M, C) of unit length.
-        bank_labels: (M,) int64.
+        bank_labels: (M,) int64, or shares (M, K) that a neighbour's vote is divided by.
         num_classes: K.
         settings: (k, temperature) each.
 
@@ -31,10 +31,13 @@ def swept_votes(
         MaskSSLError: the bank has fewer features than the largest k.
     """
     similarity, places = nearest(unit_length(features), bank, max(k for k, _ in settings))
-    labels = bank_labels[places]  # (B, k), nearest first
+    labels = bank_labels[places]  # (B, k) or (B, k, K), nearest first
     found = []
     for k, temperature in settings:
         votes = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
         scores = torch.zeros(len(features), num_classes, device=features.device)
-        found.append(scores.scatter_add_(1, labels[:, :k], votes))
+        if labels.ndim == 2:
+            found.append(scores.scatter_add_(1, labels[:, :k], votes))
+        else:
+            found.append((votes[:, :, None] * labels[:, :k]).sum(dim=1))
     return found

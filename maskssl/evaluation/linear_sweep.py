@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .rows import Rows
@@ -139,11 +140,17 @@ class _Group:
         )
 
     def step(self, features: Tensor, labels: Tensor, factor: float) -> None:
-        """One step on (B, C) features; the gradient of softmax cross-entropy is p - y."""
+        """One step on (B, C) features; the gradient of softmax cross-entropy is p - y.
+
+        Labels are classes (B,), or shares (B, K) that weigh a row by their sum.
+        """
         features = (features - self.mean) / self.std
+        shares = labels
+        if labels.ndim == 1:
+            shares = F.one_hot(labels, self.weight.shape[2]).to(features.dtype)
         error = (features @ self.weight + self.bias[:, None]).softmax(dim=2)  # (H, B, K)
-        error[:, torch.arange(len(labels), device=labels.device), labels] -= 1
-        error /= len(labels)
+        error = error * shares.sum(dim=1, keepdim=True) - shares
+        error /= shares.sum().clamp(min=1e-6)
         gradient = features.T @ error + self.weight_decay[:, None, None] * self.weight
         self.weight_velocity.mul_(MOMENTUM).add_(gradient)
         self.bias_velocity.mul_(MOMENTUM).add_(error.sum(dim=1))

@@ -1,7 +1,7 @@
 """Which of several models is better on the same test images, and what that test can show."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -25,7 +25,7 @@ class Pair:
         interval: of the difference, 95 %, by the paired bootstrap.
         p: two-sided, of no difference, by the same resamples.
         p_holm: p corrected for the number of pairs.
-        only_first: images that the first alone has right.
+        only_first: images that the first alone has right; None where images are not right or wrong.
         only_second: images that the second alone has right.
         p_mcnemar: exact two-sided McNemar of these two counts.
         by_seed: the difference of each seed, where both have the same number of seeds.
@@ -39,9 +39,9 @@ class Pair:
     interval: tuple[float, float]
     p: float
     p_holm: float
-    only_first: int
-    only_second: int
-    p_mcnemar: float
+    only_first: int | None
+    only_second: int | None
+    p_mcnemar: float | None
     by_seed: tuple[float, ...]
     detectable: float
 
@@ -56,26 +56,37 @@ class Pair:
         return self.p_holm < LEVEL and self.seeds_agree
 
 
-def resampled_means(outcomes: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """Means over test images that are drawn anew, with replacement, the same for all models.
+def resampled(
+    figures: Callable[[np.ndarray], np.ndarray],
+    count: int,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Figures on test images that are drawn anew, with replacement, the same for all models.
 
     Args:
-        outcomes: (M, N), of M models on N images.
+        figures: (r, N) how often each image is drawn -> (r, M) figures of the models.
+        count: N.
         resamples: R.
         seed: of the draws.
 
     Returns:
         (R, M).
     """
-    count = outcomes.shape[1]
     generator = np.random.default_rng(seed)
     at_once = max(1, _COUNTS // count)
-    means = []
+    found = []
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)  # (r, N)
-        means.append(drawn @ outcomes.T / count)
-    return np.concatenate(means)
+        drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
+        found.append(figures(drawn.astype(np.float64)))
+    return np.concatenate(found)
+
+
+def resampled_means(outcomes: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """The same of means: outcomes (M, N), of M models on N images, to (R, M)."""
+    count = outcomes.shape[1]
+    return resampled(lambda drawn: drawn @ outcomes.T / count, count, resamples, seed)
 
 
 def interval_of(means: np.ndarray) -> tuple[float, float]:
@@ -115,53 +126,60 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable_difference(differences: np.ndarray) -> float:
+def detectable_difference(deviation: float) -> float:
     """Smallest true difference that a test of level 5 % finds in 80 % of draws.
 
     Args:
-        differences: (N,) per image, of the two models' outcomes.
+        deviation: of the two models' difference over draws of test images.
     """
     normal = NormalDist()
-    reach = normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)
-    return float(reach * differences.std(ddof=1) / math.sqrt(len(differences)))
+    return float((normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)) * deviation)
 
 
-def compare_pairs(outcomes: Mapping[str, np.ndarray], means: np.ndarray) -> list[Pair]:
+def compare_pairs(
+    seeds: Mapping[str, np.ndarray],
+    figures: np.ndarray,
+    right: Mapping[str, np.ndarray] | None = None,
+) -> list[Pair]:
     """Every pair of models, the better one first.
 
     Args:
-        outcomes: name -> (S, N) right or wrong of S seeds on N images. Differences are of the means
-            over seeds; McNemar is of the first seed, as it knows no halves.
-        means: (R, M) ``resampled_means`` of the means over seeds, models in that order.
+        seeds: name -> (S,) figures of S seeds; differences are of their means.
+        figures: (R, M) of ``resampled``, means over the seeds, models in that order.
+        right: name -> (N,) which images one fit has right, for McNemar; it knows no halves, and
+            so no means over seeds.
     """
-    column = {name: means[:, place] for place, name in enumerate(outcomes)}
-    names = sorted(outcomes, key=lambda name: -outcomes[name].mean())
+    column = {name: figures[:, place] for place, name in enumerate(seeds)}
+    names = sorted(seeds, key=lambda name: -seeds[name].mean())
     couples = list(combinations(names, 2))
     # of equal models 0, and not 1e-17
     gaps = [(column[first] - column[second]).round(12) for first, second in couples]
     values = [bootstrap_p(gap) for gap in gaps]
     pairs = []
     for (first, second), gap, p, p_holm in zip(couples, gaps, values, holm(values), strict=True):
-        one, other = (outcomes[name][0].astype(bool) for name in (first, second))
-        alone = int((one & ~other).sum()), int((other & ~one).sum())
-        seeds = [outcomes[name].mean(axis=1) for name in (first, second)]
-        by_seed = seeds[0] - seeds[1] if len(seeds[0]) == len(seeds[1]) else ()
-        differences = outcomes[first].mean(axis=0) - outcomes[second].mean(axis=0)  # (N,)
+        one, other = seeds[first], seeds[second]
+        alone = _alone(right[first], right[second]) if right else None
         pairs.append(
             Pair(
                 first,
                 second,
-                float(differences.mean()),
+                float(one.mean() - other.mean()),
                 interval_of(gap),
                 p,
                 p_holm,
-                *alone,
-                mcnemar_p(*alone),
-                tuple(map(float, by_seed)),
-                detectable_difference(differences),
+                alone[0] if alone else None,
+                alone[1] if alone else None,
+                mcnemar_p(*alone) if alone else None,
+                tuple(map(float, one - other)) if len(one) == len(other) else (),
+                detectable_difference(gap.std()),
             )
         )
     return pairs
+
+
+def _alone(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:
+    """Images that each of two alone has right."""
+    return int((one & ~other).sum()), int((other & ~one).sum())
 
 
 def shared_ranks(names: Sequence[str], pairs: Sequence[Pair]) -> dict[str, int]:

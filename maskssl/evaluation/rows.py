@@ -48,14 +48,36 @@ class Rows:
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation (C,) of every channel in float64; a constant one has 1."""
         total = torch.zeros(self.width, dtype=torch.float64, device=self.device)
-        squares = torch.zeros_like(total)
+        squares, count = torch.zeros_like(total), 0
         for features, _ in self.batches():
             total += features.double().sum(dim=0)
-        mean = total / len(self)
+            count += len(features)
+        mean = total / count
         for features, _ in self.batches():
             squares += (features.double() - mean).square().sum(dim=0)
-        std = (squares / len(self)).sqrt()
+        std = (squares / count).sqrt()
         return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+@dataclass(frozen=True)
+class PatchRows(Rows):
+    """Patches of chosen images: a batch of images gives P times as many rows.
+
+    Attributes:
+        targets: (M, P, K) share of each class among a patch's pixels; what is ignored is missing.
+    """
+
+    targets: np.ndarray
+
+    def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B P, C) in fp32 and shares (B P, K) on the device."""
+        features, _ = super().batch(places)
+        shares = torch.from_numpy(np.asarray(self.targets[self.ids[places].numpy()], np.float32))
+        return features.flatten(0, 1), shares.flatten(0, 1).to(self.device)
+
+    def batches(self, size: int = 16) -> Iterator[tuple[Tensor, Tensor]]:
+        """All of them, in order, of so many images at a time."""
+        return super().batches(size)
 
 
 def ranks_of(scores: Tensor, labels: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import MaskSSLError
-from ..evaluation.paired import LEVEL, compare_pairs, holm, resampled_means
+from ..evaluation.metrics import METRICS, compare
+from ..evaluation.paired import LEVEL, holm
 
 
 def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list[dict[str, Any]]:
@@ -27,25 +28,32 @@ def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list
         MaskSSLError: that is no report, of other test images, or has no cell of this one.
     """
     before = read_report(earlier)
-    if before["data"]["test"]["sha256"] != report["data"]["test"]["sha256"]:
-        raise MaskSSLError(f"--against {earlier}: it scored other test images; nothing is compared")
-    names = {measure["name"]: measure["title"] for measure in report["measures"]}
+    measures = {measure["name"]: measure for measure in report["measures"]}
+    tests = {measure["name"]: measure["test"] for measure in before["measures"]}
+    common = sorted(cells_of(report) & cells_of(before))
+    for stage in {stage for stage, _ in common}:
+        if tests[stage] != measures[stage]["test"]:
+            raise MaskSSLError(
+                f"--against {earlier}: it scored other test images; nothing is compared"
+            )
     rows: list[dict[str, Any]] = []
-    for stage, checkpoint in sorted(cells_of(report) & cells_of(before)):
-        file = Path("outcomes", checkpoint, f"{stage}.npy")
-        right = {
-            "now": np.load(out / file)[0] == 0,
-            "before": np.load(earlier.parents[1] / file)[0] == 0,
-        }  # (S, N)
-        shares = np.stack([found.mean(axis=0) for found in right.values()])
-        (pair,) = compare_pairs(right, resampled_means(shares))
+    for stage, checkpoint in common:
+        file, metric = (
+            Path("outcomes", checkpoint, f"{stage}.npy"),
+            METRICS[measures[stage]["metric"]],
+        )
+        outcomes = {
+            "now": np.load(out / file)[0],
+            "before": np.load(earlier.parents[1] / file)[0],
+        }  # (S, N, …)
+        _, (pair,) = compare(outcomes, metric)
         sign = 1 if pair.first == "now" else -1
         rows.append(
             dict(
-                measure=names[stage],
+                measure=measures[stage]["title"],
                 checkpoint=checkpoint,
-                before=float(right["before"].mean()),
-                now=float(right["now"].mean()),
+                before=float(metric.seeds(outcomes["before"]).mean()),
+                now=float(metric.seeds(outcomes["now"]).mean()),
                 difference=sign * pair.difference,
                 interval=sorted(sign * end for end in pair.interval),
                 p=pair.p,
@@ -67,7 +75,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     try:
         report: dict[str, Any] = json.loads(path.read_text())
-        cells_of(report), report["data"]["test"]["sha256"]
+        cells_of(report), [measure["test"] for measure in report["measures"]]
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise MaskSSLError(
             f"--against {path} is no report ({error!r}); give OUT/report/report.json of an earlier "

@@ -17,6 +17,13 @@ class Budget:
         attentive_lrs: of attentive probes, at a batch of 256.
         attentive_decay: their weight decay.
         attentive_epochs: their passes.
+        patch_bank: patches that kNN on patches compares with, at most.
+        patch_neighbours: k of kNN on patches.
+        patch_lrs: of linear heads on patches, at a batch of 256 images.
+        patch_epochs: their passes.
+        patch_batch_size: images of their steps.
+        trained_share: of a recipe's length, see ``length_on``.
+        trained_runs: seeds that trained rows take, of those given.
         batch_size: images of a probe's step.
     """
 
@@ -29,6 +36,13 @@ class Budget:
     attentive_lrs: tuple[float, ...]
     attentive_decay: float
     attentive_epochs: int
+    patch_bank: int
+    patch_neighbours: tuple[int, ...]
+    patch_lrs: tuple[float, ...]
+    patch_epochs: int
+    trained_share: float
+    trained_runs: int
+    patch_batch_size: int = 16
     batch_size: int = 256
 
 
@@ -43,6 +57,12 @@ BUDGETS = {
         attentive_lrs=(1e-3, 4e-3),
         attentive_decay=0.05,
         attentive_epochs=20,
+        patch_bank=20_000,
+        patch_neighbours=(10, 30, 90),
+        patch_lrs=(0.1, 1.0, 10.0),
+        patch_epochs=20,
+        trained_share=0.25,
+        trained_runs=1,
     ),
     "standard": Budget(
         neighbours=(1, 5, 10, 20, 50, 100, 200),
@@ -54,5 +74,11 @@ BUDGETS = {
         attentive_lrs=(3e-4, 1e-3, 3e-3),
         attentive_decay=0.05,
         attentive_epochs=90,
+        patch_bank=500_000,
+        patch_neighbours=(10, 30, 90, 200),
+        patch_lrs=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+        patch_epochs=40,
+        trained_share=1.0,
+        trained_runs=3,
     ),
 }

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +15,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import MaskSSLError
-from ..evaluation.rows import Rows
+from ..evaluation.rows import PatchRows, Rows
 from ..inference.features import FeatureExtractor
 from ..progress import ProgressLine
 from .encoders import Encoder
 from .image_set import ImageSet
+from .map_set import MapSet, patch_shares
 
 VERSION = 1  # of the features: raise it when the same inputs give other numbers
-POOLED, TOKENS = "pooled", "tokens"
+POOLED, TOKENS, SHARES = "pooled", "tokens", "shares"
 
 
 @dataclass(frozen=True)
@@ -29,26 +31,43 @@ class FeatureSet:
     """Stored features of one encoder on one image set.
 
     Attributes:
-        folders: 'pooled', and where asked for 'tokens' -> folder of NAME.npy.
-        labels: (N,) int64.
-        num_classes: K.
+        images: whose features.
+        folders: 'pooled', 'tokens', 'shares' as far as asked for -> folder of NAME.npy.
         features: names of the pooled ones.
         num_heads: of the encoder's attention.
+        grid_size: rows and columns of patches.
         device: where batches go.
     """
 
+    images: ImageSet
     folders: dict[str, Path]
-    labels: Tensor
-    num_classes: int
     features: tuple[str, ...]
     num_heads: int
+    grid_size: tuple[int, int]
     device: torch.device
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        return self.images.labels
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.images.classes)
 
     def rows(self, feature: str, ids: Tensor) -> Rows:
         """Rows of a pooled feature (N, C), or of 'tokens' (N, P, C)."""
         folder = self.folders[TOKENS if feature == TOKENS else POOLED]
         array = np.load(folder / f"{feature}.npy", mmap_mode="r")
         return Rows(array, self.labels, ids, self.device)
+
+    def patches(self, ids: Tensor) -> PatchRows:
+        """Patches of images with the shares of the classes in each."""
+        tokens, shares = (
+            np.load(self.folders[kind] / f"{kind}.npy", mmap_mode="r") for kind in (TOKENS, SHARES)
+        )
+        return PatchRows(tokens, self.labels, ids, self.device, shares)
 
     @property
     def everything(self) -> Tensor:
@@ -99,18 +118,21 @@ def features_of(
             _check_disk(encoder, images, missing, how.cache)
             for part in parts.values():
                 part.mkdir(parents=True)
-            _extract(encoder, images, parts, how, line)
+            if SHARES in parts:
+                _write_shares(encoder, images, parts[SHARES], line)
+            if POOLED in parts or TOKENS in parts:
+                _extract(encoder, images, parts, how, line)
             for kind, part in parts.items():
                 part.replace(folders[kind])
         finally:
             for part in parts.values():
                 shutil.rmtree(part, ignore_errors=True)
     return FeatureSet(
+        images,
         folders,
-        images.labels,
-        len(images.classes),
         tuple(encoder.features),
         encoder.backbone.num_heads,
+        encoder.backbone.grid_size,
         how.device,
     )
 
@@ -118,6 +140,9 @@ def features_of(
 def _key(encoder: Encoder, images: ImageSet, kind: str) -> str:
     """Name of a folder: a hash of all that its numbers depend on, but the machine."""
     backbone = encoder.backbone
+    if kind == SHARES:
+        facts = dict(version=VERSION, images=images.content, grid=backbone.grid_size)
+        return f"{kind}-{_digest(facts)}"
     facts = dict(
         version=VERSION,
         weights=encoder.weights,
@@ -127,11 +152,19 @@ def _key(encoder: Encoder, images: ImageSet, kind: str) -> str:
         std=backbone.std,
         features=encoder.features if kind == POOLED else f"tokens of {encoder.blocks[-1]}",
     )
-    return f"{kind}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]}"
+    if images.whole:
+        facts["whole"] = True
+    return f"{kind}-{_digest(facts)}"
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def _bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
     width = encoder.backbone.embed_dims
+    if kind == SHARES:
+        return len(images) * encoder.num_patches * len(images.classes) * 2
     if kind == POOLED:
         return len(images) * len(encoder.features) * width * 4
     return len(images) * encoder.num_patches * width * 2
@@ -149,6 +182,19 @@ def _check_disk(encoder: Encoder, images: ImageSet, kinds: list[str], cache: Pat
         )
 
 
+def _write_shares(encoder: Encoder, images: ImageSet, part: Path, line: ProgressLine) -> None:
+    """What stands in the patches of each image, from its map at its own size."""
+    if not isinstance(images, MapSet):
+        raise TypeError(f"{images.root} has no maps")
+    rows, columns = encoder.backbone.grid_size
+    shape = (len(images), rows * columns, len(images.classes))
+    array = np.lib.format.open_memmap(part / f"{SHARES}.npy", "w+", np.float16, shape)
+    line.say(f"labels in the patches of {len(images):,} images")
+    for index in range(len(images)):
+        array[index] = patch_shares(images.label_map(index), (rows, columns), shape[2])
+    array.flush()
+
+
 class _Prepared(Dataset):
     """Images as the encoder takes them, decoded in worker processes."""
 
@@ -159,7 +205,8 @@ class _Prepared(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
-        return self.extractor.prepare(self.images.root / self.images.files[index])
+        path = self.images.root / self.images.files[index]
+        return self.extractor.prepare(path, crop=not self.images.whole)
 
 
 def _extract(

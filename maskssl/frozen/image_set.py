@@ -34,6 +34,16 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the encoder sees all of a picture, or its middle."""
+        return False
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All files that belong to it, relative to the root."""
+        return self.files
+
     @cached_property
     def content(self) -> str:
         """A hash of all names and bytes: every file is read once.
@@ -42,7 +52,7 @@ class ImageSet:
             MaskSSLError: a file cannot be read.
         """
         found = hashlib.sha256()
-        for name in self.files:
+        for name in self.read:
             try:
                 found.update(f"{name} {sha256_of(self.root / name)}\n".encode(errors="replace"))
             except OSError as error:
@@ -55,7 +65,7 @@ class ImageSet:
     @property
     def listing(self) -> str:
         """A hash of names and sizes alone, which opens no file."""
-        sizes = [f"{name} {(self.root / name).stat().st_size}" for name in self.files]
+        sizes = [f"{name} {(self.root / name).stat().st_size}" for name in self.read]
         return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from .plots import choice_plots, result_plots
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
-MAIN = "Top-1 on the test images"
+MAIN = "On the test images"
 _SHOWN = 10  # mistakes of the table
 _STYLE = """:root{color-scheme:light dark;--line:#8884}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem;
@@ -104,8 +104,8 @@ def html_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
         if plots:
             shown = "".join(_figure(svg, caption) for caption, svg in plots.items())
             parts.append(_folded(heading, shown, is_open=True))
-    for heading, shown in _by_checkpoint(report).items():
-        drawn = [_html_picture(picture, pictures[picture["file"]]) for picture in shown]
+    for heading, own in _by_checkpoint(report).items():
+        drawn = [_html_picture(picture, pictures[picture["file"]]) for picture in own]
         parts.append(_folded(heading, "".join(drawn)))
     parts += [_folded(heading, table) for heading, table in tables.items()]
     commands = html.escape("\n".join([report["command"], *_commands(report)]))
@@ -149,15 +149,19 @@ def _main_table(report: Mapping[str, Any]) -> Table:
     rows = []
     for measure in report["measures"]:
         cells = {cell["checkpoint"]: cell for cell in measure["cells"]}
-        row = [_top1(cells[name]) if name in cells else "failed" for name in names]
-        rows.append([measure["title"], *row, percent(measure["detectable"])])
+        row = [_cell(cells[name]) if name in cells else "failed" for name in names]
+        rows.append(
+            [f"{measure['title']}, {measure['metric']}", *row, percent(measure["detectable"])]
+        )
     return ["measured by us", *names, "smallest difference shown"], rows
 
 
-def _top1(cell: Mapping[str, Any]) -> str:
+def _cell(cell: Mapping[str, Any]) -> str:
     spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
     low, high = cell["interval"]
-    return f"{percent(cell['top1'])}{spread}\n[{percent(low)}, {percent(high)}] rank {cell['rank']}"
+    return (
+        f"{percent(cell['figure'])}{spread}\n[{percent(low)}, {percent(high)}] rank {cell['rank']}"
+    )
 
 
 def _pair_table(report: Mapping[str, Any]) -> Table:
@@ -167,8 +171,7 @@ def _pair_table(report: Mapping[str, Any]) -> Table:
             f"{pair['first']} − {pair['second']}",
             f"{percent(pair['difference'], '+')}\n{_signed(pair['interval'])}",
             f"{pair['p_holm']:.3g}",
-            f"{pair['only_first']} : {pair['only_second']}",
-            f"{pair['p_mcnemar']:.3g}",
+            *_mcnemar(pair),
             ", ".join(percent(difference, "+") for difference in pair["by_seed"]),
             "yes" if pair["told_apart"] else "no",
         ]
@@ -177,6 +180,13 @@ def _pair_table(report: Mapping[str, Any]) -> Table:
     ]
     header = ["measure", "pair", "difference", "p (Holm)", "one alone right"]
     return [*header, "p (McNemar)", "by seed", "told apart"], rows
+
+
+def _mcnemar(pair: Mapping[str, Any]) -> tuple[str, str]:
+    """Images that one alone has right, and p; of figures that are no mean of right and wrong, –."""
+    if pair["p_mcnemar"] is None:
+        return "–", "–"
+    return f"{pair['only_first']} : {pair['only_second']}", f"{pair['p_mcnemar']:.3g}"
 
 
 def _against_table(report: Mapping[str, Any]) -> Table:
@@ -209,8 +219,8 @@ def _published_table(report: Mapping[str, Any]) -> Table:
         [
             measure["title"],
             cell["checkpoint"],
-            percent(cell["top1"]),
-            percent(cell["published"]["top1"]),
+            percent(cell["figure"]),
+            percent(cell["published"]["figure"]),
             percent(cell["published"]["worth"], "+"),
             _words(cell["published"]["setting"]),
         ]

@@ -1,6 +1,6 @@
 """Figures class by class, and what the nearest neighbours take for what."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from ..evaluation.knn import knn_scores, unit_length
+from ..evaluation.metrics import average_precision
 from .feature_store import FeatureSet
 from .image_set import ImageSet
+from .work import Sets
 
 _SMALL = 30  # classes whose confusion is kept whole; of more, as many mistakes
 _FALLBACK = dict(k=20, temperature=0.07)  # where kNN was not measured
@@ -63,20 +65,32 @@ def class_precisions(
 
 
 def add_class_figures(
-    report: dict[str, Any], outcomes: Mapping[tuple[str, str], np.ndarray], test: ImageSet
+    report: dict[str, Any],
+    outcomes: Mapping[tuple[str, str], np.ndarray],
+    sets: Mapping[str, Sets],
 ) -> None:
-    """Add ``per_class``, class -> share, to every cell of the report.
+    """Add ``per_class``, class -> figure, to every cell of the report.
 
     Args:
         report: as ``summarise`` gives it.
-        outcomes: (checkpoint, measure) -> (settings, S, N) ranks, of the chosen setting first.
-        test: images.
+        outcomes: (checkpoint, row) -> (settings, S, N, …), of the chosen setting first.
+        sets: kind of labels -> training and test images.
     """
     for measure in report["measures"]:
+        test = sets[measure["labels"]][1]
         for cell in measure["cells"]:
-            ranks = outcomes[cell["checkpoint"], measure["name"]][0]
-            shares = class_accuracies(ranks, test.labels, len(test.classes))
-            cell["per_class"] = dict(zip(test.classes, shares, strict=True))
+            chosen = outcomes[cell["checkpoint"], measure["name"]][0]
+            figures = _class_figures(measure["metric"], chosen, test)
+            cell["per_class"] = dict(zip(test.classes, figures, strict=True))
+
+
+def _class_figures(metric: str, outcomes: np.ndarray, test: ImageSet) -> Sequence[float | None]:
+    """Of (S, N, …) outcomes of one setting."""
+    if metric == "top-1":
+        return class_accuracies(outcomes, test.labels, len(test.classes))
+    if metric == "mIoU":
+        return class_ious(outcomes)
+    return class_precisions(outcomes, len(test.classes), average_precision)
 
 
 @dataclass(frozen=True)

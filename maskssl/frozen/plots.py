@@ -77,14 +77,14 @@ def costs(report: Mapping[str, Any]) -> list[tuple[str, str, float, float]]:
     found = []
     for measure in report["measures"]:
         for cell in measure["cells"]:
-            job = f"{cell['checkpoint']} {measure['name']}"
+            job = f"{cell['checkpoint']} {measure['stage']}"
             seconds = sum(
                 spent
                 for what, spent in report["seconds"].items()
                 if f"{what.partition(' ')[2]} ".startswith(f"{job} ")
             )
             if seconds:
-                found.append((cell["checkpoint"], measure["title"], seconds, cell["top1"]))
+                found.append((cell["checkpoint"], measure["title"], seconds, cell["figure"]))
     return found
 
 
@@ -151,12 +151,13 @@ def draw(
 
 def draw_points(points: Sequence[tuple[str, str, float, float]]) -> str:
     """An SVG of (model, measure, seconds, share): a colour a model, a mark a measure."""
-    models, measures = (list(dict.fromkeys(point[at] for point in points)) for at in (0, 1))
+    models = list(dict.fromkeys(model for model, *_ in points))
+    measures = list(dict.fromkeys(measure for _, measure, *_ in points))
     with drawing() as drawn:
         for model, measure, seconds, share in points:
-            colour = COLOURS[models.index(model) % len(COLOURS)]
-            mark = MARKS[measures.index(measure) % len(MARKS)]
-            look: dict[str, Any] = dict(color=colour, marker=mark, linestyle="", markersize=7)
+            look: dict[str, Any] = dict(linestyle="", markersize=7)
+            look["color"] = COLOURS[models.index(model) % len(COLOURS)]
+            look["marker"] = MARKS[measures.index(measure) % len(MARKS)]
             drawn.axes.plot(seconds, 100 * share, **look)
         for number, model in enumerate(models):
             drawn.axes.plot([], [], "s", color=COLOURS[number % len(COLOURS)], label=model)
@@ -171,7 +172,7 @@ def draw_classes(models: Mapping[str, Mapping[str, float | None]]) -> str:
     """An SVG with a line for each class and a dot for each model, the lowest classes of many."""
     means: dict[str, float] = {}
     for name in dict.fromkeys(name for shares in models.values() for name in shares):
-        known = [own[name] for own in models.values() if own.get(name) is not None]
+        known = [share for own in models.values() if (share := own.get(name)) is not None]
         if known:
             means[name] = sum(known) / len(known)
     names = sorted(means, key=lambda name: means[name])[:LINES]
@@ -231,9 +232,8 @@ def drawing(width: float = 6, height: float = 3.8, grid: bool = True) -> Iterato
         drawn.axes.spines[["top", "right"]].set_visible(False)
         handles, _ = drawn.axes.get_legend_handles_labels()
         if handles:
-            columns = min(3, len(handles))
-            place = "outside upper center"
-            figure.legend(loc=place, frameon=False, fontsize=8, ncols=columns)
+            look: dict[str, Any] = dict(loc="outside upper center", frameon=False, fontsize=8)
+            figure.legend(**look, ncols=min(3, len(handles)))
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata=NO_LINKS)
     found = text.getvalue()

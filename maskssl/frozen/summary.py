@@ -11,32 +11,41 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..evaluation.paired import Pair, compare_pairs, interval_of, resampled_means, shared_ranks
+from ..evaluation.metrics import compare
+from ..evaluation.paired import Pair, interval_of, shared_ranks
 from .encoders import Encoder
-from .experiment import HELD_OUT, Plan, Results
-from .measures import MEASURES, Measure
+from .experiment import Results
+from .measure import CLASSES, HELD_OUT
+from .plan import Plan
+from .rows import Row, Stage
+from .stages import STAGES
 
 VERSION = 1  # of the JSON
 
 
 def summarise(plan: Plan, results: Results) -> dict[str, Any]:
     """The whole report as values of JSON."""
+    first = next(iter(results.sets.values()))[0].root
+    stages = [STAGES[name] for name in plan.stages]
     return {
         "version": VERSION,
-        "title": f"Transfer on frozen features: {plan.data.name}",
+        "title": f"Transfer: {plan.data.name if plan.data else first.name}",
         "command": command_of(plan, list(plan.checkpoints), plan.stages),
         "facts": facts_of(plan, results),
         "data": {
-            kind: dict(
+            kind if labels == CLASSES else f"{labels}, {kind}": dict(
                 folder=str(images.root),
                 images=len(images),
                 classes=len(images.classes),
                 sha256=images.content if kind == "train" or results.outcomes else None,
             )
-            for kind, images in (("train", results.train), ("test", results.test))
+            for labels, sets in results.sets.items()
+            for kind, images in zip(("train", "test"), sets, strict=True)
         },
         "checkpoints": [_checkpoint(encoder) for encoder in results.encoders.values()],
-        "measures": [_measure(plan, results, MEASURES[name]) for name in plan.stages],
+        "measures": [
+            _measure(plan, results, stage, row) for stage in stages for row in stage.rows_of_report
+        ],
         "failed": results.failed,
         "seconds": results.seconds,
     }
@@ -70,8 +79,11 @@ def facts_of(plan: Plan, results: Results) -> dict[str, str]:
 
 def command_of(plan: Plan, checkpoints: Sequence[str], stages: Sequence[str]) -> str:
     """The command that gives these numbers again, of some checkpoints and stages."""
-    words = ["maskssl", "transfer", *checkpoints, "--data", str(plan.data)]
+    words = ["maskssl", "transfer", *checkpoints]
+    for option, given in (("--data", plan.data), ("--masks", plan.masks), ("--coco", plan.coco)):
+        words += [option, str(given)] if given else []
     words += ["--stages", *stages, "--seeds", *map(str, plan.seeds), "--preset", plan.preset]
+    words += ["--recipe", plan.recipe]
     if plan.blocks:
         words += ["--blocks", *map(str, plan.blocks)]
     if plan.img_size:
@@ -97,21 +109,21 @@ def _checkpoint(encoder: Encoder) -> dict[str, Any]:
     )
 
 
-def _measure(plan: Plan, results: Results, measure: Measure) -> dict[str, Any]:
+def _measure(plan: Plan, results: Results, stage: Stage, row: Row) -> dict[str, Any]:
     """A row of the table: cells, pairs, and what the test set can show."""
-    names = [name for name in results.encoders if (name, measure.name) in results.outcomes]
+    told = dict(name=row.name, title=row.title, stage=stage.name, metric=row.metric)
+    told["labels"] = stage.labels
+    names = [name for name in results.encoders if (name, row.name) in results.outcomes]
     if not names:
-        return dict(name=measure.name, title=measure.title, cells=[], pairs=[], detectable=None)
-    right = {name: results.outcomes[name, measure.name][0] == 0 for name in names}  # (S, N)
-    means = resampled_means(np.stack([found.mean(axis=0) for found in right.values()]))  # (R, M)
-    pairs = compare_pairs(right, means)
+        return told | dict(test=None, cells=[], pairs=[], detectable=None)
+    chosen = {name: results.outcomes[name, row.name][0] for name in names}  # (S, N, …)
+    figures, pairs = compare(chosen, row.figures)
     ranks = shared_ranks(names, pairs)
-    return dict(
-        name=measure.name,
-        title=measure.title,
+    return told | dict(
+        test=results.sets[stage.labels][1].content,
         cells=[
-            _cell(plan, results, name, measure)
-            | dict(interval=list(interval_of(means[:, place])), rank=ranks[name])
+            _cell(plan, results, name, stage, row)
+            | dict(interval=list(interval_of(figures[:, place])), rank=ranks[name])
             for place, name in enumerate(names)
         ],
         pairs=[asdict(pair) | dict(told_apart=pair.told_apart) for pair in pairs],
@@ -124,34 +136,34 @@ def _detectable(pairs: Sequence[Pair]) -> float | None:
     return max((pair.detectable for pair in pairs if pair.detectable), default=None)
 
 
-def _cell(plan: Plan, results: Results, name: str, measure: Measure) -> dict[str, Any]:
-    ranks = results.outcomes[name, measure.name]  # (settings, S, N)
-    choice = results.choices[name, measure.name]
-    right = ranks[0] == 0
-    seeds = right.mean(axis=1)
+def _cell(plan: Plan, results: Results, name: str, stage: Stage, row: Row) -> dict[str, Any]:
+    outcomes = results.outcomes[name, row.name]  # (settings, S, N, …)
+    choice = results.choices[name, stage.name]
+    seeds = row.figures.seeds(outcomes[0])
     held_out = next(r["held_out"] for r in choice["table"] if r["setting"] == choice["chosen"])
     one = f"{name}={results.encoders[name].given}"
-    alone = Plan(**{**vars(plan), "floor": False, "out": plan.out / "replay" / name / measure.name})
+    alone = Plan(**{**vars(plan), "floor": False, "out": plan.out / "replay" / name / stage.name})
+    many = row.metric == "top-1" and len(results.sets[CLASSES][0].classes) > 5
     return dict(
         checkpoint=name,
-        top1=float(right.mean()),
-        top5=float((ranks[0] < 5).mean()) if len(results.train.classes) > 5 else None,
+        figure=float(seeds.mean()),
+        top5=float((outcomes[0] < 5).mean()) if many else None,
         seeds=seeds.tolist(),
         sd=float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
         setting=choice["chosen"],
         held_out=held_out,
         table=choice["table"],
-        published=_published(ranks, choice) if plan.published else None,
-        command=command_of(alone, [one], [measure.name]),
+        published=_published(row, outcomes, choice) if len(outcomes) > 1 else None,
+        command=command_of(alone, [one], [stage.name]),
     )
 
 
-def _published(ranks: np.ndarray, choice: dict[str, Any]) -> dict[str, Any]:
+def _published(row: Row, outcomes: np.ndarray, choice: dict[str, Any]) -> dict[str, Any]:
     """What a choice on the test images themselves would have reported."""
-    accuracies = (ranks[1:] == 0).mean(axis=(1, 2))
-    best = int(accuracies.argmax())
+    chosen, *others = [row.figures.seeds(fits).mean() for fits in outcomes]
+    best = int(np.argmax(others))
     return dict(
         setting=choice["table"][best]["setting"],
-        top1=float(accuracies[best]),
-        worth=float(accuracies[best] - (ranks[0] == 0).mean()),
+        figure=float(others[best]),
+        worth=float(others[best] - chosen),
     )

@@ -83,18 +83,26 @@ class FeatureExtractor:
                 line(done / len(pictures), done)
         return torch.cat(features)
 
-    def prepare(self, picture: Picture) -> Tensor:
-        """One image as the backbone takes it: (3, h, w), resized, cropped, normalised."""
+    def prepare(self, picture: Picture, crop: bool = True) -> Tensor:
+        """One image as the backbone takes it: (3, h, w), resized, cropped, normalised.
+
+        Args:
+            picture: to read.
+            crop: keep the sides' ratio and take the middle; else all of it is resized to (h, w).
+        """
         height, width = self.backbone.img_size
         image = _opened(picture)
-        scale = ENLARGEMENT * max(height / image.height, width / image.width)
-        size = (
-            max(width, round(image.width * scale)),
-            max(height, round(image.height * scale)),
-        )
-        image = image.resize(size, Image.Resampling.BICUBIC)
-        left, top = (size[0] - width) // 2, (size[1] - height) // 2
-        image = image.crop((left, top, left + width, top + height))
+        if crop:
+            scale = ENLARGEMENT * max(height / image.height, width / image.width)
+            size = (
+                max(width, round(image.width * scale)),
+                max(height, round(image.height * scale)),
+            )
+            image = image.resize(size, Image.Resampling.BICUBIC)
+            left, top = (size[0] - width) // 2, (size[1] - height) // 2
+            image = image.crop((left, top, left + width, top + height))
+        else:
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.asarray(image, dtype=np.float32)).permute(2, 0, 1)  # (3, h, w)
         mean, std = (
             torch.tensor(values).view(3, 1, 1) for values in (self.backbone.mean, self.backbone.std)

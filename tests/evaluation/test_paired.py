@@ -65,16 +65,20 @@ def test_p_by_hand():
 
 
 def test_the_smallest_difference_that_a_test_shows():
-    """Differences of -1, 0, 1 in equal numbers: (1.960 + 0.842) sd / sqrt(N)."""
-    differences = np.tile([-1.0, 0, 1], 100)
-    deviation = math.sqrt(200 / 299)
-    expected = (1.959964 + 0.841621) * deviation / math.sqrt(300)
-    assert detectable_difference(differences) == pytest.approx(expected, rel=1e-5)
+    """Power of 80 % at 5 %: (1.960 + 0.842) sd, the deviation that the bootstrap finds."""
+    assert detectable_difference(0.01) == pytest.approx(0.01 * (1.959964 + 0.841621), rel=1e-6)
+    first, second = right(0.6, 900, 0), right(0.6, 900, 1)
+    (pair,) = compared({"first": first, "second": second})
+    expected = 2.801585 * (first - second).std() / math.sqrt(900)
+    assert pair.detectable == pytest.approx(expected, rel=0.05)
 
 
 def compared(outcomes: dict[str, np.ndarray]) -> list[Pair]:
+    """Of right and wrong (S, N) per model."""
     shares = np.stack([found.mean(axis=0) for found in outcomes.values()])
-    return compare_pairs(outcomes, resampled_means(shares, 2000))
+    seeds = {name: found.mean(axis=1) for name, found in outcomes.items()}
+    first = {name: found[0].astype(bool) for name, found in outcomes.items()}
+    return compare_pairs(seeds, resampled_means(shares, 2000), first)
 
 
 def right(share: float, count: int, seed: int) -> np.ndarray:

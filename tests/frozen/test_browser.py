@@ -27,10 +27,10 @@ def report() -> dict:
         for k in (1, 20)
     ]
     cells = [
-        dict(checkpoint=name, top1=0.5, sd=0.01, interval=[0.4, 0.6], rank=1, held_out=0.5)
+        dict(checkpoint=name, figure=0.5, sd=0.01, interval=[0.4, 0.6], rank=1, held_out=0.5)
         | dict(per_class=dict.fromkeys(CLASSES, 0.5), curves=dict(loss=[[1, 2.0], [9, 1.0]]))
         | dict(setting=table[0]["setting"], table=table, command="maskssl transfer " + "x" * 300)
-        | dict(published=dict(top1=0.6, worth=0.1, setting=table[1]["setting"]))
+        | dict(published=dict(figure=0.6, worth=0.1, setting=table[1]["setting"]))
         for name in names
     ]
     pair = dict(first=names[0], second=names[1], difference=0.1, interval=[0.0, 0.2], p_holm=0.01)
@@ -54,7 +54,14 @@ def report() -> dict:
         classes=CLASSES,
         confusion=dict.fromkeys(names, counts),
         pictures=pictures,
-        measures=[dict(name="knn", title="kNN", cells=cells, pairs=[pair], detectable=0.03)],
+        measures=[
+            dict(
+                dict(name="knn", stage="knn", title="kNN", metric="top-1"),
+                cells=cells,
+                pairs=[pair],
+                detectable=0.03,
+            )
+        ],
         failed={"other knn": "r" * 150},
         seconds={f"choose {name} knn": 3.0 + number for number, name in enumerate(names)},
     )

@@ -14,9 +14,10 @@ from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
 from maskssl.frozen import experiment
 from maskssl.frozen.budgets import BUDGETS, Budget
-from maskssl.frozen.experiment import Plan, run_experiment
+from maskssl.frozen.experiment import run_experiment
 from maskssl.frozen.image_set import labelled_sets
 from maskssl.frozen.pages import write_pages
+from maskssl.frozen.plan import Plan
 from maskssl.frozen.summary import summarise
 from maskssl.progress import ProgressLine
 from tests.frozen.scenes import save_encoder, write_pictures
@@ -37,6 +38,13 @@ def small_budget():
         attentive_lrs=(0.02, 0.1),
         attentive_decay=0.05,
         attentive_epochs=4,
+        patch_bank=2000,
+        patch_neighbours=(1, 20),
+        patch_lrs=(1.0, 30.0),
+        patch_epochs=4,
+        patch_batch_size=8,
+        trained_share=0.1,
+        trained_runs=1,
         batch_size=20,
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -107,7 +115,7 @@ def test_everything_is_chosen_before_a_test_image_is_opened(data, encoders, tmp_
     assert {job: s for job, s in seen["seconds"].items() if job in chosen} == chosen
     for stage in STAGES:
         own, before = cells_of(seen, stage)["whole"], cells_of(finished[1], stage)["whole"]
-        assert own["top1"] == before["top1"] and own["setting"] == before["setting"]
+        assert own["figure"] == before["figure"] and own["setting"] == before["setting"]
 
 
 def test_a_label_of_a_test_image_chooses_nothing(data, encoders, tmp_path, finished):
@@ -124,7 +132,7 @@ def test_a_label_of_a_test_image_chooses_nothing(data, encoders, tmp_path, finis
     for stage in ("knn", "linear"):
         own, before = cells_of(report, stage)["whole"], cells_of(finished[1], stage)["whole"]
         assert own["setting"] == before["setting"] and own["table"] == before["table"]
-        assert own["top1"] < 0.4 < before["top1"]
+        assert own["figure"] < 0.4 < before["figure"]
 
 
 def test_equal_checkpoints_tie_and_a_damaged_one_falls_behind(finished):
@@ -133,9 +141,9 @@ def test_equal_checkpoints_tie_and_a_damaged_one_falls_behind(finished):
         cells = cells_of(report, stage)
         assert cells["whole"]["seeds"] == cells["copy"]["seeds"], stage
         assert cells["whole"]["rank"] == cells["copy"]["rank"], stage
-        assert cells["damaged"]["top1"] == pytest.approx(1 / 3, abs=0.03), stage
+        assert cells["damaged"]["figure"] == pytest.approx(1 / 3, abs=0.03), stage
         if stage != "lowshot-1":  # three images tell little
-            assert cells["whole"]["top1"] > 0.6 and cells["whole"]["rank"] == 1, stage
+            assert cells["whole"]["figure"] > 0.6 and cells["whole"]["rank"] == 1, stage
             assert cells["damaged"]["rank"] > 2, stage
     (knn,) = [m for m in report["measures"] if m["name"] == "knn"]
     (tie,) = [p for p in knn["pairs"] if {p["first"], p["second"]} == {"whole", "copy"}]
@@ -160,7 +168,7 @@ def test_what_a_choice_on_the_test_images_was_worth(finished):
             ranks = np.load(plan.out / "outcomes" / name / f"{stage}.npy")
             shares = (ranks == 0).mean(axis=(1, 2))
             published = cell["published"]
-            assert published["top1"] == pytest.approx(shares[1:].max())
+            assert published["figure"] == pytest.approx(shares[1:].max())
             assert published["worth"] == pytest.approx(shares[1:].max() - shares[0])
             assert published["worth"] >= 0
     assert any(cell["published"]["worth"] > 0 for cell in cells_of(report, "knn").values())
@@ -176,34 +184,45 @@ def test_cells_are_replayed_by_their_commands(finished, capsys):
         main(arguments)
         out = plan.out / "replay" / name / stage / "report" / "report.json"
         again = cells_of(json.loads(out.read_text()), stage)[name]
-        for key in ("top1", "seeds", "interval", "setting", "held_out", "table", "published"):
+        for key in ("figure", "seeds", "interval", "setting", "held_out", "table", "published"):
             assert again[key] == cell[key], (stage, key)
-    assert "Top-1 on the test images" in capsys.readouterr().out
+    assert "On the test images" in capsys.readouterr().out
 
 
-def test_another_experiment_in_the_same_folder_is_refused(finished):
+def test_a_result_of_other_inputs_is_refused_before_anything_is_computed(
+    finished, encoders, tmp_path
+):
     plan, _ = finished
-    with pytest.raises(MaskSSLError, match=r"another experiment: seeds=0 1 \(now: 0 2\)"):
-        run(replace(plan, seeds=(0, 2)))
+    for changes, said in (
+        (dict(seeds=(0, 2)), r"'choose whole knn', of seeds=0 1 \(now: 0 2\)"),
+        (dict(checkpoints=(f"whole={encoders['damaged']}",)), r"'choose whole knn', of weights="),
+        (dict(published=False), r"'score whole knn', of published=True \(now: False\)"),
+        (dict(img_size=24), r"'choose whole knn', of img_size="),
+    ):
+        before = sorted(plan.cache.iterdir())
+        with pytest.raises(MaskSSLError, match=f"stale result of {said}"):
+            run(replace(plan, **changes))
+        assert sorted(plan.cache.iterdir()) == before
 
 
-def test_a_broken_off_run_goes_on(data, encoders, tmp_path, monkeypatch):
+def test_a_broken_off_run_goes_on_and_takes_further_stages(data, encoders, tmp_path, monkeypatch):
     plan = plan_of(data, tmp_path, encoders["whole"], stages=("knn", "lowshot-5"))
     score = experiment._score
 
-    def killed(plan, results, name, measure, *rest):
-        if measure.name == "lowshot-5":
+    def killed(work, results, name, stage, *rest):
+        if stage.name == "lowshot-5":
             raise KeyboardInterrupt
-        score(plan, results, name, measure, *rest)
+        score(work, results, name, stage, *rest)
 
     monkeypatch.setattr(experiment, "_score", killed)
     with pytest.raises(KeyboardInterrupt):
         run(plan)
     monkeypatch.setattr(experiment, "_score", score)
-    record = json.loads((tmp_path / "experiment.json").read_text())["seconds"]
-    report = run(plan)
-    assert len(report["seconds"]) == 4 == len(record) + 1
-    assert {job: report["seconds"][job] for job in record} == record
+    done = json.loads((tmp_path / "record.json").read_text())
+    report = run(replace(plan, stages=("knn", "lowshot-5", "lowshot-1")))
+    assert len(report["seconds"]) == 6 == len(done) + 3
+    for job, entry in done.items():
+        assert report["seconds"][job] == entry["seconds"]
 
 
 def test_a_checkpoint_that_cannot_be_read_is_shown_and_the_others_go_on(
@@ -263,13 +282,14 @@ def test_an_earlier_report_is_compared_on_the_same_images(
     for stage, title in (("knn", "kNN"), ("linear", "linear probe")):
         same, mended = rows[title, "whole"], rows[title, "damaged"]
         assert (same["difference"], same["p"], same["changed"]) == (0, 1, False)
-        assert mended["before"] == cells_of(report, stage)["damaged"]["top1"]
-        assert mended["now"] == cells_of(now, stage)["damaged"]["top1"]
+        assert mended["before"] == cells_of(report, stage)["damaged"]["figure"]
+        assert mended["now"] == cells_of(now, stage)["damaged"]["figure"]
         assert mended["difference"] == pytest.approx(mended["now"] - mended["before"])
         assert 0 < mended["interval"][0] < mended["difference"] < mended["interval"][1]
         assert mended["changed"]
     assert "## Against the earlier report" in capsys.readouterr().out
-    earlier.write_text(json.dumps(report | dict(data=dict(test=dict(sha256="0")))))
+    measures = [measure | dict(test="0") for measure in report["measures"]]
+    earlier.write_text(json.dumps(report | dict(measures=measures)))
     for path, said in ((earlier, "other test images"), (tmp_path, "is no report")):
         with pytest.raises(SystemExit) as end:
             main([*words, str(tmp_path), "--against", str(path)])
@@ -318,7 +338,7 @@ def test_the_page_needs_nothing_else(finished, tmp_path):
     loaded = json.loads((tmp_path / "report.json").read_text())
     assert loaded == json.loads(json.dumps(report))
     text = (tmp_path / "report.md").read_text()
-    top = 100 * cells_of(report, "linear")["whole"]["top1"]
+    top = 100 * cells_of(report, "linear")["whole"]["figure"]
     assert f"{top:.1f} ±" in text and f"{top:.1f} ±" in page
     for cell in cells_of(report, "knn").values():
         assert cell["command"] in text

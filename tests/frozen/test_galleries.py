@@ -146,7 +146,7 @@ def test_scores_of_classes_come_to_the_scores(report):
         for cell in measure["cells"]:
             shares = cell["per_class"]
             assert list(shares) == list(CLASSES)
-            assert np.mean(list(shares.values())) == pytest.approx(cell["top1"])
+            assert np.mean(list(shares.values())) == pytest.approx(cell["figure"])
     for rows in found["confusion"].values():
         assert sum(count for *_, count in rows) == 24
         for label in range(3):
@@ -155,10 +155,10 @@ def test_scores_of_classes_come_to_the_scores(report):
     for name, title, seconds, figure in costs(found):
         (measure,) = [m for m in found["measures"] if m["title"] == title]
         jobs = {
-            job: s for job, s in found["seconds"].items() if f" {name} {measure['name']}" in job
+            job: s for job, s in found["seconds"].items() if f" {name} {measure['stage']}" in job
         }
         assert seconds == pytest.approx(sum(jobs.values())) and len(jobs) == 2
-        assert figure == next(c["top1"] for c in measure["cells"] if c["checkpoint"] == name)
+        assert figure == next(c["figure"] for c in measure["cells"] if c["checkpoint"] == name)
 
 
 def test_curves_of_stages_that_have_some_are_drawn(report):

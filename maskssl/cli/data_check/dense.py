@@ -88,18 +88,40 @@ def _pairs(
     ]
 
 
-def highest_label(node: Node) -> int:
-    """The highest label in all masks of a segmentation set, whose classes need not be known.
+def labelled_pairs(
+    node: Node, classes: tuple[str, ...]
+) -> tuple[list[tuple[str, str]], masks.MaskCode]:
+    """Images and masks of a segmentation set, and what the masks' values mean; none is opened.
 
     Raises:
-        DataError: masks are missing, or hold no labels.
+        DataError: no such folders, or images that would be left out.
     """
     images, annotations = node.prefix("img_path"), node.prefix("seg_map_path")
     for folder in (images, annotations):
         if folder is None or not os.path.isdir(folder):
             raise DataError(f"{node.loader}: there is no folder {folder}; {node.remedy}")
     pairs = _pairs(node, images or "", annotations or "", _image_names(node, images or ""))
-    code = _mask_code(node, tuple(map(str, range(255))))
+    return pairs, _mask_code(node, classes)
+
+
+def segmentation_classes(node: Node) -> tuple[str, ...]:
+    """Names that the data set brings, or numbers up to the highest label of all its masks.
+
+    Raises:
+        DataError: masks are missing, or hold no labels.
+    """
+    if node.classes:
+        return node.classes
+    return tuple(f"class {number}" for number in range(highest_label(node) + 1))
+
+
+def highest_label(node: Node) -> int:
+    """The highest label in all masks of a segmentation set, whose classes need not be known.
+
+    Raises:
+        DataError: masks are missing, or hold no labels.
+    """
+    pairs, code = labelled_pairs(node, tuple(map(str, range(255))))
     try:
         masks.check_pairs(pairs)
         facts = masks.check_masks(pairs, code, node.applies_orientation, None, node.look)

@@ -122,6 +122,18 @@ def check_masks(
     return MaskFacts(pictures, pixels[: code.num_labels].tolist(), ignored)
 
 
+def labels_of(path: str, code: MaskCode) -> NDArray[np.integer]:
+    """Labels of a mask (H, W).
+
+    Raises:
+        DataError: it cannot be read, or holds values that are no labels.
+    """
+    values = mask_values(path, coloured=bool(code.codes and code.codes.coloured))
+    labels = code.labels(values, path)
+    _check_labels(labels, values, code, path)
+    return labels
+
+
 def mask_values(path: str, coloured: bool = False) -> NDArray[np.integer]:
     """Values of a mask as they are stored, (H, W), or (H, W, 3 or 4) of a coloured one.
 

@@ -1,0 +1,86 @@
+"""What a transfer experiment is asked for."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..errors import MaskSSLError
+from .budgets import BUDGETS, Budget
+from .encoders import RANDOM
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Attributes:
+        checkpoints: files, work dirs, or ``random:CHECKPOINT``; one may stand as NAME=PATH.
+        data: folder of train/CLASS/* and test/CLASS/*; None without stages that need it.
+        masks: [LAYOUT:]DIR of images and label maps.
+        coco: DIR of COCO files and their pictures.
+        out: results and report.
+        cache: features.
+        stages: names of measures.
+        seeds: of splits, orders, starts and draws.
+        recipe: method whose recipes the trained rows follow, all checkpoints the same.
+        preset: name of a budget.
+        floor: measure random weights of the first checkpoint's architecture too.
+        published: also pick settings on the test images, and say what that was worth.
+        blocks: counted from 1; None for all.
+        img_size: side in pixels; None for that of each pretraining.
+        batch_size: images of an extraction step.
+        num_workers: processes that decode.
+        device: of everything.
+    """
+
+    checkpoints: tuple[str, ...]
+    data: Path | None
+    out: Path
+    cache: Path
+    stages: tuple[str, ...]
+    seeds: tuple[int, ...]
+    masks: str | None = None
+    coco: str | None = None
+    recipe: str = "bootmae"
+    preset: str = "quick"
+    floor: bool = True
+    published: bool = False
+    blocks: tuple[int, ...] | None = None
+    img_size: int | None = None
+    batch_size: int = 64
+    num_workers: int = 0
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def budget(self) -> Budget:
+        """What the preset tries."""
+        return BUDGETS[self.preset]
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Name -> checkpoint as it was given, the random floor last.
+
+        Raises:
+            MaskSSLError: two of one name.
+        """
+        pairs = [_named(given) for given in self.checkpoints]
+        first = self.checkpoints[0].split("=", 1)[-1]
+        if self.floor and not any(path.startswith(RANDOM) for _, path in pairs):
+            pairs.append(("random", f"{RANDOM}{first}"))
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise MaskSSLError(
+                f"checkpoints need names that differ, not {', '.join(n for n, _ in pairs)}; give "
+                "NAME=PATH"
+            )
+        return dict(pairs)
+
+
+def _named(given: str) -> tuple[str, str]:
+    """(name, path) of NAME=PATH, or of a path alone by its last part."""
+    name, separator, path = given.partition("=")
+    if not separator:
+        name, path = Path(given.removeprefix(RANDOM)).stem, given
+        name = f"random-{name}" if given.startswith(RANDOM) else name
+    return re.sub(r"[^\w.-]+", "-", name), path

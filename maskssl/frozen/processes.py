@@ -1,0 +1,50 @@
+"""Work that several processes share: each does a part, and all know all results."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch.distributed as dist
+
+from ..errors import MaskSSLError
+
+Result = TypeVar("Result")
+
+
+def rank_and_world() -> tuple[int, int]:
+    """Number of this process, and how many there are."""
+    if not dist.is_initialized():
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
+def wait_for_all() -> None:
+    """Go on when every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def spread(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Results of all tasks, in order, of which each process does every so-manieth.
+
+    Raises:
+        MaskSSLError: a task raised it, in whichever process: then all of them do.
+    """
+    rank, world = rank_and_world()
+    own: dict[int, Result | MaskSSLError] = {}
+    for number in range(rank, len(tasks), world):
+        try:
+            own[number] = tasks[number]()
+        except MaskSSLError as error:  # the others would wait for ever
+            own[number] = error
+            break
+    found: list[dict[int, Result | MaskSSLError]] = [own]
+    if world > 1:
+        found = [{} for _ in range(world)]
+        dist.all_gather_object(found, own)
+    results: dict[int, Result] = {}
+    for part in found:
+        for number, result in part.items():
+            if isinstance(result, MaskSSLError):
+                raise result
+            results[number] = result
+    return [results[number] for number in range(len(tasks))]
