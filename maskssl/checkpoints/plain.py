@@ -45,9 +45,10 @@ def plain(node: Any, left_out: dict[str, str], path: str = "") -> Any:
         return plain(node.tolist(), left_out, path)
     if type(node) in PLAIN:
         return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):  # an enumeration, say
-            return kind.__str__(node) if kind is str else kind(node)
+    if isinstance(node, (int, float)):  # of an enumeration, say
+        return int(node) if isinstance(node, int) else float(node)
+    if isinstance(node, str):
+        return str.__str__(node)
     left_out[path] = type(node).__name__
     return None
 
