@@ -168,6 +168,12 @@ def test_refusals(scope, scenes, pretraining, checkpoints, tmp_path):
     with pytest.raises(CheckpointError, match="set with_cls_token=False"):
         Runner.from_cfg(cfg).model.init_weights()  # a cls token asked of ExtreMA
 
+    cfg = user_config(scope, scenes, tmp_path / "f", pretraining)
+    cfg.custom_hooks = [dict(type="LedgerHook")]
+    cfg.model.data_preprocessor.update(mean=[127.5] * 3, std=[127.5] * 3)
+    with pytest.raises(CheckpointError, match=r"made with mean=\[123.675.*accept=\['pixels'\]"):
+        Runner.from_cfg(cfg).train()  # pixels of another pretraining
+
     broken = tmp_path / "broken.pth"
     broken.write_bytes(Path(pretraining).read_bytes()[:5000])
     cfg = user_config(scope, scenes, tmp_path / "d", str(broken))

@@ -45,11 +45,10 @@ def plain(node: Any, left_out: dict[str, str], path: str = "") -> Any:
         return plain(node.tolist(), left_out, path)
     if type(node) in PLAIN:
         return node
-    if isinstance(node, str):  # an enumeration, say
+    if isinstance(node, (int, float)):  # of an enumeration, say
+        return int(node) if isinstance(node, int) else float(node)
+    if isinstance(node, str):
         return str.__str__(node)
-    for number in (int, float):
-        if isinstance(node, number):
-            return number(node)
     left_out[path] = type(node).__name__
     return None
 

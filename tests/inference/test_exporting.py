@@ -18,6 +18,7 @@ KINDS = {
     "plain": dict(),
     "without cls": dict(with_cls_token=False),
     "scaled": dict(layer_scale_init=1.0, pos_resize="antialiased"),
+    "offset": dict(pos_resize="offset"),
     "registers": dict(layer_scale_init=1.0, num_registers=3),
     "gated": dict(layer_scale_init=1.0, swiglu=True, arch=dict(ARCH, mlp_ratio=128 / 24)),
     "relative": dict(rel_pos_bias=True, pos_embed_layout=None),
@@ -31,7 +32,7 @@ KINDS = {
     ),
 }  # fmt: skip
 CANNOT = {
-    "mmpretrain": {"scaled", "registers", "gated", "relative", "rotary", "rotary, gated"},
+    "mmpretrain": {"scaled", "offset", "registers", "gated", "relative", "rotary", "rotary, gated"},
     "huggingface": {"without cls", "relative"},
 }
 
@@ -59,7 +60,7 @@ def missing(target):
     return [name for name in TARGETS[target].packages if importlib.util.find_spec(name) is None]
 
 
-@pytest.mark.parametrize("to", ["safetensors", "timm", "mmpretrain", "huggingface"])
+@pytest.mark.parametrize("to", TARGETS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_to_each_library(kind, to, tmp_path):
     if missing(to):
@@ -71,12 +72,31 @@ def test_each_kind_to_each_library(kind, to, tmp_path):
         assert not list(out.iterdir())
         return
     assert export_backbone(model, to, out) < 1e-5
-    if to == "mmpretrain":
+    if to in ("mmpretrain", "onnx"):
         return
     again = maskssl.load_backbone(out, num_heads=2, norm_eps=model.norm_eps)
     images = torch.randn(1, 3, *model.img_size)
     torch.testing.assert_close(again(images), model(images), rtol=1e-5, atol=1e-5)
     assert again.mean == pytest.approx(model.mean) and again.std == pytest.approx(model.std)
+
+
+@pytest.mark.parametrize("kind", ["plain", "scaled", "offset", "relative"])
+def test_a_graph_takes_any_number_and_size_of_images(kind, tmp_path):
+    """By the source's rule for positions; with relative ones it keeps to its size."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model = backbone(kind, tmp_path)
+    export_backbone(model, "onnx", tmp_path / "out")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"))
+    told = json.loads(session.get_modelmeta().custom_metadata_map["ledger"])
+    assert told["sha256"] == model.ledger.sha256
+    for count, height, width in ((1, 16, 16), (5, 16, 16), (2, 32, 12), (1, 4, 8)):
+        images = torch.randn(count, 3, height, width)
+        if kind == "relative" and (height, width) != model.img_size:
+            with pytest.raises(Exception, match="Got invalid dimensions"):
+                session.run(None, dict(images=images.numpy()))
+            continue
+        tokens = torch.from_numpy(session.run(None, dict(images=images.numpy()))[0])
+        torch.testing.assert_close(tokens, model(images)[-1].detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_what_differs_is_not_written(tmp_path):

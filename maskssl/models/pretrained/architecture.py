@@ -1,9 +1,7 @@
 """What a PlainViT must be to take a file's weights, as far as the file tells."""
 
-import ast
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import torch
@@ -47,7 +45,7 @@ def vit_settings(
 
     Args:
         weights: of the encoder, under PlainViT's names.
-        config: ``saved_model`` of the same file, or ``config_beside`` it.
+        config: of ``told_config``.
         num_heads: for files that say nothing of it.
 
     Raises:
@@ -148,40 +146,6 @@ def assumptions(
     if settings["rotary_base"] and "rotary.periods" not in weights.tensors:
         found["rotary_base"] = f"{settings['rotary_base']:g}, {by('rotary_base' in told)}"
     return found
-
-
-def saved_model(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``model`` of the config that mmengine saves in a checkpoint; empty without one.
-
-    The text is read as literals and calls of ``dict``, and not executed; an entry that is neither
-    is left out. A preprocessor beside the model, as mmpretrain has it, counts as the model's own.
-
-    Args:
-        content: as ``read_checkpoint`` returns it.
-    """
-    text = (content.get("meta") or {}).get("cfg")
-    if not isinstance(text, str):
-        return {}
-    entries: dict[str, Any] = {}
-    for line in ast.parse(text).body:
-        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
-            with suppress(ValueError):  # no literal
-                entries[line.targets[0].id] = _literal(line.value)
-    model = dict(entries.get("model") or {})
-    if "data_preprocessor" in entries and not model.get("data_preprocessor"):
-        model["data_preprocessor"] = entries["data_preprocessor"]
-    return model
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-        return {word.arg: _literal(word.value) for word in node.keywords if word.arg}
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {_literal(key): _literal(value) for key, value in pairs if key}
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return [_literal(item) for item in node.elts]
-    return ast.literal_eval(node)
 
 
 def _backbone(config: Mapping[str, Any]) -> Mapping[str, Any]:

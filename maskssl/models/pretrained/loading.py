@@ -18,13 +18,12 @@ from .architecture import (
     assumptions,
     pixels_of,
     pooling_of,
-    saved_model,
     vit_settings,
 )
-from .beside import config_beside
 from .fitting import Backbone, fit_weights
 from .ledger import Ledger
 from .recognition import EncoderWeights, encoder_weights
+from .told import told_config
 
 # settings of a backbone that change every feature and that no shape shows
 COMPARED = ("norm_eps", "pos_resize")
@@ -70,7 +69,7 @@ def read_pretrained(
             f"{path} is of {weights.source.name}, whose map was compared with no code of its "
             "authors; set unverified=True to take it all the same"
         )
-    config = saved_model(content) or config_beside(path)
+    config = told_config(content, path)
     return PretrainedFile(path, weights, config, sha256_of_all(Path(path)))
 
 

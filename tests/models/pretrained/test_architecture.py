@@ -5,11 +5,12 @@ import torch
 
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.models.backbones.plain_vit import PlainViT
-from maskssl.models.pretrained.architecture import pixels_of, saved_model, vit_settings
+from maskssl.models.pretrained.architecture import pixels_of, vit_settings
 from maskssl.models.pretrained.loading import PretrainedFile, load_weights
 from maskssl.models.pretrained.recognition import EncoderWeights
 from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS, Pixels, Source
 from maskssl.models.pretrained.sources import SOURCES
+from maskssl.models.pretrained.told import saved_model
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
 SOME = Source("some", {}, ())

@@ -52,7 +52,7 @@ BEITV2 = replace(
     name="BEiTv2 pretraining",
     places={"student": (Place(),)},
     marks=(*_MARKS, r"cls_pt_layers\."),
-    drops=BEIT.drops | {r"cls_pt_layers\.": DECODER},
+    drops={**BEIT.drops, r"cls_pt_layers\.": DECODER},
     pixels=IMAGENET_PIXELS,
     pooling=None,  # the layers that are dropped train its cls token
 )

@@ -20,7 +20,7 @@ DINO = Source(
 IBOT = replace(
     DINO,
     name="iBOT",
-    places=DINO.places | {"student": (*DINO.places["student"], Place())},
+    places={**DINO.places, "student": (*DINO.places["student"], Place())},
     marks=(*DINO.marks, r"masked_embed$"),  # its student alone has one
     drops={r"head\.": HEAD, r"masked_embed$": MASK_TOKEN},
     reference="the authors' code at da316d8",
