@@ -12,7 +12,7 @@ from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..cli.pretraining_pictures import load_whole
 from ..errors import MaskSSLError
 from ..methods import METHODS
-from ..models.pretrained.architecture import saved_model
+from ..models.pretrained.told import saved_model
 
 # what a file may name: the parts of a pretraining that predicts pixels, and nothing else
 _PARTS = frozenset(method.algorithm for method in METHODS.values() if method.draws_pixels) | {

@@ -77,8 +77,8 @@ def heat_over(pixels: NDArray[np.uint8], heat: NDArray[np.floating], side: int) 
         side: width of the result in pixels.
     """
     size = side, round(side * pixels.shape[0] / pixels.shape[1])
-    shares = Image.fromarray((heat / max(heat.max(), 1e-12)).astype(np.float32))
-    shares = np.asarray(shares.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+    small = Image.fromarray((heat / max(heat.max(), 1e-12)).astype(np.float32))
+    shares = np.asarray(small.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
     colours = 255 * colormaps["inferno"](shares[..., 0])[..., :3]
     picture = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
     mixed = picture * _GROUND * (1 - shares) + colours * shares

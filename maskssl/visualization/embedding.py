@@ -53,7 +53,8 @@ def draw_map(
     for label, name in enumerate(classes or [""]):
         own = places[(labels == label).numpy()]
         colour, marker = palette(label % palette.N), _MARKERS[label // 10 % len(_MARKERS)]
-        axes.scatter(*own.T, s=14, color=colour, marker=marker, linewidths=0, label=name)
+        x, y = own.T
+        axes.scatter(x, y, s=14, color=colour, marker=marker, linewidths=0, label=name)
     if 1 < len(classes) <= _NAMED:
         figure.legend(loc="outside right upper", frameon=False, fontsize=9)
         how = f"{how}; {len(classes)} classes"

@@ -14,7 +14,7 @@ from maskssl.errors import MaskSSLError
 from maskssl.frozen.encoders import open_encoder
 from maskssl.frozen.views import neighbours_of, pooled_features, shelves
 from maskssl.inference.pretraining import pixel_model, predicts_pixels
-from maskssl.models.pretrained.architecture import saved_model
+from maskssl.models.pretrained.told import saved_model
 from tests.frozen.scenes import ARCH, save_encoder, write_pictures
 
 MODEL = f"""model = dict(
