@@ -16,6 +16,7 @@ from ..transfer.record import digest_of_files
 from .encoders import Encoder, open_encoder
 from .fingerprints import Facts, Record, open_record
 from .plan import Plan
+from .preflight import preflight
 from .processes import rank_and_world, wait_for_all
 from .rows import Stage
 from .sets import read_sets
@@ -37,6 +38,7 @@ class Results:
         outcomes: (name, row) -> (settings, S, N, …) on the test images; the chosen setting stands
             first, and alone unless the published protocol is asked for.
         seconds: job -> seconds.
+        preflight: what was said before it began.
     """
 
     sets: dict[str, Sets]
@@ -45,6 +47,7 @@ class Results:
     choices: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    preflight: list[str] = field(default_factory=list)
 
 
 def run_experiment(plan: Plan, line: ProgressLine) -> Results:
@@ -73,6 +76,11 @@ def run_experiment(plan: Plan, line: ProgressLine) -> Results:
         for stage in stages
     }
     refuse_stale(work, stages, facts, record)
+    results.preflight = preflight(work)
+    for said in results.preflight:
+        line.say(said)
+    if plan.only_preflight:
+        return results
     for name in work.encoders:
         for stage in stages:
             with _failures(results, f"{name} {stage.name}", line):

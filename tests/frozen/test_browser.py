@@ -25,7 +25,15 @@ def report() -> dict:
         for k in (1, 20)
     ]
     cells = [
-        dict(checkpoint=name, figure=0.5, sd=0.01, interval=[0.4, 0.6], rank=1, held_out=0.5)
+        dict(
+            checkpoint=name,
+            figure=0.5,
+            reported=[],
+            sd=0.01,
+            interval=[0.4, 0.6],
+            rank=1,
+            held_out=0.5,
+        )
         | dict(setting=table[0]["setting"], table=table, command="maskssl transfer " + "x" * 300)
         | dict(published=dict(figure=0.6, worth=0.1, setting=table[1]["setting"]))
         for name in names
