@@ -138,7 +138,7 @@ def _choose(
     """What training images decide, kept in a file."""
     file = work.plan.out / "choices" / name / f"{stage.name}.json"
     job = f"choose {name} {stage.name}"
-    if not record.is_done(job, facts):
+    if not (record.is_done(job, facts) and file.is_file()):
         begun = time.monotonic()
         choice = stage.choose(work, name)
         if record.writes:
@@ -157,18 +157,18 @@ def _score(
     job = f"score {name} {stage.name}"
     content = work.sets[stage.labels][1].content
     facts = {**facts, **test_facts(work, stage), "test images": content}
-    if not record.is_done(job, facts):
+    files = {row.name: folder / f"{row.name}.npy" for row in stage.rows_of_report}
+    if not (record.is_done(job, facts) and all(file.is_file() for file in files.values())):
         begun = time.monotonic()
         outcomes = stage.score(work, name, results.choices[name, stage.name])
         if record.writes:
             folder.mkdir(parents=True, exist_ok=True)
             for row, array in outcomes.items():
                 small = array if array.dtype == np.float32 else array.astype(np.int32)
-                np.save(folder / f"{row}.npy", small)
+                np.save(files[row], small)
         record.finished(job, facts, time.monotonic() - begun)
         wait_for_all()
-    for row in stage.rows_of_report:
-        results.outcomes[name, row.name] = np.load(folder / f"{row.name}.npy")
+    results.outcomes |= {(name, row): np.load(file) for row, file in files.items()}
 
 
 @contextmanager

@@ -44,8 +44,7 @@ def preflight(work: Work) -> list[str]:
     seconds += sum(images * pace for pace in paces.values())
     free = shutil.disk_usage(_existing(work)).free
     lines.append(
-        f"disk: features of all checkpoints take up to {needed / 1e9:.2f} GB of "
-        f"{free / 1e9:.0f} GB free"
+        f"disk: features of all checkpoints take up to {_size(needed)}, and {_size(free)} are free"
     )
     if needed > free:
         raise MaskSSLError(
@@ -129,3 +128,12 @@ def _existing(work: Work) -> str:
     while not folder.is_dir():
         folder = folder.parent
     return str(folder)
+
+
+def _size(count: float) -> str:
+    """'58.8 kB'."""
+    units = ["bytes", "kB", "MB", "GB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    return f"{count:,.1f} {units[0]}"
