@@ -26,6 +26,7 @@ STARTING = (
     *("test_commands", "test_distributed", "test_launch_scripts", "test_packaging"),
     *(
         "test_preemption",
+        "test_processes",
         "test_quickstart",
         "test_ranks",
         "test_resume",

@@ -9,8 +9,11 @@ The same command goes on where it was broken off.
 """
 
 import argparse
+import io
 import sys
 from pathlib import Path
+
+from ..cli.processes import start_processes
 
 ON_CLASSES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
 ON_MAPS = ("patch-knn", "patch-linear")
@@ -48,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join((*ON_CLASSES, *ON_MAPS))}, as far as there is data the default; "
         f"lowshot-1%%, lowshot-10%%; and by the recipes {', '.join(TRAINED)}, detection-frozen",
     )
-    parser.add_argument("--preset", choices=["quick", "standard"], default="quick")
+    parser.add_argument("--preset", choices=["quick", "standard", "paper"], default="quick")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default 0 1 2")
     parser.add_argument("--blocks", nargs="+", type=int, help="counted from 1; default all")
     parser.add_argument("--img-size", type=int, help="side in pixels; default the pretraining's")
@@ -66,10 +69,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
     parser.add_argument("--num-workers", type=int, default=0, help="processes that decode images")
     parser.add_argument("--device", help="default the GPU, if there is one")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, its disk and time, and stop"
+    )
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="processes on this node that share features and fits, one per GPU or on the CPU",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch"], default="none")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and report; 1 if a part failed."""
+    if args.nproc is not None:
+        start_processes("transfer", args.arguments, args.nproc)
     import torch
 
     from ..errors import MaskSSLError
@@ -81,10 +96,12 @@ def run(args: argparse.Namespace) -> int:
     from ..frozen.pages import markdown, write_pages
     from ..frozen.per_class import add_class_figures
     from ..frozen.plan import Plan
+    from ..frozen.processes import join_processes, rank_and_world
     from ..frozen.stages import STAGES
     from ..frozen.summary import summarise
     from ..progress import ProgressLine
 
+    device = join_processes(args.device) if args.launcher != "none" else args.device
     if not (args.data or args.masks or args.coco):
         raise MaskSSLError(
             "give images: --data DIR with classes, --masks DIR with label maps, --coco DIR"
@@ -97,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
     earlier = Path(args.against).resolve() if args.against else None
     if earlier:
         read_report(earlier)  # a slip is told before anything is computed
-    out, line = Path(args.out).resolve(), ProgressLine(sys.stdout)
+    out, rank = Path(args.out).resolve(), rank_and_world()[0]
+    line = ProgressLine(io.StringIO() if rank else sys.stdout)
     plan = Plan(
         checkpoints=tuple(args.checkpoints),
         data=Path(args.data).resolve() if args.data else None,
@@ -115,18 +133,20 @@ def run(args: argparse.Namespace) -> int:
         img_size=args.img_size,
         batch_size=args.batch_size,
         num_workers=args.num_workers,
-        device=torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        only_preflight=args.dry_run,
     )
     results = run_experiment(plan, line)
-    report = summarise(plan, results)
-    add_class_figures(report, results.outcomes, results.sets)
-    if CLASSES in results.sets and results.outcomes:  # the test images have been read
-        how = Extraction(plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device)
-        sets = results.sets[CLASSES]
-        draw_galleries(report, results.encoders, sets, how, out / "report", line)
-    if earlier:
-        report["against"] = compare_reports(report, out, earlier)
-    page = write_pages(report, out / "report")
-    print(markdown(report).split("\n## Settings")[0])
-    line.say(f"report: {page}")
+    if not (rank or args.dry_run):
+        report = summarise(plan, results)
+        add_class_figures(report, results.outcomes, results.sets)
+        if CLASSES in results.sets and results.outcomes:  # the test images have been read
+            how = Extraction(plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device)
+            sets = results.sets[CLASSES]
+            draw_galleries(report, results.encoders, sets, how, out / "report", line)
+        if earlier:
+            report["against"] = compare_reports(report, out, earlier)
+        page = write_pages(report, out / "report")
+        print(markdown(report).split("\n## Settings")[0])
+        line.say(f"report: {page}")
     return 1 if results.failed else 0

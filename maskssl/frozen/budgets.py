@@ -10,6 +10,7 @@ class Budget:
     Attributes:
         neighbours: k of kNN.
         temperatures: of kNN.
+        last_block: kNN reads the last block alone.
         linear_lrs: of linear probes, at a batch of 256.
         linear_decays: weight decays of linear probes.
         linear_epochs: passes of linear probes.
@@ -44,6 +45,7 @@ class Budget:
     trained_runs: int
     patch_batch_size: int = 16
     batch_size: int = 256
+    last_block: bool = False
 
 
 BUDGETS = {
@@ -80,5 +82,24 @@ BUDGETS = {
         patch_epochs=40,
         trained_share=1.0,
         trained_runs=3,
+    ),
+    # DINO's kNN; the rows of recipes have their published length; the sweeps are nobody's
+    "paper": Budget(
+        neighbours=(20,),
+        temperatures=(0.07,),
+        linear_lrs=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+        linear_decays=(0.0, 1e-4),
+        linear_epochs=100,
+        inverse_penalties=tuple(10.0**power for power in range(-6, 3)),
+        attentive_lrs=(3e-4, 1e-3, 3e-3),
+        attentive_decay=0.05,
+        attentive_epochs=90,
+        patch_bank=1_000_000,
+        patch_neighbours=(30,),
+        patch_lrs=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+        patch_epochs=40,
+        trained_share=1.0,
+        trained_runs=1,
+        last_block=True,
     ),
 }

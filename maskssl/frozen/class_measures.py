@@ -31,7 +31,7 @@ def knn_settings(features: FeatureSet, budget: Budget, count: int) -> list[Setti
     """Block, pooling, k and temperature."""
     return [
         dict(feature=name, k=k, temperature=temperature)
-        for name in features.features
+        for name in (features.last_block if budget.last_block else features.features)
         for k in budget.neighbours
         if k <= count
         for temperature in (budget.temperatures if k > 1 else budget.temperatures[:1])

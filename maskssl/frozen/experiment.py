@@ -16,6 +16,7 @@ from ..transfer.record import digest_of_files
 from .encoders import Encoder, open_encoder
 from .fingerprints import Facts, Record, open_record
 from .plan import Plan
+from .preflight import preflight
 from .processes import rank_and_world, wait_for_all
 from .rows import Stage
 from .sets import read_sets
@@ -37,6 +38,7 @@ class Results:
         outcomes: (name, row) -> (settings, S, N, …) on the test images; the chosen setting stands
             first, and alone unless the published protocol is asked for.
         seconds: job -> seconds.
+        preflight: what was said before it began.
     """
 
     sets: dict[str, Sets]
@@ -45,6 +47,7 @@ class Results:
     choices: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    preflight: list[str] = field(default_factory=list)
 
 
 def run_experiment(plan: Plan, line: ProgressLine) -> Results:
@@ -73,6 +76,11 @@ def run_experiment(plan: Plan, line: ProgressLine) -> Results:
         for stage in stages
     }
     refuse_stale(work, stages, facts, record)
+    results.preflight = preflight(work)
+    for said in results.preflight:
+        line.say(said)
+    if plan.only_preflight:
+        return results
     for name in work.encoders:
         for stage in stages:
             with _failures(results, f"{name} {stage.name}", line):
@@ -130,7 +138,7 @@ def _choose(
     """What training images decide, kept in a file."""
     file = work.plan.out / "choices" / name / f"{stage.name}.json"
     job = f"choose {name} {stage.name}"
-    if not record.is_done(job, facts):
+    if not (record.is_done(job, facts) and file.is_file()):
         begun = time.monotonic()
         choice = stage.choose(work, name)
         if record.writes:
@@ -149,18 +157,18 @@ def _score(
     job = f"score {name} {stage.name}"
     content = work.sets[stage.labels][1].content
     facts = {**facts, **test_facts(work, stage), "test images": content}
-    if not record.is_done(job, facts):
+    files = {row.name: folder / f"{row.name}.npy" for row in stage.rows_of_report}
+    if not (record.is_done(job, facts) and all(file.is_file() for file in files.values())):
         begun = time.monotonic()
         outcomes = stage.score(work, name, results.choices[name, stage.name])
         if record.writes:
             folder.mkdir(parents=True, exist_ok=True)
             for row, array in outcomes.items():
                 small = array if array.dtype == np.float32 else array.astype(np.int32)
-                np.save(folder / f"{row}.npy", small)
+                np.save(files[row], small)
         record.finished(job, facts, time.monotonic() - begun)
         wait_for_all()
-    for row in stage.rows_of_report:
-        results.outcomes[name, row.name] = np.load(folder / f"{row.name}.npy")
+    results.outcomes |= {(name, row): np.load(file) for row, file in files.items()}
 
 
 @contextmanager

@@ -6,13 +6,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..errors import MaskSSLError
 from ..evaluation.rows import PatchRows, Rows
@@ -21,6 +23,7 @@ from ..progress import ProgressLine
 from .encoders import Encoder
 from .image_set import ImageSet
 from .map_set import MapSet, patch_shares
+from .processes import rank_and_world, spread, wait_for_all
 
 VERSION = 1  # of the features: raise it when the same inputs give other numbers
 POOLED, TOKENS, SHARES = "pooled", "tokens", "shares"
@@ -112,18 +115,20 @@ def features_of(
     """
     folders = {kind: how.cache / _key(encoder, images, kind) for kind in how.kinds}
     missing = [kind for kind in how.kinds if not folders[kind].is_dir()]
+    wait_for_all()  # until each has looked
     if missing:
-        parts = {kind: folders[kind].with_suffix(f".partial-{os.getpid()}") for kind in missing}
+        parts = {kind: folders[kind].with_suffix(f".partial-{_token()}") for kind in missing}
         try:
-            _check_disk(encoder, images, missing, how.cache)
-            for part in parts.values():
-                part.mkdir(parents=True)
-            if SHARES in parts:
-                _write_shares(encoder, images, parts[SHARES], line)
-            if POOLED in parts or TOKENS in parts:
-                _extract(encoder, images, parts, how, line)
-            for kind, part in parts.items():
-                part.replace(folders[kind])
+            spread([lambda: _create(encoder, images, parts, how.cache)])
+            line.say(f"{encoder.name}: features of {len(images):,} images")
+            ends = np.linspace(0, len(images), rank_and_world()[1] + 1).astype(int).tolist()
+            spread(
+                [
+                    partial(_fill, encoder, images, parts, how, line, start, stop)
+                    for start, stop in pairwise(ends)
+                ]
+            )
+            spread([lambda: [part.replace(folders[kind]) for kind, part in parts.items()]])
         finally:
             for part in parts.values():
                 shutil.rmtree(part, ignore_errors=True)
@@ -161,7 +166,8 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
+def bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
+    """What the features of a kind take on the disk."""
     width = encoder.backbone.embed_dims
     if kind == SHARES:
         return len(images) * encoder.num_patches * len(images.classes) * 2
@@ -172,7 +178,7 @@ def _bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
 
 def _check_disk(encoder: Encoder, images: ImageSet, kinds: list[str], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
-    needed = sum(_bytes_needed(encoder, images, kind) for kind in kinds)
+    needed = sum(bytes_needed(encoder, images, kind) for kind in kinds)
     free = shutil.disk_usage(cache).free
     if needed > free:
         raise MaskSSLError(
@@ -180,19 +186,6 @@ def _check_disk(encoder: Encoder, images: ImageSet, kinds: list[str], cache: Pat
             f"and {cache} has {free / 1e9:.1f} GB free; give another --cache, fewer --blocks, or "
             "leave the stage 'attentive' out"
         )
-
-
-def _write_shares(encoder: Encoder, images: ImageSet, part: Path, line: ProgressLine) -> None:
-    """What stands in the patches of each image, from its map at its own size."""
-    if not isinstance(images, MapSet):
-        raise TypeError(f"{images.root} has no maps")
-    rows, columns = encoder.backbone.grid_size
-    shape = (len(images), rows * columns, len(images.classes))
-    array = np.lib.format.open_memmap(part / f"{SHARES}.npy", "w+", np.float16, shape)
-    line.say(f"labels in the patches of {len(images):,} images")
-    for index in range(len(images)):
-        array[index] = patch_shares(images.label_map(index), (rows, columns), shape[2])
-    array.flush()
 
 
 class _Prepared(Dataset):
@@ -209,44 +202,67 @@ class _Prepared(Dataset):
         return self.extractor.prepare(path, crop=not self.images.whole)
 
 
-def _extract(
+def _token() -> int:
+    """Names what is being written: the same in processes of one launch, another in any other."""
+    return os.getpid() if rank_and_world()[1] == 1 else os.getppid()
+
+
+def _create(encoder: Encoder, images: ImageSet, parts: dict[str, Path], cache: Path) -> None:
+    """Empty NAME.npy: fp32 for pooled features, fp16 for tokens and shares."""
+    _check_disk(encoder, images, list(parts), cache)
+    width, count, patches = encoder.backbone.embed_dims, len(images), encoder.num_patches
+    for kind, part in parts.items():
+        part.mkdir(parents=True)
+        for name, dtype, shape in {
+            POOLED: [(name, np.float32, (count, width)) for name in encoder.features],
+            TOKENS: [(TOKENS, np.float16, (count, patches, width))],
+            SHARES: [(SHARES, np.float16, (count, patches, len(images.classes)))],
+        }[kind]:
+            np.lib.format.open_memmap(part / f"{name}.npy", "w+", dtype, shape)
+
+
+def _fill(
     encoder: Encoder,
     images: ImageSet,
     parts: dict[str, Path],
     how: Extraction,
     line: ProgressLine,
+    start: int,
+    stop: int,
 ) -> None:
-    """Write NAME.npy batch by batch: fp32 for pooled features, fp16 for tokens."""
-    width, arrays = encoder.backbone.embed_dims, {}
-    if POOLED in parts:
-        for name in encoder.features:
-            arrays[name] = np.lib.format.open_memmap(
-                parts[POOLED] / f"{name}.npy", "w+", np.float32, (len(images), width)
-            )
-    if TOKENS in parts:
-        shape = (len(images), encoder.num_patches, width)
-        arrays[TOKENS] = np.lib.format.open_memmap(
-            parts[TOKENS] / f"{TOKENS}.npy", "w+", np.float16, shape
-        )
-    line.say(f"{encoder.name}: features of {len(images):,} images")
-    start, counter = 0, ProgressLine(line.stream)
-    for batch in _batches(encoder, images, how):
+    """Write the features of some images, batch by batch."""
+    arrays = {
+        file.stem: np.load(file, mmap_mode="r+")
+        for part in parts.values()
+        for file in part.iterdir()
+    }
+    shares = arrays.pop(SHARES, None)
+    if shares is not None and isinstance(images, MapSet):
+        for index in range(start, stop):
+            labels = images.label_map(index)
+            shares[index] = patch_shares(labels, encoder.backbone.grid_size, shares.shape[2])
+        shares.flush()
+    counter, place = ProgressLine(line.stream), start
+    for batch in _batches(encoder, images, how, start, stop) if arrays else ():
         pooled, tokens = encoder(batch.to(how.device))
         for name, array in arrays.items():
             values = tokens.half() if name == TOKENS else pooled[name].float()
-            array[start : start + len(batch)] = values.cpu().numpy()
-            if not np.isfinite(array[start : start + len(batch)]).all():
+            array[place : place + len(batch)] = values.cpu().numpy()
+            if not np.isfinite(array[place : place + len(batch)]).all():
                 raise MaskSSLError(
-                    f"{encoder.name}: the feature {name} of images {start} to "
-                    f"{start + len(batch) - 1} is not finite in {array.dtype}; the weights may be "
+                    f"{encoder.name}: the feature {name} of images {place} to "
+                    f"{place + len(batch) - 1} is not finite in {array.dtype}; the weights may be "
                     "broken"
                 )
-        start += len(batch)
-        counter(start / len(images), start)
+        place += len(batch)
+        counter((place - start) / (stop - start), place - start)
     for array in arrays.values():
         array.flush()
 
 
-def _batches(encoder: Encoder, images: ImageSet, how: Extraction) -> Iterator[Tensor]:
+def _batches(
+    encoder: Encoder, images: ImageSet, how: Extraction, start: int, stop: int
+) -> Iterator[Tensor]:
     extractor = FeatureExtractor(encoder.backbone, device=how.device)
-    yield from DataLoader(_Prepared(images, extractor), how.batch_size, num_workers=how.num_workers)
+    part = Subset(_Prepared(images, extractor), range(start, stop))
+    yield from DataLoader(part, how.batch_size, num_workers=how.num_workers)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from ..errors import MaskSSLError
 from ..evaluation.rows import Rows
 from ..evaluation.splits import hold_out
 from .budgets import Budget
@@ -80,6 +81,11 @@ class Measure:
         features = work.features(name, work.sets[self.labels][0], self.kinds)
         splits = [hold_out(features.labels, HELD_OUT, seed) for seed in plan.seeds]
         settings = self.settings(features, plan.budget, len(splits[0][0]))
+        if not settings:
+            raise MaskSSLError(
+                f"{self.title}: the preset {plan.preset!r} tries nothing that {len(splits[0][0])} "
+                "training images are enough for; give more, or another --preset"
+            )
         figures: list[float | None] = [None] * len(settings)
         chosen = 0
         if len(settings) > 1:

@@ -33,6 +33,7 @@ class Plan:
         batch_size: images of an extraction step.
         num_workers: processes that decode.
         device: of everything.
+        only_preflight: say what would be done, and stop.
     """
 
     checkpoints: tuple[str, ...]
@@ -52,6 +53,7 @@ class Plan:
     batch_size: int = 64
     num_workers: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    only_preflight: bool = False
 
     @property
     def budget(self) -> Budget:

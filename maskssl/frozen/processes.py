@@ -1,13 +1,32 @@
 """Work that several processes share: each does a part, and all know all results."""
 
+import os
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
+import torch
 import torch.distributed as dist
 
 from ..errors import MaskSSLError
 
 Result = TypeVar("Result")
+PATIENCE = timedelta(days=7)  # the first process may train while the others wait
+
+
+def join_processes(device: str | None) -> str | None:
+    """Join those that torchrun started on this node, over gloo: little is said between them.
+
+    Args:
+        device: asked for; None for a GPU of each process's own, if there are any.
+
+    Returns:
+        The device of this process.
+    """
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    if device or not torch.cuda.is_available():
+        return device
+    return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
 
 
 def rank_and_world() -> tuple[int, int]:

@@ -37,7 +37,6 @@ ENCODER_SETTINGS = (
     "swiglu",
 )
 _SIDES = ("scale", "size", "crop_size", "img_size", "stride")
-_STRIDES = ("strides", "featmap_strides")
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,9 @@ def set_encoder(cfg: Config, recipe: Recipe, encoder: Encoder, frozen: bool) -> 
         side = backbone.img_size[0]  # as in the rows of frozen features
     for part in (cfg.model, cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         _rescale(part, _SIDES, side / old_side)
-    _rescale(cfg.model, _STRIDES, patch / old_patch)  # of the pyramid's maps
+    _rescale(cfg.model, ("strides", "featmap_strides"), patch / old_patch)  # of the pyramid's maps
+    if "rpn_head" in cfg.model:  # anchors stay as large as they are, in pixels
+        _rescale(cfg.model.rpn_head.anchor_generator, ("scales",), old_patch / patch)
     _widen(cfg.model, width, backbone.embed_dims)
     preprocessor = cfg.model.data_preprocessor
     preprocessor.update(mean=list(backbone.mean), std=list(backbone.std))
@@ -191,13 +192,13 @@ def _scaled_lr(cfg: Config, batch_size: int) -> float:
 
 
 def _rescale(node: Any, keys: tuple[str, ...], factor: float) -> None:
-    """Multiply sides in pixels below a node; shares, which are no integers, stay."""
+    """Multiply what the keys below a node hold."""
     if factor == 1 or not isinstance(node, Mapping | list | tuple):
         return
     if isinstance(node, Mapping):
         for key, value in node.items():
             if key in keys:
-                node[key] = _scaled(value, factor)  # type: ignore[index]
+                node[key] = _scaled(key, value, factor)  # type: ignore[index]
             else:
                 _rescale(value, keys, factor)
     else:
@@ -205,12 +206,12 @@ def _rescale(node: Any, keys: tuple[str, ...], factor: float) -> None:
             _rescale(item, keys, factor)
 
 
-def _scaled(value: Any, factor: float) -> Any:
+def _scaled(key: str, value: Any, factor: float) -> Any:
     if isinstance(value, list | tuple):
-        return type(value)(_scaled(item, factor) for item in value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return round(value * factor)
-    return value
+        return type(value)(_scaled(key, item, factor) for item in value)
+    if key in _SIDES:  # whole pixels; shares, which are no integers, stay
+        return round(value * factor) if isinstance(value, int) else value
+    return value * factor
 
 
 def _widen(node: Any, old: int, new: int) -> None:

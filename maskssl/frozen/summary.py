@@ -17,6 +17,7 @@ from .encoders import Encoder
 from .experiment import Results
 from .measure import CLASSES, HELD_OUT
 from .plan import Plan
+from .published import published_beside
 from .rows import Row, Stage
 from .stages import STAGES
 
@@ -69,6 +70,7 @@ def facts_of(plan: Plan, results: Results) -> dict[str, str]:
         "settings",
         "preset": plan.preset,
         "seeds": ", ".join(map(str, plan.seeds)),
+        "pre-flight": "; ".join(results.preflight),
         "versions": f"maskssl {__version__}, torch {torch.__version__}, numpy {np.__version__}, "
         f"Python {platform.python_version()}",
         "machine": torch.cuda.get_device_name()
@@ -153,6 +155,9 @@ def _cell(plan: Plan, results: Results, name: str, stage: Stage, row: Row) -> di
         setting=choice["chosen"],
         held_out=held_out,
         table=choice["table"],
+        reported=published_beside(
+            plan.preset, plan.recipe, results.sets, results.encoders[name], row.name
+        ),
         published=_published(row, outcomes, choice) if len(outcomes) > 1 else None,
         command=command_of(alone, [one], [stage.name]),
     )

@@ -67,7 +67,7 @@ def test_p_by_hand():
 def test_the_smallest_difference_that_a_test_shows():
     """Power of 80 % at 5 %: (1.960 + 0.842) sd, the deviation that the bootstrap finds."""
     assert detectable_difference(0.01) == pytest.approx(0.01 * (1.959964 + 0.841621), rel=1e-6)
-    first, second = right(0.6, 900, 0), right(0.6, 900, 1)
+    first, second = right(0.6, 900, 5), right(0.6, 900, 6)
     (pair,) = compared({"first": first, "second": second})
     expected = 2.801585 * (first - second).std() / math.sqrt(900)
     assert pair.detectable == pytest.approx(expected, rel=0.05)

@@ -15,14 +15,18 @@ ARCH = dict(embed_dims=24, num_layers=2, num_heads=2)
 CLASSES = ("flat", "lying", "standing")
 
 
-def write_pictures(folder: Path, split: str, per_class: int, seed: int) -> None:
-    """Stripes of 16 x 16 pixels in heavy noise."""
+def write_pictures(
+    folder: Path, split: str, per_class: int, seed: int, shuffled: bool = False
+) -> None:
+    """Stripes of 16 x 16 pixels in heavy noise; shuffled, labels have nothing to do with them."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:16, :16]
     patterns = (0 * x, np.sign(np.sin(y * 1.6)), np.sign(np.sin(x * 1.6)))
     for name, pattern in zip(CLASSES, patterns, strict=True):
         for number in range(per_class):
             noise = generator.normal(0, 80, (16, 16, 3))
+            if shuffled:
+                pattern = patterns[generator.integers(3)]
             pixels = np.clip(128 + 40 * pattern[..., None] + noise, 0, 255).astype(np.uint8)
             path = folder / split / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ def report() -> dict:
     ]
     cells = [
         dict(checkpoint=name, figure=0.5, sd=0.01, interval=[0.4, 0.6], rank=1, held_out=0.5)
+        | dict(reported=[])
         | dict(per_class=dict.fromkeys(CLASSES, 0.5), curves=dict(loss=[[1, 2.0], [9, 1.0]]))
         | dict(setting=table[0]["setting"], table=table, command="maskssl transfer " + "x" * 300)
         | dict(published=dict(figure=0.6, worth=0.1, setting=table[1]["setting"]))

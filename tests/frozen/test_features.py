@@ -86,9 +86,9 @@ def test_stored_features_are_those_of_the_extractor(stored, tmp_path):
 
 def test_features_are_computed_once_for_the_same_content(stored, tmp_path, monkeypatch):
     ran = []
-    extract = feature_store._extract
+    fill = feature_store._fill
     monkeypatch.setattr(
-        feature_store, "_extract", lambda *args: (ran.append(sorted(args[2])), extract(*args))
+        feature_store, "_fill", lambda *args: (ran.append(sorted(args[2])), fill(*args))
     )
     stored(kinds=("pooled",))
     stored(kinds=("pooled",), batch_size=3)
