@@ -159,9 +159,12 @@ def _main_table(report: Mapping[str, Any]) -> Table:
 def _cell(cell: Mapping[str, Any]) -> str:
     spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
     low, high = cell["interval"]
-    return (
-        f"{percent(cell['figure'])}{spread}\n[{percent(low)}, {percent(high)}] rank {cell['rank']}"
-    )
+    small = [f"[{percent(low)}, {percent(high)}] rank {cell['rank']}"]
+    small += [
+        f"{percent(one['figure'])} published ({one['what']}, {one['where']})"
+        for one in cell["reported"]
+    ]
+    return f"{percent(cell['figure'])}{spread}\n{', '.join(small)}"
 
 
 def _pair_table(report: Mapping[str, Any]) -> Table:
