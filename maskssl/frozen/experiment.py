@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +118,7 @@ def test_facts(work: Work, stage: Stage) -> dict[str, str]:
 
 
 def refuse_stale(
-    work: Work, stages: Sequence[Stage], facts: dict[tuple[str, str], Facts], record: Record
+    work: Work, stages: Sequence[Stage], facts: Mapping[tuple[str, str], Facts], record: Record
 ) -> None:
     """Look for results of other inputs before anything is computed.
 

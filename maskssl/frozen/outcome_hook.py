@@ -44,12 +44,14 @@ class OutcomeHook(Hook):
             (row,) = self.rows
             np.save(self.folder / f"{row}.npy", np.stack(self.found))
             return
+        from pycocotools.coco import COCO
+
         dataset = runner.test_dataloader.dataset
         images = [int(dataset.get_data_info(index)["img_id"]) for index in range(len(dataset))]
         found = [one for image in self.found for one in image]
         for one in found:
             one["category_id"] = dataset.cat_ids[one["category_id"]]
-        truth = dataset.coco if hasattr(dataset, "coco") else _truth(dataset)
+        truth = COCO(dataset.ann_file)
         for row, kind in zip(self.rows, ("bbox", "segm"), strict=True):
             entries = coco_entries(truth, found, images, kind)
             np.save(self.folder / f"{row}.npy", entries)
@@ -81,9 +83,3 @@ def _detections(sample: Any) -> list[dict[str, Any]]:
             found.labels, found.scores, boxes, encode(masks), strict=True
         )
     ]
-
-
-def _truth(dataset: Any) -> Any:
-    from pycocotools.coco import COCO
-
-    return COCO(dataset.ann_file)

@@ -5,7 +5,7 @@ last step count. So the training meets no test image, and the test is another ru
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,11 +145,14 @@ def _stacked(files: Sequence[Path]) -> np.ndarray:
     shape = np.max([array.shape for array in arrays], axis=0)
     filled = np.full((1, len(arrays), *shape), -1, dtype=arrays[0].dtype)
     for number, array in enumerate(arrays):
-        filled[(0, number, *map(slice, array.shape))] = array
+        part = filled[0, number][tuple(map(slice, array.shape))]
+        part[...] = array
     return filled
 
 
-def _pair(name: str, title: str, labels: str, recipes: tuple[str, str], metrics: Sequence[str]):
+def _both(
+    name: str, title: str, labels: str, recipes: tuple[str, str], metrics: Sequence[str]
+) -> Iterator[TrainedStage]:
     """A stage with a trained and with a frozen encoder."""
     for frozen in (False, True):
         own = f"{name}-frozen" if frozen else name
@@ -162,7 +165,7 @@ def _pair(name: str, title: str, labels: str, recipes: tuple[str, str], metrics:
 
 
 TRAINED_STAGES = (
-    *_pair("finetune", "recipe of classification", CLASSES, ("finetune", "linear"), ["top-1"]),
-    *_pair("segmentation", "UperNet", MAPS, ("seg", "seg"), ["mIoU"]),
-    *_pair("detection", "Mask R-CNN", BOXES, ("det", "det"), ["box AP", "mask AP"]),
+    *_both("finetune", "recipe of classification", CLASSES, ("finetune", "linear"), ["top-1"]),
+    *_both("segmentation", "UperNet", MAPS, ("seg", "seg"), ["mIoU"]),
+    *_both("detection", "Mask R-CNN", BOXES, ("det", "det"), ["box AP", "mask AP"]),
 )
