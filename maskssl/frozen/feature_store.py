@@ -212,10 +212,10 @@ def _create(encoder: Encoder, images: ImageSet, parts: dict[str, Path], cache: P
     _check_disk(encoder, images, list(parts), cache)
     width, count, patches = encoder.backbone.embed_dims, len(images), encoder.num_patches
     for kind, part in parts.items():
-        names, dtype = [kind], np.dtype(np.float16)
+        names, dtype = [kind], "float16"
         shape: tuple[int, ...] = (count, patches, width)
         if kind == POOLED:
-            names, dtype, shape = encoder.features, np.dtype(np.float32), (count, width)
+            names, dtype, shape = encoder.features, "float32", (count, width)
         elif kind == SHARES:
             shape = (count, patches, len(images.classes))
         part.mkdir(parents=True)
