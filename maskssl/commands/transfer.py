@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from ..frozen.pages import markdown, write_pages
     from ..frozen.per_class import add_class_figures
     from ..frozen.plan import Plan
-    from ..frozen.processes import join_processes, rank_and_world
+    from ..frozen.processes import alone, join_processes, rank_and_world, wait_for_all
     from ..frozen.stages import STAGES
     from ..frozen.summary import summarise
     from ..progress import ProgressLine
@@ -138,15 +138,19 @@ def run(args: argparse.Namespace) -> int:
     )
     results = run_experiment(plan, line)
     if not (rank or args.dry_run):
-        report = summarise(plan, results)
-        add_class_figures(report, results.outcomes, results.sets)
-        if CLASSES in results.sets and results.outcomes:  # the test images have been read
-            how = Extraction(plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device)
-            sets = results.sets[CLASSES]
-            draw_galleries(report, results.encoders, sets, how, out / "report", line)
-        if earlier:
-            report["against"] = compare_reports(report, out, earlier)
-        page = write_pages(report, out / "report")
-        print(markdown(report).split("\n## Settings")[0])
-        line.say(f"report: {page}")
+        with alone():
+            report = summarise(plan, results)
+            add_class_figures(report, results.outcomes, results.sets)
+            if CLASSES in results.sets and results.outcomes:  # the test images have been read
+                how = Extraction(
+                    plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device
+                )
+                sets = results.sets[CLASSES]
+                draw_galleries(report, results.encoders, sets, how, out / "report", line)
+            if earlier:
+                report["against"] = compare_reports(report, out, earlier)
+            page = write_pages(report, out / "report")
+            print(markdown(report).split("\n## Settings")[0])
+            line.say(f"report: {page}")
+    wait_for_all()  # a launcher ends all when one has ended with failures
     return 1 if results.failed else 0

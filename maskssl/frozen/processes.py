@@ -1,7 +1,9 @@
 """Work that several processes share: each does a part, and all know all results."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,6 +13,7 @@ import torch.distributed as dist
 from ..errors import MaskSSLError
 
 Result = TypeVar("Result")
+_ALONE = ContextVar("alone", default=False)
 PATIENCE = timedelta(days=7)  # the first process may train while the others wait
 
 
@@ -31,14 +34,24 @@ def join_processes(device: str | None) -> str | None:
 
 def rank_and_world() -> tuple[int, int]:
     """Number of this process, and how many there are."""
-    if not dist.is_initialized():
+    if _ALONE.get() or not dist.is_initialized():
         return 0, 1
     return dist.get_rank(), dist.get_world_size()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process shares no work: the others do something else, or wait."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
 def wait_for_all() -> None:
     """Go on when every process is here."""
-    if dist.is_initialized():
+    if rank_and_world()[1] > 1:
         dist.barrier()
 
 
