@@ -97,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from ..frozen.per_class import add_class_figures
     from ..frozen.plan import Plan
     from ..frozen.processes import alone, join_processes, rank_and_world, wait_for_all
+    from ..frozen.run_views import add_run_views
     from ..frozen.stages import STAGES
     from ..frozen.summary import summarise
     from ..progress import ProgressLine
@@ -147,6 +148,7 @@ def run(args: argparse.Namespace) -> int:
                 )
                 sets = results.sets[CLASSES]
                 draw_galleries(report, results.encoders, sets, how, out / "report", line)
+            add_run_views(report, out, out / "report")
             if earlier:
                 report["against"] = compare_reports(report, out, earlier)
             page = write_pages(report, out / "report")

@@ -5,7 +5,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..cli import launch
+from ..transfer.prediction_sheet import PredictionSheet
 from .outcome_hook import OutcomeHook
+from .run_views import OVERLAYS
+
+_DRAWN = 6  # test images with truth and prediction
 
 TRAIN, TEST = (f"{__name__}:{name}" for name in ("train", "test"))
 
@@ -29,4 +33,6 @@ def test(config: Path, folder: Path, rows: tuple[str, ...]) -> None:
     launch.set_tested(cfg, cfg.work_dir)
     runner = launch.build_runner(cfg, ["test_dataloader"])
     runner.register_hook(OutcomeHook(folder, rows))
+    if cfg.default_scope != "mmpretrain":
+        runner.register_hook(PredictionSheet(folder / OVERLAYS, _DRAWN))
     runner.test()

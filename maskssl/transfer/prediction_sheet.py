@@ -24,10 +24,11 @@ class PredictionSheet(Hook):
 
     Args:
         path: PNG to write.
+        most: pictures that are drawn, the first ones; None for all.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, most: int | None = None) -> None:
+        self.path, self.most = path, most
         self.rows: list[list[Image.Image]] = []
 
     def after_test_iter(
@@ -35,7 +36,8 @@ class PredictionSheet(Hook):
     ) -> None:
         """Draw each sample: the picture, its truth, and what was predicted."""
         names = runner.test_dataloader.dataset.metainfo["classes"]
-        for sample in outputs or ():
+        room = None if self.most is None else self.most - len(self.rows)
+        for sample in list(outputs or ())[:room]:
             with Image.open(sample.img_path) as file:
                 pixels = np.asarray(file.convert("RGB"))
             self.rows.append(compared(pixels, sample, names))

@@ -270,7 +270,7 @@ def test_testing_needs_an_existing_checkpoint(cfg, tmp_path, checkpoint):
 def test_a_pretraining_cannot_be_tested(cfg, checkpoint):
     cfg.pop("test_dataloader", None)
     for given in (None, checkpoint):
-        with pytest.raises(ConfigError, match="has nothing to test.*kNN.*--pretrained.*reconstr"):
+        with pytest.raises(ConfigError, match="has nothing to test.*kNN.*--pretrained.*visualize"):
             launch.set_tested(cfg, given)
 
 

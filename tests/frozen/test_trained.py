@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from maskssl.__main__ import main
+from maskssl.evaluation.run_logs import read_run
 from maskssl.frozen import trained
 from maskssl.frozen.budgets import BUDGETS, Budget
 from maskssl.frozen.encoders import open_encoder
@@ -165,6 +167,21 @@ def test_trained_rows_of_maps_and_boxes(here, encoders, tmp_path, monkeypatch):
         for cell in names[name]["cells"]:
             folder = out / "runs" / cell["checkpoint"] / stage / "seed-0"
             assert factor * cell["figure"] == pytest.approx(logged(folder, key), abs=6e-3)
+    drawn = {picture["kind"]: picture for picture in report["pictures"]}
+    assert drawn.keys() == {"segmentation-frozen", "detection"}
+    for stage, picture in drawn.items():
+        with Image.open(out / "report" / picture["file"]) as sheet:
+            assert sheet.size == (6 * 196 + 4, 18 + 2 * 196), stage  # all four test images
+        assert picture["alt"] in (out / "report" / "index.html").read_text()
+    for name, stage in (
+        ("segmentation-frozen", "segmentation-frozen"),
+        ("detection-box", "detection"),
+    ):
+        (cell,) = names[name]["cells"]
+        ((_, loss), *_) = cell["curves"]["training loss"]
+        log = read_run(out / "runs" / cell["checkpoint"] / stage / "seed-0")
+        assert loss == log.series("loss")[0][1]
+    assert "curves" not in names["detection-mask"]["cells"][0]  # the same run
 
 
 def test_a_stage_that_fails_is_shown_and_the_others_go_on(here, encoders, tmp_path, monkeypatch):
