@@ -16,6 +16,7 @@ from maskssl.visualization.schedules import Schedules, figure_of, told_points
 from tests.cli.test_data_check import FINETUNE, KNN, PRETRAIN, folder_config
 from tests.datasets.checks.sets import write_image_folder
 
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
 SMALL = {
     "train_dataloader.num_workers": 0,
     "train_dataloader.persistent_workers": False,
@@ -26,6 +27,7 @@ FROZEN_DECAY = dict(  # a schedule of weight decay, as DINO has it
 )
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "pretraining": (PRETRAIN, {"train_cfg.max_epochs": 8}),
+    "pretraining by progress": (EXTREMA, {"train_cfg.max_epochs": 2}),
     "layer decay, accumulated, scaled": (
         FINETUNE,
         {
@@ -117,14 +119,18 @@ def test_every_step_of_a_run_has_the_values_that_were_drawn(kind, images, tmp_pa
     curves = np.sort(np.stack(list(drawn.panels["weight decay"].values()), axis=1), axis=1)
     np.testing.assert_array_equal(curves, decays)
     assert len(np.unique(lrs[:, -1])) > 2 or "weight decay" in kind
-    if kind == "pretraining":
+    quantities = {"learning rate", "weight decay"}
+    if kind.startswith("pretraining"):
+        quantities.add("momentum of the teacher")
         (momentum,) = drawn.panels["momentum of the teacher"].values()
         np.testing.assert_array_equal(momentum, seen.momentum)
+        assert len(set(momentum)) > 1
+    if kind == "pretraining":
+        quantities.add("feature weight")
         (weight,) = drawn.panels["feature weight"].values()
         np.testing.assert_array_equal(weight, seen.weight)
-        assert len(set(weight)) > 1 and len(set(momentum)) > 1
-    else:
-        assert set(drawn.panels) == {"learning rate", "weight decay"}
+        assert len(set(weight)) > 1
+    assert set(drawn.panels) == quantities
     if kind.startswith("layer"):
         names = drawn.panels["learning rate"]
         assert len(names) == 5  # stem, three blocks, head
