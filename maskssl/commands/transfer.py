@@ -92,7 +92,6 @@ def run(args: argparse.Namespace) -> int:
     from ..frozen.experiment import run_experiment
     from ..frozen.feature_store import POOLED, Extraction
     from ..frozen.galleries import draw_galleries
-    from ..frozen.measure import CLASSES
     from ..frozen.pages import markdown, write_pages
     from ..frozen.per_class import add_class_figures
     from ..frozen.plan import Plan
@@ -142,12 +141,10 @@ def run(args: argparse.Namespace) -> int:
         with alone():
             report = summarise(plan, results)
             add_class_figures(report, results.outcomes, results.sets)
-            if CLASSES in results.sets and results.outcomes:  # the test images have been read
-                how = Extraction(
-                    plan.cache, (POOLED,), plan.batch_size, plan.num_workers, plan.device
-                )
-                sets = results.sets[CLASSES]
-                draw_galleries(report, results.encoders, sets, how, out / "report", line)
+            if results.outcomes:  # the test images have been read
+                cache, workers = plan.cache, plan.num_workers
+                how = Extraction(cache, (POOLED,), plan.batch_size, workers, plan.device)
+                draw_galleries(report, results.encoders, results.sets, how, out / "report", line)
             add_run_views(report, out, out / "report")
             if earlier:
                 report["against"] = compare_reports(report, out, earlier)

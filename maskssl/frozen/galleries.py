@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..errors import MaskSSLError
 from ..inference.pretraining import predicts_pixels
 from ..progress import ProgressLine
 from .encoders import RANDOM, Encoder
 from .feature_store import Extraction, FeatureSet, features_of
-from .image_set import ImageSet
+from .measure import CLASSES
 from .per_class import Guesses, confusion, guesses_of
 from .views import (
     Shelf,
@@ -26,6 +27,7 @@ from .views import (
     neighbours_of,
     reconstruction_sheet,
 )
+from .work import Sets
 
 _FEW, _SOME, _ROWS = 4, 8, 6  # pictures on a sheet
 _NEIGHBOURS = 5
@@ -53,49 +55,65 @@ class Sheet:
 def draw_galleries(
     report: dict[str, Any],
     encoders: Mapping[str, Encoder],
-    sets: tuple[ImageSet, ImageSet],
+    sets: Mapping[str, Sets],
     how: Extraction,
     folder: Path,
     line: ProgressLine,
 ) -> None:
     """Draw each checkpoint's pictures into ``folder/pictures``, and add to the report.
 
-    What is added: ``pictures`` (checkpoint, kind, file, caption, alt), ``classes``, ``confusion``
-    (checkpoint -> [true, said, count]) and each checkpoint's ``cost``.
+    What is added: ``pictures`` (checkpoint, kind, file, caption, alt), each checkpoint's ``cost``,
+    and with labelled images ``classes`` and ``confusion`` (checkpoint -> [true, said, count]).
+    Pictures that cannot be drawn stand among what ``failed``; the scores do not depend on them.
 
     Args:
         report: as ``summarise`` gives it, with test scores.
         encoders: by name.
-        sets: labelled training and test images.
+        sets: kind of labels -> training and test images; without classes others are shown.
         how: their features are kept.
         folder: of the page.
         line: tells how far it is.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    report |= dict(pictures=[], classes=list(sets[1].classes), confusion={})
+    report["pictures"] = []
+    if CLASSES in sets:
+        report |= dict(classes=list(sets[CLASSES][1].classes), confusion={})
+    _, test = sets.get(CLASSES) or next(iter(sets.values()))
+    for checkpoint in report["checkpoints"]:
+        name = checkpoint["name"]
+        line.say(f"{name}: drawing")
+        checkpoint["cost"] = cost_of(encoders[name])
+        try:
+            sheets = list(_of_patches(encoders[name], Shelf.of_set(test)))
+            if CLASSES in sets:
+                sheets += _of_classes(report, encoders[name], sets[CLASSES], how, line)
+        except MaskSSLError as error:
+            report["failed"][f"{name} pictures"] = str(error)
+            line.say(f"{name} pictures failed: {error}")
+            continue
+        for sheet in sheets:
+            file = f"{PICTURES}/{name}-{sheet.kind}.jpg"
+            sheet.picture.save(folder / file, quality=85)
+            told = dict(kind=sheet.kind, caption=sheet.caption, alt=f"{name}: {sheet.alt}")
+            report["pictures"].append(dict(checkpoint=name, file=file, **told))
+
+
+def _of_classes(
+    report: dict[str, Any], encoder: Encoder, sets: Sets, how: Extraction, line: ProgressLine
+) -> Iterator[Sheet]:
+    """Sheets of labelled images; what is taken for what goes into the report."""
+    train, test = (features_of(encoder, images, how, line) for images in sets)
     chosen = {
         cell["checkpoint"]: cell["setting"]
         for measure in report["measures"]
         if measure["name"] == "knn"
         for cell in measure["cells"]
     }
-    for checkpoint in report["checkpoints"]:
-        name = checkpoint["name"]
-        line.say(f"{name}: drawing")
-        encoder = encoders[name]
-        checkpoint["cost"] = cost_of(encoder)
-        train, test = (features_of(encoder, images, how, line) for images in sets)
-        guesses = guesses_of(train, test, chosen.get(name))
-        report["confusion"][name] = confusion(test.labels, guesses.said, test.num_classes)
-        shelves = Shelf.of_set(sets[0]), Shelf.of_set(sets[1])
-        for sheet in (
-            *_of_patches(encoder, shelves[1]),
-            *_of_features(encoder, shelves, (train, test), guesses),
-        ):
-            file = f"{PICTURES}/{name}-{sheet.kind}.jpg"
-            sheet.picture.save(folder / file, quality=85)
-            told = dict(kind=sheet.kind, caption=sheet.caption, alt=f"{name}: {sheet.alt}")
-            report["pictures"].append(dict(checkpoint=name, file=file, **told))
+    guesses = guesses_of(train, test, chosen.get(encoder.name))
+    found = confusion(test.labels, guesses.said, test.num_classes)
+    report["confusion"][encoder.name] = found
+    shelves = Shelf.of_set(sets[0]), Shelf.of_set(sets[1])
+    yield from _of_features(encoder, shelves, (train, test), guesses)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from maskssl.__main__ import main
+from maskssl.errors import MaskSSLError
 from maskssl.frozen.encoders import open_encoder
 from maskssl.frozen.feature_store import POOLED, Extraction, features_of
 from maskssl.frozen.galleries import cost_of
@@ -224,6 +225,26 @@ def test_the_page_holds_all_it_shows(report):
         (row for row in found["confusion"]["own"] if row[0] != row[1]), key=lambda row: row[2]
     )
     assert CLASSES[true] in table and CLASSES[said] in table
+
+
+def test_pictures_that_fail_leave_the_scores(data, tmp_path, monkeypatch):
+    """They stand among what failed; other checkpoints' are drawn."""
+
+    def broken(encoder, files):
+        if encoder.name == "a":
+            raise MaskSSLError("no picture of it")
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr("maskssl.frozen.galleries.attention_sheet", broken)
+    path = save_encoder(tmp_path / "a.pth")
+    words = ["transfer", str(path), "--data", str(data), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--stages", "knn", "--seeds", "0"])
+    assert end.value.code == 1
+    found = json.loads((tmp_path / "out" / "report" / "report.json").read_text())
+    assert found["failed"] == {"a pictures": "no picture of it"}
+    assert {picture["checkpoint"] for picture in found["pictures"]} == {"random"}
+    assert [cell["checkpoint"] for cell in found["measures"][0]["cells"]] == ["a", "random"]
 
 
 def test_no_picture_is_drawn_before_the_test_images_are_scored(data, tmp_path):

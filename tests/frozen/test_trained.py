@@ -168,8 +168,10 @@ def test_trained_rows_of_maps_and_boxes(here, encoders, tmp_path, monkeypatch):
             folder = out / "runs" / cell["checkpoint"] / stage / "seed-0"
             assert factor * cell["figure"] == pytest.approx(logged(folder, key), abs=6e-3)
     drawn = {picture["kind"]: picture for picture in report["pictures"]}
-    assert drawn.keys() == {"segmentation-frozen", "detection"}
-    for stage, picture in drawn.items():
+    stages = {"segmentation-frozen", "detection"}
+    assert drawn.keys() == stages | {"attention", "components"}
+    for stage in stages:
+        picture = drawn[stage]
         with Image.open(out / "report" / picture["file"]) as sheet:
             assert sheet.size == (6 * 196 + 4, 18 + 2 * 196), stage  # all four test images
         assert picture["alt"] in (out / "report" / "index.html").read_text()
