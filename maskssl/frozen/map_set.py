@@ -91,7 +91,8 @@ def _map_set(node: Node, root: Path, classes: tuple[str, ...]) -> MapSet:
     check_pairs(pairs)
     if len(pairs) < 2:
         raise MaskSSLError(
-            f"{node.loader} {root}: {len(pairs)} images with masks in {node.ann_file or 'a split'}; "
+            f"{node.loader} {root}: {len(pairs)} images with masks in "
+            f"{node.ann_file or 'a split'}; "
             "bring 2 or more"
         )
     images, masks = zip(*pairs, strict=True)
