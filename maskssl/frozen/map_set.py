@@ -89,9 +89,13 @@ def _node(option: str, split: str) -> Node:
 def _map_set(node: Node, root: Path, classes: tuple[str, ...]) -> MapSet:
     pairs, code = labelled_pairs(node, classes)
     check_pairs(pairs)
+    if len(pairs) < 2:
+        raise MaskSSLError(
+            f"{node.loader} {root}: {len(pairs)} images with masks in "
+            f"{node.ann_file or 'a split'}; "
+            "bring 2 or more"
+        )
     images, masks = zip(*pairs, strict=True)
-    if len(images) < 2:
-        raise MaskSSLError(f"{node.loader}: {len(images)} images with masks; bring 2 or more")
     return MapSet(
         root,
         tuple(Path(path).relative_to(root).as_posix() for path in images),

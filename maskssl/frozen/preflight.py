@@ -4,6 +4,7 @@ import shutil
 import time
 
 import torch
+from PIL import Image
 
 from ..errors import MaskSSLError
 from ..progress import duration
@@ -75,9 +76,11 @@ def seconds_of_an_image(work: Work, encoder: Encoder) -> float:
 
 def _data_line(work: Work, labels: str) -> str:
     train, test = work.sets[labels]
+    with Image.open(train.root / train.files[0]) as first:
+        width, height = first.size
     said = (
         f"{labels}: {len(train):,} training and {len(test):,} test images of "
-        f"{len(train.classes)} classes"
+        f"{len(train.classes)} classes, the first of {height} x {width} pixels"
     )
     if labels == CLASSES:
         counts = train.labels.bincount(minlength=len(train.classes))

@@ -14,6 +14,7 @@ from maskssl.errors import MaskSSLError
 from maskssl.evaluation.metrics import mean_iou
 from maskssl.evaluation.rows import PatchRows
 from maskssl.frozen import map_measures
+from maskssl.frozen.against import compare_reports
 from maskssl.frozen.budgets import BUDGETS, Budget
 from maskssl.frozen.map_measures import overlap, predicted_map
 from maskssl.frozen.map_set import map_sets, patch_shares
@@ -117,6 +118,9 @@ def test_maps_are_measured_behind_the_firewall(small, tmp_path, capsys):
     (linear,) = [m for m in report["measures"] if m["name"] == "patch-linear"]
     assert {cell["setting"]["lr"] for cell in linear["cells"]} >= {10.0}
     assert "linear segmentation head, mIoU" in capsys.readouterr().out
+    rows = compare_reports(report, out, out / "report" / "report.json")  # with itself
+    assert len(rows) == 6 and not any(row["changed"] or row["difference"] for row in rows)
+    assert all(row["now"] == row["before"] > 0 for row in rows)
 
 
 def test_masks_that_cannot_be_used_are_refused(tmp_path):
@@ -138,6 +142,51 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path):
     (tmp_path / "masks" / "train" / "1.png").unlink()
     with pytest.raises(MaskSSLError, match="1 of 3 images have no mask"):
         map_sets(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("layout", "files", "value", "label", "num_classes"),
+    [
+        ("voc", ("JPEGImages/{}.jpg", "SegmentationClass/{}.png"), 15, 15, 21),
+        (
+            "cityscapes",
+            (
+                "leftImg8bit/{}/city/a_leftImg8bit.png",
+                "gtFine/{}/city/a_gtFine_labelIds.png",
+            ),
+            26,  # a car, of 19 classes the 14th
+            13,
+            19,
+        ),
+        ("ade20k", ("images/{}/a.jpg", "annotations/{}/a.png"), 3, 2, 150),  # 0 is ignored
+    ],
+)
+def test_public_layouts_are_read_as_training_reads_them(
+    layout, files, value, label, num_classes, tmp_path
+):
+    names = dict(train="train", val="val")
+    if layout == "ade20k":
+        names = dict(train="training", val="validation")
+    for split in names.values():
+        for number in range(2):
+            for form, mode in zip(files, ("RGB", "L"), strict=True):
+                path = tmp_path / form.format(f"{split}{number}" if layout == "voc" else split)
+                if layout != "voc":
+                    path = path.with_name(path.name.replace("a", f"a{number}", 1))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new(mode, (6, 4), value if mode == "L" else 0).save(path)
+    if layout == "voc":
+        lists = tmp_path / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True)
+        for split in names.values():
+            (lists / f"{split}.txt").write_text(f"{split}0\n")
+        with pytest.raises(MaskSSLError, match="1 images with masks in .*train.txt"):
+            map_sets(f"{layout}:{tmp_path}")
+        for split in names.values():
+            (lists / f"{split}.txt").write_text(f"{split}0\n{split}1")
+    train, test = map_sets(f"{layout}:{tmp_path}")
+    assert len(train) == len(test) == 2 and len(train.classes) == num_classes
+    assert train.label_map(1).tolist() == [[label] * 6] * 4 == test.label_map(0).tolist()
 
 
 def test_stages_need_their_data(tmp_path):

@@ -29,7 +29,8 @@ def test_a_dry_run_says_data_batches_disk_and_time(words, tmp_path, capsys):
     more = ["--stages", "knn", "attentive", "patch-knn", "finetune", "--masks"]
     main([*words[:2], str(deep), *words[2:], *more, str(tmp_path / "maps"), "--dry-run"])
     said = capsys.readouterr().out
-    assert "classes: 12 training and 6 test images of 3 classes, 4 to 4 training images" in said
+    assert "classes: 12 training and 6 test images of 3 classes, the first of 16 x 16" in said
+    assert "4 to 4 training images a class" in said
     assert "maps: 4 training and 2 test images of 3 classes" in said
     # 18 images of 2 and 4 blocks, two poolings each, fp32; 24 of 16 patches and 6 shares, fp16
     pooled = 18 * (4 + 8) * 24 * 4
