@@ -168,12 +168,12 @@ def test_trained_rows_of_maps_and_boxes(here, encoders, tmp_path, monkeypatch):
             folder = out / "runs" / cell["checkpoint"] / stage / "seed-0"
             assert factor * cell["figure"] == pytest.approx(logged(folder, key), abs=6e-3)
     drawn = {picture["kind"]: picture for picture in report["pictures"]}
-    stages = {"segmentation-frozen", "detection"}
-    assert drawn.keys() == stages | {"attention", "components"}
-    for stage in stages:
+    assert drawn.keys() == {"segmentation-frozen", "detection", "attention", "components"}
+    for stage, height in (("segmentation-frozen", 128), ("detection", 192)):
         picture = drawn[stage]
         with Image.open(out / "report" / picture["file"]) as sheet:
-            assert sheet.size == (6 * 196 + 4, 18 + 2 * 196), stage  # all four test images
+            four = 6 * 196 + 4, 18 + 2 * (height + 4)  # all test images
+            assert sheet.size == four, stage
         assert picture["alt"] in (out / "report" / "index.html").read_text()
     for name, stage in (
         ("segmentation-frozen", "segmentation-frozen"),
