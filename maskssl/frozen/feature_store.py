@@ -117,7 +117,8 @@ def features_of(
     missing = [kind for kind in how.kinds if not folders[kind].is_dir()]
     wait_for_all()  # until each has looked
     if missing:
-        parts = {kind: folders[kind].with_suffix(f".partial-{_token()}") for kind in missing}
+        (token,) = spread([os.getpid])  # the first process's
+        parts = {kind: folders[kind].with_suffix(f".partial-{token}") for kind in missing}
         try:
             spread([lambda: _create(encoder, images, parts, how.cache)])
             line.say(f"{encoder.name}: features of {len(images):,} images")
@@ -200,11 +201,6 @@ class _Prepared(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         path = self.images.root / self.images.files[index]
         return self.extractor.prepare(path, crop=not self.images.whole)
-
-
-def _token() -> int:
-    """Names what is being written: the same in processes of one launch, another in any other."""
-    return os.getpid() if rank_and_world()[1] == 1 else os.getppid()
 
 
 def _create(encoder: Encoder, images: ImageSet, parts: dict[str, Path], cache: Path) -> None:
