@@ -54,16 +54,20 @@ def sincos_position(
     return torch.cat([torch.zeros(num_prefix, dim), table])[None]
 
 
-def resampling(source: int, target: int, rule: Resize) -> Tensor:
+def resampling(
+    source: int, target: int, antialias: bool = False, offset: Tensor | float = 0.0
+) -> Tensor:
     """``F.interpolate`` along one side as a matrix (target, source), for graphs of any size.
 
     A sum over sources of cubic weights: of the four nearest, those beyond the edge counted to it;
     or, antialiased, of all within a support that grows with the source (torch's UpSample kernels).
+    ``offset`` is added to the target in its scale.
     """
-    length = torch.ones(target) * target + (OFFSET if rule == "offset" else 0.0)
-    centre = torch.arange(0.5, target) * (source / length)  # in pixels of the source
-    if rule == "antialiased":
-        stretch = (source / length).clamp(min=1)[:, None]
+    middles = torch.arange(target) + 0.5
+    length = middles[-1] + 0.5 + offset  # the target, as a tensor
+    centre = middles * (source / length)  # in pixels of the source
+    if antialias:
+        stretch = (source / length).clamp(min=1)
         weights = _cubic((torch.arange(0.5, source) - centre[:, None]) / stretch, -0.5)
         return weights / weights.sum(dim=1, keepdim=True)
     taps = (centre - 0.5).floor()[:, None] + torch.arange(-1.0, 3.0)  # (T, 4)
@@ -107,8 +111,14 @@ def resize_position(
         raise MaskSSLError(f"pos_resize={rule!r} is unknown; use one of {RESIZES}")
     prefix, patches = table[:, :num_prefix], table[:, num_prefix:]
     if torch.compiler.is_exporting():  # the target may be a size that only the run knows
+        offset: Tensor | float = 0.0
+        if rule == "offset":  # none at the table's own grid
+            sides = zip(source, target, strict=True)
+            ends = [torch.arange(new)[-1] + 1 != old for old, new in sides]
+            offset = OFFSET * torch.stack(ends).any()
         down, across = (
-            resampling(old, new, rule).to(table) for old, new in zip(source, target, strict=True)
+            resampling(old, new, rule == "antialiased", offset).to(table)
+            for old, new in zip(source, target, strict=True)
         )
         rows = (down @ patches.reshape(source[0], -1)).unflatten(1, (source[1], -1))  # (h', w, C)
         return torch.cat([prefix, (across @ rows).flatten(0, 1)[None]], dim=1)

@@ -34,9 +34,9 @@ class RotaryPosition(nn.Module):
 
     def forward(self, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Sine and cosine of the angles, both (h * w, D)."""
-        rows, cols = (
-            2 * torch.arange(0.5, side, device=self.periods.device) / side - 1 for side in grid
-        )
+        middles = (torch.arange(side, device=self.periods.device) + 0.5 for side in grid)
+        # the last one tells the side, which a graph of any size knows as a tensor alone
+        rows, cols = (2 * own / (own[-1] + 0.5) - 1 for own in middles)
         places = torch.stack(torch.meshgrid(rows, cols, indexing="ij"), dim=-1)  # (h, w, 2)
         angles = 2 * math.pi * places.flatten(0, 1)[..., None] / self.periods  # (N, 2, D / 4)
         angles = angles.flatten(1).tile(2)  # (N, D)
