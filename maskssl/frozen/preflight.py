@@ -44,12 +44,14 @@ def preflight(work: Work) -> list[str]:
     needed, images = _features(work, stages)
     seconds += sum(images * pace for pace in paces.values())
     free = shutil.disk_usage(_existing(work)).free
-    lines.append(
+    disk = (
         f"disk: features of all checkpoints take up to {_size(needed)}, and {_size(free)} are free"
     )
+    if needed:
+        lines.append(disk)
     if needed > free:
         raise MaskSSLError(
-            f"{lines[-1]} in {work.plan.cache}; give another --cache, fewer --blocks, or leave out "
+            f"{disk} in {work.plan.cache}; give another --cache, fewer --blocks, or leave out "
             "the stages that read patches (attentive, patch-knn, patch-linear)"
         )
     lines.append(
