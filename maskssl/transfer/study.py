@@ -29,6 +29,7 @@ LR_FACTORS = (0.3, 1.0, 3.0)
 REPEATED = 3  # best settings of the first seed that the others repeat, beside the config's own
 LAYER_DECAY_RATE = 0.75
 AS_CONFIGURED = "as configured"
+LR, DECAY = "optim_wrapper.optimizer.lr", "optim_wrapper.paramwise_cfg.layer_decay_rate"
 
 
 @dataclass(frozen=True)
@@ -94,18 +95,20 @@ def random_settings(plan: Plan, stage: Stage) -> dict[str, dict[str, Any]]:
         return settings
     cfg = Config.fromfile(plan.config(stage.name), import_custom_modules=False)
     wrapper = cfg.optim_wrapper
-    rate = wrapper.get("paramwise_cfg", {}).get("layer_decay_rate", 1.0)
+    own = {
+        LR: wrapper.optimizer.lr,
+        DECAY: wrapper.get("paramwise_cfg", {}).get("layer_decay_rate", 1.0),
+    }
     depth = arch_settings(cfg.model.backbone.arch)["num_layers"]
-    ways = {
-        "flat": {"optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0},
-        "decay": {"optim_wrapper.paramwise_cfg.layer_decay_rate": LAYER_DECAY_RATE},
+    ways: dict[str, dict[str, Any]] = {
+        "flat": {DECAY: 1.0},
+        "decay": {DECAY: LAYER_DECAY_RATE},
         "frozen": {"model.backbone.frozen_stages": depth},
     }
-    own = "flat" if rate == 1.0 else "decay"
     for factor, (way, options) in product(LR_FACTORS, ways.items()):
-        if settings[AS_CONFIGURED] or (factor, way) != (1.0, own):
-            lr = {"optim_wrapper.optimizer.lr": wrapper.optimizer.lr * factor}
-            settings[f"lr {lr['optim_wrapper.optimizer.lr']:g}, {way}"] = lr | options
+        setting = {LR: own[LR] * factor} | options
+        if own | setting != own | settings[AS_CONFIGURED]:
+            settings[f"lr {setting[LR]:g}, {way}"] = setting
     return settings
 
 
