@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..backbone import PretrainedViT
 from .plain import metadata
@@ -50,14 +51,16 @@ def write(backbone: PretrainedViT, folder: Path) -> None:
     if _any_size(backbone):
         sides = (torch.export.Dim(name, min=1, max=1024) for name in ("rows", "columns"))
         free |= {axis: backbone.patch_size * side for axis, side in zip((2, 3), sides, strict=True)}
-    program = torch.onnx.export(
-        _Tokens(backbone).eval(),
-        (example,),
-        dynamo=True,
-        input_names=["images"],
-        output_names=["tokens"],
-        dynamic_shapes=dict(images=free),
-    )
+    # other kernels of attention lay their result out as its decomposition does not
+    with sdpa_kernel(SDPBackend.MATH):
+        program = torch.onnx.export(
+            _Tokens(backbone).eval(),
+            (example,),
+            dynamo=True,
+            input_names=["images"],
+            output_names=["tokens"],
+            dynamic_shapes=dict(images=free),
+        )
     if program is None:
         raise RuntimeError("torch.onnx.export returned no program")
     program.save(folder / FILE)
