@@ -13,7 +13,10 @@ from maskssl.transfer.images import ImageData
 from maskssl.transfer.plan import Plan, plan_jobs, plan_lanes
 
 SCENES = Path("scenes")
-RANDOM = {"seg": {"optim_wrapper.optimizer.lr": 0.1}}  # what serves random weights best
+RANDOM = {  # what serves random weights best
+    "finetune": {"optim_wrapper.paramwise_cfg.layer_decay_rate": 0.75},
+    "seg": {"optim_wrapper.optimizer.lr": 0.1},
+}
 
 
 def runs(method="bootmae", **options):

@@ -1,8 +1,7 @@
 """UperNet on the small ViT, drawn scenes of 64 x 64, background and eight classes.
 
 For the weights of any method. What random weights run instead stands in ``random_weights``: the
-best of what was tried for them (seed 0, 300 steps, 80 pictures): AdamW 3e-3 11.8 after 200 steps,
-SGD at 0.3 19.9, at 0.1 24.7. ``maskssl study`` tries more.
+best of ``maskssl study``, by the mean of three seeds (docs/measured.md).
 """
 
 _base_ = [
