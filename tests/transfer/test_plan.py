@@ -15,7 +15,10 @@ from maskssl.transfer.plan import Plan, plan_jobs, plan_lanes
 SCENES = Path("scenes")
 RANDOM = {  # what serves random weights best
     "finetune": {"optim_wrapper.paramwise_cfg.layer_decay_rate": 0.75},
-    "seg": {"optim_wrapper.optimizer.lr": 0.1},
+    "seg": {
+        "optim_wrapper.optimizer.lr": 0.09,
+        "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.75,
+    },
 }
 
 

@@ -25,7 +25,10 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type="SGD", lr=0.3, momentum=0.9, weight_decay=5e-4),
     paramwise_cfg=dict(layer_decay_rate=1.0, backbone_lr_mult=0.3),
 )
-random_weights = {"optim_wrapper.optimizer.lr": 0.1}
+random_weights = {
+    "optim_wrapper.optimizer.lr": 0.09,
+    "optim_wrapper.paramwise_cfg.layer_decay_rate": 0.75,
+}
 train_cfg = dict(max_iters=400)
 
 default_hooks = dict(logger=dict(interval=10))
