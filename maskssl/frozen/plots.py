@@ -67,7 +67,7 @@ def result_plots(report: Mapping[str, Any]) -> dict[str, str]:
             plots[f"{measure['title']}: {name} while it learns"] = draw(curves, "step", name, 1)
     for checkpoint, counts in report.get("confusion", {}).items():
         if len(report["classes"]) <= MATRIX:
-            caption = f"Confusion of {checkpoint}, of each true class in %"
+            caption = f"Confusion of {checkpoint} by kNN, of each true class in %"
             plots[caption] = draw_confusion(counts, report["classes"])
     return plots
 
