@@ -12,8 +12,14 @@ import argparse
 import io
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..cli.processes import start_processes
+
+if TYPE_CHECKING:
+    from ..frozen.experiment import Results
+    from ..frozen.plan import Plan
+    from ..progress import ProgressLine
 
 ON_CLASSES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
 ON_MAPS = ("patch-knn", "patch-linear")
@@ -88,17 +94,11 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..errors import MaskSSLError
-    from ..frozen.against import compare_reports, read_report
+    from ..frozen.against import read_report
     from ..frozen.experiment import run_experiment
-    from ..frozen.feature_store import POOLED, Extraction
-    from ..frozen.galleries import draw_galleries
-    from ..frozen.pages import markdown, write_pages
-    from ..frozen.per_class import add_class_figures
     from ..frozen.plan import Plan
     from ..frozen.processes import alone, join_processes, rank_and_world, wait_for_all
-    from ..frozen.run_views import add_run_views
     from ..frozen.stages import STAGES
-    from ..frozen.summary import summarise
     from ..progress import ProgressLine
 
     device = join_processes(args.device) if args.launcher != "none" else args.device
@@ -139,17 +139,33 @@ def run(args: argparse.Namespace) -> int:
     results = run_experiment(plan, line)
     if not (rank or args.dry_run):
         with alone():
-            report = summarise(plan, results)
-            add_class_figures(report, results.outcomes, results.sets)
-            if results.outcomes:  # the test images have been read
-                cache, workers = plan.cache, plan.num_workers
-                how = Extraction(cache, (POOLED,), plan.batch_size, workers, plan.device)
-                draw_galleries(report, results.encoders, results.sets, how, out / "report", line)
-            add_run_views(report, out, out / "report")
-            if earlier:
-                report["against"] = compare_reports(report, out, earlier)
-            page = write_pages(report, out / "report")
-            print(markdown(report).split("\n## Settings")[0])
-            line.say(f"report: {page}")
+            write_report(plan, results, earlier, line)
     wait_for_all()  # a launcher ends all when one has ended with failures
     return 1 if results.failed else 0
+
+
+def write_report(
+    plan: "Plan", results: "Results", earlier: Path | None, line: "ProgressLine"
+) -> None:
+    """Numbers, then pictures where test images have been read, then the pages."""
+    from ..frozen.against import compare_reports
+    from ..frozen.feature_store import POOLED, Extraction
+    from ..frozen.galleries import draw_galleries
+    from ..frozen.pages import markdown, write_pages
+    from ..frozen.per_class import add_class_figures
+    from ..frozen.run_views import add_run_views
+    from ..frozen.summary import summarise
+
+    folder = plan.out / "report"
+    report = summarise(plan, results)
+    add_class_figures(report, results.outcomes, results.sets)
+    if results.outcomes:
+        cache, workers = plan.cache, plan.num_workers
+        how = Extraction(cache, (POOLED,), plan.batch_size, workers, plan.device)
+        draw_galleries(report, results.encoders, results.sets, how, folder, line)
+    add_run_views(report, plan.out, folder)
+    if earlier:
+        report["against"] = compare_reports(report, plan.out, earlier)
+    page = write_pages(report, folder)
+    print(markdown(report).split("\n## Settings")[0])
+    line.say(f"report: {page}")

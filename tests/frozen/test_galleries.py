@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,16 @@ from PIL import Image
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation.metrics import TRUTH
 from maskssl.frozen.encoders import open_encoder
 from maskssl.frozen.feature_store import POOLED, Extraction, features_of
 from maskssl.frozen.galleries import cost_of
 from maskssl.frozen.image_set import labelled_sets
+from maskssl.frozen.measure import BOXES, MAPS
+from maskssl.frozen.measure import CLASSES as CATEGORIES
 from maskssl.frozen.per_class import (
     Guesses,
+    add_class_figures,
     class_accuracies,
     class_ious,
     class_precisions,
@@ -74,6 +79,32 @@ def test_figures_of_classes_by_hand():
 
     assert class_precisions(entries, 3, share_of_each) == [10, 1, 0]
     assert (entries[..., 0] == [0, 1, -1]).all()
+
+
+def test_every_row_has_the_class_figures_of_its_own_metric():
+    """Two classes; areas of two images, and one image with one object found and one not."""
+    areas = np.array([[[3, 0], [6, 0]], [[0, 0], [0, 4]]])[None, None]  # (settings, S, N, 2, K)
+    found, first, second = np.ones(12), np.ones(12), np.ones(12)
+    found[:2], first[:2], second[:2] = (0, 0.9), (0, TRUTH), (1, TRUTH)
+    entries = np.stack([found, first, second])[None, None, None]  # (settings, S, N, E, …)
+    ranks = np.array([[[0, 0, 1, 0]]])
+    outcomes = {("a", "top"): ranks, ("a", "maps"): areas, ("a", "boxes"): entries}
+    sets = {kind: (None, SimpleNamespace(classes=("x", "y"))) for kind in (MAPS, BOXES)}
+    sets[CATEGORIES] = (
+        None,
+        SimpleNamespace(classes=("x", "y"), labels=torch.tensor([0, 0, 1, 1])),
+    )
+    kinds = (("top", "top-1", CATEGORIES), ("maps", "mIoU", MAPS), ("boxes", "box AP", BOXES))
+    measures = [
+        dict(name=name, metric=metric, labels=labels, cells=[dict(checkpoint="a")])
+        for name, metric, labels in kinds
+    ]
+    add_class_figures(dict(measures=measures), outcomes, sets)
+    shown = [measure["cells"][0]["per_class"] for measure in measures]
+    assert [list(figures) for figures in shown] == [["x", "y"]] * 3
+    expected = [1.0, 0.5], [0.5, 0.0], [1.0, 0.0]
+    for figures, own in zip(shown, expected, strict=True):
+        assert list(figures.values()) == pytest.approx(own)
 
 
 def test_what_is_taken_for_what():
