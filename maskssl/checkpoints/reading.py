@@ -202,9 +202,3 @@ def _offender(error: pickle.UnpicklingError) -> str:
     """What torch refused; its own text would advise to switch the protection off."""
     found = re.search(r"GLOBAL (\S+)", str(error))
     return f"it refers to {found[1]}" if found else "torch cannot parse it"
-
-
-def tensors_of(content: dict[str, Any], container: str) -> dict[str, Tensor]:
-    """The tensors of one entry of a checkpoint, or of the whole when it is bare ('')."""
-    found = content.get(container, {}) if container else content
-    return {key: value for key, value in found.items() if isinstance(value, Tensor)}

@@ -83,12 +83,6 @@ def resampled(
     return np.concatenate(found)
 
 
-def resampled_means(outcomes: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """The same of means: outcomes (M, N), of M models on N images, to (R, M)."""
-    count = outcomes.shape[1]
-    return resampled(lambda drawn: drawn @ outcomes.T / count, count, resamples, seed)
-
-
 def interval_of(means: np.ndarray) -> tuple[float, float]:
     """The middle 95 % of resampled means (R,)."""
     low, high = np.quantile(means, (LEVEL / 2, 1 - LEVEL / 2))

@@ -16,10 +16,16 @@ from maskssl.evaluation.paired import (
     holm,
     interval_of,
     mcnemar_p,
-    resampled_means,
+    resampled,
     shared_ranks,
 )
 from maskssl.evaluation.splits import few_per_class, hold_out
+
+
+def resampled_means(outcomes: np.ndarray, resamples: int = 5000) -> np.ndarray:
+    """Of outcomes (M, N), of M models on N images, to (R, M)."""
+    count = outcomes.shape[1]
+    return resampled(lambda drawn: drawn @ outcomes.T / count, count, resamples)
 
 
 def test_mcnemar_by_hand():
