@@ -18,12 +18,11 @@ class Method:
         title: as papers write it.
         algorithm: type of its model in a pretraining config.
         configs: stage -> its config at the quickstart's scale, by its name below configs/ or
-            an absolute path; 'pretrain' and the stages that its weights go through
-            (transfer/stages.py).
+            an absolute path; 'pretrain', and 'linear', 'finetune', 'seg' and 'det', the recipes of
+            ``maskssl transfer`` for small encoders.
         curves: key in the log of its pretraining -> what a picture calls it.
         blocks: class names of the modules that FSDP2 gathers one at a time.
         draws_pixels: its model predicts pixels, so its pretraining saves reconstructions.
-        features: what kNN and the linear probe read.
     """
 
     title: str
@@ -32,7 +31,6 @@ class Method:
     curves: Mapping[str, str]
     blocks: tuple[str, ...]
     draws_pixels: bool
-    features: str
 
 
 SPREADS = {
@@ -46,11 +44,10 @@ METHODS: dict[str, Method] = {
         algorithm="BootMAE",
         configs={
             "pretrain": "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
-            "knn": "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py",
             "linear": "finetune/bootmae_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py",
             "finetune": "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             "seg": "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
-            "det": "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
+            "det": "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
         },
         curves={
             "loss_pixel": "pixel loss",
@@ -59,23 +56,20 @@ METHODS: dict[str, Method] = {
         },
         blocks=("EncoderBlock", "DecoderBlock"),
         draws_pixels=True,
-        features="mean of the patch tokens",
     ),
     "extrema": Method(
         title="ExtreMA",
         algorithm="ExtreMA",
         configs={
             "pretrain": "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
-            "knn": "finetune/extrema_vit-mini-p8_knn_1xb128_scenes.py",
             "linear": "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py",
             "finetune": "finetune/extrema_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             "seg": "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
-            "det": "det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
+            "det": "det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
         },
         curves={"loss_byol": "BYOL loss", "loss_infonce": "InfoNCE loss", **SPREADS},
         blocks=("EncoderBlock", "LayerScaleBlockClassAttn"),
         draws_pixels=False,
-        features="kNN: mean of the patch tokens; probe: the momentum encoder's class token",
     ),
 }
 

@@ -13,7 +13,7 @@ from maskssl.cli.data_check import DataError, check_data
 from maskssl.datasets.transforms.loading import UnreadableImageError
 from maskssl.errors import MaskSSLError
 from maskssl.models.pretrained.loading import load_pretrained
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, runner_for, small_config
 
 PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
@@ -67,7 +67,7 @@ def test_empty_folder(scenes, tmp_path):
 
 def test_missing_annotation_file(scenes, tmp_path):
     cfg = small_config(
-        "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py", scenes, tmp_path / "w"
+        "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py", scenes, tmp_path / "w"
     )
     (scenes / "det" / "instances_train.json").unlink()
     with pytest.raises(DataError, match=r"no annotation file .*instances_train\.json"):

@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, VISUALIZE
 from torch import nn
 
 from maskssl.cli.config import RUNNER_KEYS, load_config
-from maskssl.transfer.scenes.scene import SHAPES
+from maskssl.quickstart.scenes.scene import SHAPES
 from tests.recipe_table import DRAWS, skip_without
 from tests.recipe_table import config as loaded
 

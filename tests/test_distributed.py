@@ -13,7 +13,7 @@ import torch
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.stress.resume_stress import differing, environment
 from tests.support import python
 
@@ -99,7 +99,7 @@ STAGES = {
         ("train_cfg.max_iters=3",),
         ("mIoU",),
     ),
-    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py": (
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py": (
         ("train_cfg.max_epochs=1",),
         ("coco/segm_mAP",),
     ),

@@ -14,7 +14,7 @@ import torch
 
 from maskssl.cli import restarts
 from maskssl.cli.processes import LAUNCHED
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "tools"

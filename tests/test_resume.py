@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.stress.resume_stress import (
     Shot,
     StressError,
@@ -122,7 +122,7 @@ def test_pretraining_with_three_kills(pretraining):
             Shot(3, 0.0, False),
         ),
         (
-            "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
+            "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(3, 0.0, False),
         ),

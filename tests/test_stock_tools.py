@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.support import TINY_ARCH
 from tests.test_stock_use import user_config
 

@@ -10,7 +10,7 @@ from mmpretrain.registry import MODELS
 
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.models.pretrained.guard import UnloadedWeightsError
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.support import TINY_ARCH, small_config
 
 
@@ -63,7 +63,7 @@ def user_config(scope, scenes, work_dir, checkpoint):
     """What a user writes: nothing of maskssl but the import, the type and init_cfg."""
     name = dict(
         mmseg="seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",
-        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
+        mmdet="det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
     )[scope]
     shipped = small_config(name, scenes, work_dir)
     backbone = dict(

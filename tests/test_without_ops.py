@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 
 NUM_TRAIN, NUM_VAL, BATCH = 64, 16, 32
 

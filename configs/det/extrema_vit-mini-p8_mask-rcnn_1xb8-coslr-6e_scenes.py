@@ -1,13 +1,7 @@
-r"""Mask R-CNN on ExtreMA's small ViT, drawn scenes.
+"""Renamed; this name goes with the next release."""
 
-For trying things out. Not from the paper.
-Run:
-    python tools/train.py \
-        configs/det/extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py --pretrained CHECKPOINT
-"""
-
-_base_ = ["../_base_/small/mask_rcnn_scenes.py", "../_base_/methods/extrema.py"]
-
-__method = _base_.pop("method")
-
-model = dict(data_preprocessor=__method.pixel_norm, backbone=__method.encoder)
+_base_ = ["./extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py"]
+_deprecation_ = dict(
+    expected="extrema_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
+    reference="configs/README.md",
+)

@@ -1,7 +1,7 @@
 """Renamed; this name goes with the next release."""
 
-_base_ = ["./bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"]
+_base_ = ["./bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py"]
 _deprecation_ = dict(
-    expected="bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py",
+    expected="bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py",
     reference="configs/README.md",
 )

@@ -28,6 +28,7 @@ _BANK = "bank_dataloader"  # of kNN, in test_cfg; its images vote, so they are t
 _STANDINS = {"train": ("train",), "val": ("val", "test")}  # a test split validates if it must
 _IMAGE_FOLDERS = ("images", "img_dir", "imgs", "JPEGImages")
 _MASK_FOLDERS = ("annotations", "ann_dir", "masks", "labels", "SegmentationClass")
+CLASSES = "classes.txt"  # beside images and masks: names of the classes, that of label 0 first
 # Cityscapes: labelIds of the files -> the 19 trainIds (its helpers/labels.py); others are ignored
 _CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 CITYSCAPES_CODES = {
@@ -170,12 +171,16 @@ def _masks(root: Path, split: str) -> Settings:
         raise ConfigError(
             f"there are images in {found[0]}, and no folder of masks {masks / inside}"
         )
+    listed = root / CLASSES
+    names = listed.read_text("utf-8").split("\n") if listed.is_file() else []
+    classes = tuple(name.strip() for name in names if name.strip())
     return dict(
         type="BaseSegDataset",
         data_root=str(root),
         data_prefix=dict(img_path=f"{images.name}/{inside}", seg_map_path=f"{masks.name}/{inside}"),
         img_suffix=_ending(found[0]),
         seg_map_suffix=_ending(masks / inside),
+        **({"metainfo": dict(classes=classes)} if classes else {}),
     )
 
 

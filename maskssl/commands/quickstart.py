@@ -1,10 +1,10 @@
-"""From images to a table of transfer results, in minutes.
+"""From images to a report of transfer results, in minutes.
 
-Pretrains a small ViT, runs every downstream stage from its weights and from random
-initialisation, and writes a report. Data: scenes that the project draws itself, or
-your own images (--images DIR: any images to pretrain on; with DIR/CLASS/* or
-DIR/{train,val}/CLASS/* they are classified too; with DIR/images and DIR/masks they are
-segmented, with a COCO file detected).
+Pretrains a small ViT, and measures its weights and random ones as maskssl transfer does: frozen,
+fine-tuned, in segmentation and in detection. Data: scenes that the project draws itself, or your
+own images (--images DIR: any images to pretrain on; with DIR/CLASS/* or DIR/{train,val}/CLASS/*
+they are classified too; with DIR/images and DIR/masks they are segmented, with a COCO file
+detected).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from ..methods import METHODS
 from ..progress import ProgressLine
 
 if TYPE_CHECKING:
-    from ..transfer.plan import Plan
+    from ..quickstart.plan import Plan
 
 
 def add_data_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -36,23 +36,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":
     """Look at the images, draw the scenes, and say what is to be run."""
-    from ..transfer.images import describe_images
-    from ..transfer.plan import Plan
-    from ..transfer.scenes.writer import write_scenes
+    from ..quickstart.images import describe_images
+    from ..quickstart.plan import Plan
+    from ..quickstart.scenes.writer import write_scenes
 
     out = Path(args.out).resolve()
-    images = describe_images(args.images, out / "images") if args.images else None
+    images = describe_images(args.images) if args.images else None
     line.say(f"scenes: {args.scenes}")
     scenes = write_scenes(args.scenes, num_workers=2, progress=lambda n, all_: line(n / all_, n))
     return Plan(args.method, out, scenes, images, seed, args.smoke)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Plan, run, report."""
-    from ..transfer.quickstart import run_transfer
-    from ..transfer.report import print_table
+def run(args: argparse.Namespace) -> int:
+    """Plan, run, report; 1 if a part failed."""
+    from ..quickstart.quickstart import run_quickstart
+    from ..transfer.pages import markdown
 
     line = ProgressLine(sys.stdout, unit="pictures")
     plan = planned(args, args.seed, line)
-    print_table(run_transfer(plan, line))
+    report = run_quickstart(plan, line)
+    print(markdown(report).split("\n## Settings")[0])
     line.say(f"report: {plan.out / 'report' / 'index.html'}")
+    return 1 if report["failed"] else 0

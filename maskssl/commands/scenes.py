@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-labelled", type=int, default=80, help="of them with labels (80)")
     parser.add_argument("--num-dense-train", type=int, default=400, help="dense scenes (400)")
     parser.add_argument("--num-dense-val", type=int, default=150, help="validation (150)")
+    parser.add_argument("--num-boxed", type=int, default=20, help="dense scenes with boxes (20)")
     parser.add_argument("--image-size", type=int, default=48, help="side in pixels (48)")
     parser.add_argument("--dense-size", type=int, default=64, help="side in pixels (64)")
     parser.add_argument("--num-workers", type=int, default=0, help="processes; 0: this one")
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the scenes, or the sheet."""
-    from ..transfer.scenes.writer import write_scenes
+    from ..quickstart.scenes.writer import write_scenes
 
     if args.sheet:
         _save_sheet(args)
@@ -43,8 +44,8 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _save_sheet(args: argparse.Namespace) -> None:
-    from ..transfer.scenes.scene import dense_scene, object_scene
-    from ..transfer.scenes.writer import contact_sheet
+    from ..quickstart.scenes.scene import dense_scene, object_scene
+    from ..quickstart.scenes.writer import contact_sheet
 
     numbers = range(SHEET_SCENES)
     objects = [object_scene(args.seed, "train", number, args.image_size) for number in numbers]

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run every seed, then the table."""
-    from ..transfer.study import print_study, run_study
+    from ..quickstart.study import print_study, run_study
 
     line = ProgressLine(sys.stdout, unit="pictures")
     plan = planned(args, args.seeds[0], line)

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cli.processes import start_processes
+from ..methods import METHODS
 
 if TYPE_CHECKING:
-    from ..frozen.experiment import Results
-    from ..frozen.plan import Plan
-    from ..progress import ProgressLine
+    pass
 
 ON_CLASSES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
 ON_MAPS = ("patch-knn", "patch-linear")
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--coco", metavar="DIR", help="COCO files of train and val, and pictures")
     parser.add_argument(
         "--recipe",
-        choices=["bootmae", "extrema"],
+        choices=sorted(METHODS),
         default="bootmae",
         help="whose recipes train, the same for all checkpoints (bootmae)",
     )
@@ -57,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of {', '.join((*ON_CLASSES, *ON_MAPS))}, as far as there is data the default; "
         f"lowshot-1%%, lowshot-10%%; and by the recipes {', '.join(TRAINED)}, detection-frozen",
     )
-    parser.add_argument("--preset", choices=["quick", "standard", "paper"], default="quick")
+    parser.add_argument(
+        "--preset",
+        choices=["smoke", "quick", "quickstart", "standard", "paper"],
+        default="quick",
+        help="how much is tried, and how long is trained (quick)",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default 0 1 2")
     parser.add_argument("--blocks", nargs="+", type=int, help="counted from 1; default all")
     parser.add_argument("--img-size", type=int, help="side in pixels; default the pretraining's")
@@ -94,12 +98,14 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..errors import MaskSSLError
-    from ..frozen.against import read_report
-    from ..frozen.experiment import run_experiment
-    from ..frozen.plan import Plan
-    from ..frozen.processes import alone, join_processes, rank_and_world, wait_for_all
-    from ..frozen.stages import STAGES
     from ..progress import ProgressLine
+    from ..transfer.against import read_report
+    from ..transfer.experiment import run_experiment
+    from ..transfer.pages import markdown
+    from ..transfer.plan import Plan
+    from ..transfer.processes import alone, join_processes, rank_and_world, wait_for_all
+    from ..transfer.reporting import write_report
+    from ..transfer.stages import STAGES
 
     device = join_processes(args.device) if args.launcher != "none" else args.device
     if not (args.data or args.masks or args.coco):
@@ -139,33 +145,8 @@ def run(args: argparse.Namespace) -> int:
     results = run_experiment(plan, line)
     if not (rank or args.dry_run):
         with alone():
-            write_report(plan, results, earlier, line)
+            report = write_report(plan, results, line, earlier=earlier)
+        print(markdown(report).split("\n## Settings")[0])
+        line.say(f"report: {out / 'report' / 'index.html'}")
     wait_for_all()  # a launcher ends all when one has ended with failures
     return 1 if results.failed else 0
-
-
-def write_report(
-    plan: "Plan", results: "Results", earlier: Path | None, line: "ProgressLine"
-) -> None:
-    """Numbers, then pictures where test images have been read, then the pages."""
-    from ..frozen.against import compare_reports
-    from ..frozen.feature_store import POOLED, Extraction
-    from ..frozen.galleries import draw_galleries
-    from ..frozen.pages import markdown, write_pages
-    from ..frozen.per_class import add_class_figures
-    from ..frozen.run_views import add_run_views
-    from ..frozen.summary import summarise
-
-    folder = plan.out / "report"
-    report = summarise(plan, results)
-    add_class_figures(report, results.outcomes, results.sets)
-    if results.outcomes:
-        cache, workers = plan.cache, plan.num_workers
-        how = Extraction(cache, (POOLED,), plan.batch_size, workers, plan.device)
-        draw_galleries(report, results.encoders, results.sets, how, folder, line)
-    add_run_views(report, plan.out, folder)
-    if earlier:
-        report["against"] = compare_reports(report, plan.out, earlier)
-    page = write_pages(report, folder)
-    print(markdown(report).split("\n## Settings")[0])
-    line.say(f"report: {page}")

@@ -16,7 +16,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..frozen.encoders import Encoder
+    from ..transfer.encoders import Encoder
 
 VIEWS = {
     "reconstruction": "what a pretraining fills in where it sees nothing",
@@ -108,7 +108,7 @@ def _reconstruction(args: argparse.Namespace) -> str:
         return draw_reconstructions(
             args.config, args.checkpoint, args.images, args.out, limit, args.seed
         )
-    from ..frozen.views import reconstruction_sheet, shelves
+    from ..transfer.views import reconstruction_sheet, shelves
 
     shelf, _ = shelves(args.images)
     files = [shelf.files[place] for place in shelf.spread(limit)]
@@ -139,8 +139,8 @@ def _schedule(args: argparse.Namespace) -> str:
 def _of_encoder(args: argparse.Namespace) -> str:
     import torch
 
-    from ..frozen import views
-    from ..frozen.encoders import open_encoder
+    from ..transfer import views
+    from ..transfer.encoders import open_encoder
 
     queries, bank = views.shelves(args.images)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -82,6 +82,7 @@ def run_jobs(
     line: ProgressLine,
     finished: Callable[[str, float], None] = lambda name, seconds: None,
     done: Collection[str] = (),
+    failed: Callable[[str, JobError], None] | None = None,
 ) -> dict[str, float]:
     """Run all jobs, at most one in each lane; earlier ones in the list go first.
 
@@ -91,12 +92,15 @@ def run_jobs(
         line: shows how far they are.
         finished: called with the name and the seconds of each job that ended well.
         done: names of jobs that others may wait for and that are done already.
+        failed: called with the name of a job that failed, and why; the others go on, but for
+            those that wait for it, which are left out. None: the first one ends all.
 
     Returns:
         Seconds that each job took.
 
     Raises:
-        JobError: a job failed or waits for one that does not exist; the others are stopped.
+        JobError: a job failed, and nobody is to be told, or waits for one that does not exist;
+            the others are stopped.
     """
     before = set(done)
     _check_needs(jobs, before)
@@ -116,7 +120,14 @@ def run_jobs(
             for item in [item for item in running if item.process.exitcode is not None]:
                 running.remove(item)
                 if item.process.exitcode:
-                    raise JobError(_failure(item))
+                    error = JobError(_failure(item))
+                    if failed is None:
+                        raise error
+                    failed(item.job.name, error)
+                    waiting, jobs = (
+                        _without_waiting_for(item.job.name, some) for some in (waiting, jobs)
+                    )
+                    continue
                 took[item.job.name] = seconds = time.monotonic() - item.begun
                 finished(item.job.name, seconds)
                 left = _time_left(jobs, took, running, len(lanes.environments))
@@ -131,6 +142,15 @@ def run_jobs(
         line.clear()
         _stop(running)
     return took
+
+
+def _without_waiting_for(name: str, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs that do not wait for one, nor for one that does."""
+    lost = {name}
+    for job in jobs:  # a job stands behind those that it waits for
+        if lost & set(job.after):
+            lost.add(job.name)
+    return [job for job in jobs if job.name not in lost]
 
 
 def _check_needs(jobs: Sequence[Job], done: set[str]) -> None:

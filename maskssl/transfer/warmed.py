@@ -4,7 +4,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from ..cli import launch  # noqa: F401
-from . import stage_run  # noqa: F401
+from . import trained_jobs  # noqa: F401
 
 ROOMS = ("datasets", "engine", "evaluation", "models", "structures", "visualization")
 

@@ -164,7 +164,7 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
 DOWNSTREAM = {
     "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py": "ImageClassifier",
     "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py": "EncoderDecoder",
-    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py": "MaskRCNN",
+    "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py": "MaskRCNN",
 }
 
 

@@ -18,7 +18,7 @@ PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
 FINETUNE = "finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py"
 KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
 SEG = "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py"
-DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"
+DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py"
 TRAIN, VAL, TEST, BANK = (
     *("train_dataloader", "val_dataloader", "test_dataloader"),
     "test_cfg.bank_dataloader",

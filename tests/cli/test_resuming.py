@@ -17,7 +17,7 @@ from maskssl.cli.train import train
 from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.engine.runner.draws import CHANGED, DRAWS
 from maskssl.errors import MaskSSLError
-from maskssl.transfer.scenes.writer import write_scenes
+from maskssl.quickstart.scenes.writer import write_scenes
 from tests.stress.resume_stress import differing
 
 PRETRAIN = "configs/pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"

@@ -171,7 +171,7 @@ def test_every_parameter_of_a_segmentor(options):
 @needs("mmdet", "mmcv._ext")
 def test_every_parameter_of_a_detector():
     found = assert_as_ruled(
-        dense("det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-6e_scenes.py"), num_layers=6
+        dense("det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py"), num_layers=6
     )
     for name, expected in {
         "backbone.patch_embed.proj.weight": (1 / 128, BASE_DECAY),

@@ -70,3 +70,17 @@ def test_needs_that_are_met_before_and_needs_that_never_are(job):
     with pytest.raises(JobError, match=r"'a' waits for \['b'\], listed nowhere before it"):
         run([job("a", "builtins:print", after=["b"])])
     assert list(run([job("a", "builtins:print", after=["b"])], done=["b"])) == ["a"]
+
+
+def test_where_failures_are_told_the_others_go_on(job):
+    """But for those that wait for it, however far behind."""
+    jobs = [
+        job("first", "sys:exit", 3),
+        job("second", "builtins:abs", 1, after=["first"]),
+        job("third", "builtins:abs", 1, after=["second"]),
+        job("alone", "builtins:abs", 1),
+    ]
+    failed: dict[str, JobError] = {}
+    took = run(jobs, failed=failed.__setitem__)
+    assert list(took) == ["alone"]
+    assert list(failed) == ["first"] and "exit code 3" in str(failed["first"])

@@ -31,8 +31,8 @@ train_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         type="IndexedImages",
-        data_root="data/scenes/imagefolder",
-        data_prefix="labelled",
+        data_root="data/scenes/few",
+        data_prefix="train",
         pipeline=__train_pipeline,
     ),
 )
@@ -44,7 +44,7 @@ val_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         type="IndexedImages",
-        data_root="data/scenes/imagefolder",
+        data_root="data/scenes/few",
         data_prefix="val",
         pipeline=__test_pipeline,
     ),

@@ -13,7 +13,7 @@ test_dataloader = dict(
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         type="IndexedImages",
-        data_root="data/scenes/imagefolder",
+        data_root="data/scenes/few",
         data_prefix="val",
         pipeline=__test_pipeline,
     ),
@@ -28,8 +28,8 @@ test_cfg = dict(
         collate_fn=dict(type="default_collate"),
         dataset=dict(
             type="IndexedImages",
-            data_root="data/scenes/imagefolder",
-            data_prefix="labelled",
+            data_root="data/scenes/few",
+            data_prefix="train",
             pipeline=__test_pipeline,
         ),
     ),

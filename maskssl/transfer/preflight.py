@@ -1,0 +1,122 @@
+"""What an experiment will take, told before anything is trained: data, batches, disk, time."""
+
+import shutil
+
+from PIL import Image
+
+from ..errors import MaskSSLError
+from ..progress import duration
+from .feature_store import bytes_needed
+from .measure import CLASSES, Measure
+from .rows import Stage
+from .stages import STAGES
+from .trained import BACKWARD, TrainedStage
+from .work import Work
+
+
+def preflight(work: Work) -> list[str]:
+    """Lines that say what will be done.
+
+    Raises:
+        MaskSSLError: the disk is too small for all features together.
+    """
+    stages = [STAGES[name] for name in work.plan.stages]
+    lines = [_data_line(work, labels) for labels in work.sets]
+    seconds = 0.0
+    for name, encoder in work.encoders.items():
+        lines.append(
+            f"{name}: {encoder.backbone.num_layers} blocks, images of "
+            f"{encoder.backbone.img_size[0]} x {encoder.backbone.img_size[1]}, "
+            f"{1e3 * work.pace(name):.1f} ms an image; {encoder.backbone.ledger.origin}"
+        )
+        for stage in stages:
+            if isinstance(stage, TrainedStage) and work.plan.measures(name, stage.name):
+                said, took = _training_line(work, name, stage, work.pace(name))
+                lines.append(said)
+                seconds += took
+    needed, images = _features(work, stages)
+    seconds += sum(images * pace for pace in work.paces.values())
+    free = shutil.disk_usage(_existing(work)).free
+    disk = (
+        f"disk: features of all checkpoints take up to {_size(needed)}, and {_size(free)} are free"
+    )
+    if needed:
+        lines.append(disk)
+    if needed > free:
+        raise MaskSSLError(
+            f"{disk} in {work.plan.cache}; give another --cache, fewer --blocks, or leave out "
+            "the stages that read patches (attentive, patch-knn, patch-linear)"
+        )
+    lines.append(
+        f"time: roughly {duration(seconds)} for features and trained rows, without what the cache "
+        "holds, and as long as fitting takes"
+    )
+    return lines
+
+
+def _data_line(work: Work, labels: str) -> str:
+    train, test = work.sets[labels]
+    with Image.open(train.root / train.files[0]) as first:
+        width, height = first.size
+    said = (
+        f"{labels}: {len(train):,} training and {len(test):,} test images of "
+        f"{len(train.classes)} classes, the first of {height} x {width} pixels"
+    )
+    if labels == CLASSES:
+        counts = train.labels.bincount(minlength=len(train.classes))
+        fewest = int(counts.min())
+        said += f", {fewest} to {int(counts.max())} training images a class"
+        if fewest < 2:
+            name = train.classes[int(counts.argmin())]
+            raise MaskSSLError(
+                f"the class {name!r} has {fewest} training image; settings are chosen on a part of "
+                "the training images, so that each class needs 2 or more"
+            )
+    return said
+
+
+def _training_line(work: Work, name: str, stage: TrainedStage, pace: float) -> tuple[str, float]:
+    """What a recipe comes to, and its rough seconds; a recipe that does not fit says why."""
+    try:
+        _, setting = stage.config(work, name)
+    except MaskSSLError as error:
+        return f"{name} {stage.name}: will fail: {error}", 0.0
+    runs = min(len(work.plan.seeds), work.plan.budget.trained_runs)
+    images = setting["steps"] * setting["batch_size"] * runs
+    seconds = images * pace * (1 if stage.frozen else BACKWARD)
+    return (
+        f"{name} {stage.name}: {setting['recipe']}, {setting['passes']} passes, "
+        f"{setting['steps']} steps of {setting['batch_size']} images, lr {setting['lr']:.2g}, "
+        f"{runs} run{'s' * (runs > 1)}, at least {duration(seconds)}",
+        seconds,
+    )
+
+
+def _features(work: Work, stages: list[Stage]) -> tuple[int, int]:
+    """Bytes of all features that the stages read, and images that each encoder sees."""
+    needed = images = 0
+    for labels, sets in work.sets.items():
+        measures = [s for s in stages if isinstance(s, Measure) and s.labels == labels]
+        kinds = {kind for measure in measures for kind in measure.kinds}
+        for part in sets if kinds else ():
+            images += len(part)
+            for encoder in work.encoders.values():
+                needed += sum(bytes_needed(encoder, part, kind) for kind in kinds)
+    return needed, images
+
+
+def _existing(work: Work) -> str:
+    """The cache's folder, or the nearest above it that is there."""
+    folder = work.plan.cache
+    while not folder.is_dir():
+        folder = folder.parent
+    return str(folder)
+
+
+def _size(count: float) -> str:
+    """'58.8 kB'."""
+    units = ["bytes", "kB", "MB", "GB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    return f"{count:,.1f} {units[0]}"

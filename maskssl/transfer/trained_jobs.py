@@ -1,0 +1,38 @@
+"""One training or one test of a stage's config: what a job's process calls."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..cli import launch
+from .outcome_hook import OutcomeHook
+from .prediction_sheet import PredictionSheet
+from .run_views import OVERLAYS
+
+_DRAWN = 6  # test images with truth and prediction
+
+TRAIN, TEST = (f"{__name__}:{name}" for name in ("train", "test"))
+
+
+def train(config: Path) -> None:
+    """Train to the end; a training that was broken off goes on."""
+    cfg = Config.fromfile(config)
+    cfg.resume = True
+    launch.build_runner(cfg, ["train_dataloader"]).train()
+
+
+def test(config: Path, folder: Path, rows: tuple[str, ...]) -> None:
+    """Test what was trained, and write the outcomes of all images.
+
+    Args:
+        config: of the test; its work dir holds the checkpoint.
+        folder: takes ROW.npy.
+        rows: of the stage.
+    """
+    cfg = Config.fromfile(config)
+    launch.set_tested(cfg, cfg.work_dir)
+    runner = launch.build_runner(cfg, ["test_dataloader"])
+    runner.register_hook(OutcomeHook(folder, rows))
+    if cfg.default_scope != "mmpretrain":
+        runner.register_hook(PredictionSheet(folder / OVERLAYS, _DRAWN))
+    runner.test()

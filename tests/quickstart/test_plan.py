@@ -1,0 +1,156 @@
+"""What the quickstart asks of ``maskssl transfer``, and of its pretraining; nothing runs."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from maskssl.errors import MaskSSLError
+from maskssl.methods import METHODS, method_named
+from maskssl.progress import ProgressLine
+from maskssl.quickstart import quickstart
+from maskssl.quickstart.images import describe_images
+from maskssl.quickstart.plan import Plan
+from maskssl.quickstart.pretraining import PRETRAIN, pretraining_facts, pretraining_job
+from maskssl.transfer import lanes as planning
+from maskssl.transfer.fingerprints import open_record
+from maskssl.transfer.lanes import plan_lanes
+
+MINE = ("cat", "dog")
+
+
+@pytest.fixture
+def plan(tmp_path) -> Plan:
+    """A plan on scenes of which only the record is there, and on two classes of images."""
+    (tmp_path / "scenes").mkdir()
+    (tmp_path / "scenes" / "scenes.json").write_text("{}")
+    for name in MINE:
+        for number in range(5):
+            picture = tmp_path / "mine" / name / f"{number}.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            picture.write_bytes(b"a picture")
+    images = describe_images(tmp_path / "mine")
+    return Plan("bootmae", tmp_path / "out", tmp_path / "scenes", images)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_weights_and_random_ones_go_through_all_stages(method):
+    plan = Plan(method, Path("out"), Path("scenes"), seed=3)
+    asked = plan.transfer()
+    assert asked.named == {
+        METHODS[method].title: "out/runs/pretrain",
+        "random": "random:out/start.pth",
+    }
+    assert asked.stages == ("knn", "linear", "finetune", "segmentation", "detection")
+    assert (asked.recipe, asked.preset, asked.seeds) == (method, "quickstart", (3, 4, 5))
+    assert (asked.data, asked.masks, asked.coco) == (
+        Path("scenes/few"),
+        "scenes/seg",
+        "scenes/det",
+    )
+    assert asked.budget.trained_share == 1.0 and asked.budget.trained_runs == 1
+    assert replace(plan, smoke=True).transfer().budget.trained_share < 0.1
+    config, folder, seed, options = pretraining_job(plan).arguments
+    assert config.endswith(METHODS[method].configs["pretrain"])
+    assert (folder, seed) == (Path("out/runs/pretrain"), 3)
+    assert options["train_dataloader.dataset.data_root"] == "scenes/imagefolder"
+    assert options["train_dataloader.dataset.data_prefix"] == "train"
+
+
+def test_own_classes_take_the_scenes_place_and_the_rest_stays(plan, tmp_path):
+    asked = plan.transfer()
+    assert asked.data == tmp_path / "out" / "data" / "classes"
+    assert asked.masks == str(tmp_path / "scenes" / "seg")
+    options = pretraining_job(plan).arguments[3]
+    assert options["train_dataloader.dataset.data_root"] == str(tmp_path / "mine")
+
+
+def test_a_smoke_run_is_short(plan):
+    options = pretraining_job(replace(plan, smoke=True)).arguments[3]
+    assert options["train_cfg.max_epochs"] == 2
+    assert options["train_dataloader.dataset.indices"] == 128
+
+
+def test_what_makes_another_pretraining(plan, tmp_path, monkeypatch):
+    facts = pretraining_facts(plan)
+    assert pretraining_facts(plan) == facts
+    changes = {
+        "method": replace(plan, method="extrema"),
+        "seed": replace(plan, seed=1),
+        "smoke": replace(plan, smoke=True),
+        "images": replace(plan, images=None),
+    }
+    for name, other in changes.items():
+        found = pretraining_facts(other)
+        differing = {key for key in facts if found[key] != facts[key]}
+        assert differing == ({name, "config"} if name == "method" else {name})
+    (tmp_path / "mine" / "cat" / "0.png").write_bytes(b"another picture")
+    assert pretraining_facts(plan)["images"] != facts["images"]
+    on_scenes = replace(plan, images=None)
+    before = pretraining_facts(on_scenes)["images"]
+    (tmp_path / "scenes" / "scenes.json").write_text('{"seed": 1}')
+    assert pretraining_facts(on_scenes)["images"] != before
+
+
+def test_a_second_quickstart_never_shows_the_first_ones_results(plan, tmp_path, monkeypatch):
+    """Nothing of the first is touched, and nothing runs, where the method or seed is another."""
+    ran: list[str] = []
+
+    def train_beside(asked, others, line):
+        assert asked.named == {"random": f"random:{plan.start}"}
+        ((job, facts),) = others
+        open_record(plan.out).finished(job.name, facts, 1.0)
+        ran.append(job.name)
+
+    monkeypatch.setattr(quickstart, "train_beside", train_beside)
+    monkeypatch.setattr(quickstart, "run_experiment", lambda asked, line: ran.append("measured"))
+    monkeypatch.setattr(quickstart, "write_report", lambda *args, **options: {})
+    quiet = ProgressLine(io.StringIO())
+    quickstart.run_quickstart(plan, quiet)
+    assert ran == [PRETRAIN, "measured"]
+    data = plan.data("classes")
+    assert sorted(path.name for path in data.iterdir()) == ["train", "val"]
+    start = plan.start.read_bytes()
+    leftover = plan.pretrained / "epoch_2.png"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"of the first")
+    for change in (dict(method="extrema"), dict(seed=1), dict(images=None)):
+        with pytest.raises(MaskSSLError, match="stale result of 'pretrain'"):
+            quickstart.run_quickstart(replace(plan, **change), quiet)
+    assert len(ran) == 2 and leftover.is_file() and plan.start.read_bytes() == start
+    quickstart.run_quickstart(plan, quiet)  # the pretraining is there
+    assert ran[2:] == ["measured"] and leftover.is_file()
+    record = open_record(plan.out)
+    del record.jobs[PRETRAIN]
+    record.finished("other", {}, 1.0)
+    quickstart.run_quickstart(plan, quiet)
+    assert ran[3:] == [PRETRAIN, "measured"]
+    assert not leftover.exists()  # a pretraining that did not finish starts from nothing
+
+
+@pytest.mark.parametrize(
+    ("gpus", "named", "cores", "lanes", "threads"),
+    [
+        (0, None, 2, [{}, {}], "1"),
+        (0, None, 1, [{}], "1"),
+        (0, None, 16, [{}] * 4, "4"),
+        (1, None, 16, [{"CUDA_VISIBLE_DEVICES": "0"}], "16"),
+        (2, "5,3", 16, [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "3"}], "8"),
+    ],
+)
+def test_a_job_per_gpu_or_some_on_the_cores(monkeypatch, gpus, named, cores, lanes, threads):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(planning.os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    found = plan_lanes()
+    assert list(found.environments) == lanes
+    assert found.environment["OMP_NUM_THREADS"] == threads
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(MaskSSLError, match="no method 'mocov9'; use one of bootmae, extrema"):
+        method_named("mocov9")

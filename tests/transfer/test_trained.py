@@ -1,0 +1,212 @@
+"""Rows trained by the recipes: how long, by which config, and the whole way to paired outcomes."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maskssl.__main__ import main
+from maskssl.evaluation.run_logs import read_run
+from maskssl.transfer import experiment
+from maskssl.transfer.budgets import BUDGETS, Budget
+from maskssl.transfer.encoders import open_encoder
+from maskssl.transfer.job_queue import JobError
+from maskssl.transfer.recipes import recipe_for, stage_config
+from maskssl.transfer.schedule import Length, ema_momentum, fitted_schedulers, length_on
+from tests.transfer.scenes import save_encoder, write_maps, write_objects, write_pictures
+
+
+def test_the_length_follows_the_square_root_of_the_data():
+    recipe = Length(passes=100, steps=62_500)
+    assert length_on(recipe, 1_280_000, 1_280_000, 2048) == Length(100, 62_500)
+    assert length_on(recipe, 1_280_000, 12_800, 256) == Length(1000, 50_000)  # a hundredth
+    assert length_on(recipe, 1_280_000, 12_800, 256, share=0.01) == Length(10, 500)
+    assert length_on(recipe, 1_280_000, 5_120_000, 2048) == Length(50, 125_000)  # four times
+    assert length_on(recipe, 1_280_000, 3, 2, share=1e-9) == Length(1, 1)
+
+
+def test_schedulers_keep_their_shares():
+    recipe, length = Length(12, 600), Length(30, 150)
+    warm = dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=100)
+    steps = dict(type="MultiStepLR", by_epoch=True, begin=0, milestones=[8, 11], gamma=0.1)
+    cosine = dict(type="CosineAnnealingLR", by_epoch=True, begin=6, convert_to_iter_based=True)
+    fitted = fitted_schedulers([warm, steps, cosine], recipe, length)
+    assert fitted[0] == warm | dict(end=25)
+    assert fitted[1] == steps | dict(milestones=[20, 28])
+    assert fitted[2] == cosine | dict(begin=15)
+    short = fitted_schedulers([warm, cosine], recipe, Length(1, 2))
+    assert [entry["type"] for entry in short] == ["CosineAnnealingLR"]  # no step to warm up in
+    assert ema_momentum(1e-3, recipe, length) == pytest.approx(4e-3)
+    assert ema_momentum(1e-3, recipe, Length(1, 1)) == 0.5
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("encoders")
+    deep = dict(embed_dims=24, num_layers=4, num_heads=2)
+    return {
+        "one": save_encoder(folder / "one.pth", arch=deep),
+        "two": save_encoder(folder / "two.pth", seed=2, arch=deep),
+    }
+
+
+def test_a_recipe_takes_any_encoder(encoders):
+    encoder = open_encoder(str(encoders["one"]), "one", torch.device("cpu"))
+    recipe = recipe_for("bootmae", "seg", encoder.backbone)
+    assert recipe.scale == "small" and recipe.images == 400
+    cfg, told = stage_config(recipe, encoder, 100, 0.5, True, lambda cfg: None)
+    backbone = cfg.model.backbone
+    assert (backbone.patch_size, backbone.arch["embed_dims"]) == (4, 24)
+    assert (backbone.frozen_stages, backbone.drop_path_rate, backbone.img_size) == (4, 0.0, 64)
+    assert backbone.init_cfg.checkpoint == str(encoders["one"])
+    assert cfg.model.neck.in_channels == 24 and cfg.model.auxiliary_head.in_channels == 24
+    assert cfg.model.decode_head.in_channels == [24, 24, 24]
+    # 400 iterations of 8 in 400 scenes are 8 passes; half of that, twice as often on a quarter
+    assert (told["passes"], told["steps"]) == (8, 100) and cfg.train_cfg.max_iters == 100
+    assert cfg.param_scheduler[0].end == 5  # of 20 in 400
+    assert cfg.val_dataloader is None and cfg.test_dataloader is not None
+    large = dict(embed_dims=48, num_layers=12, num_heads=3)
+    path = save_encoder(encoders["one"].with_name("deep.pth"), arch=large)
+    deep = open_encoder(str(path), "deep", torch.device("cpu"))
+    cfg, told = stage_config(
+        recipe_for("bootmae", "finetune", deep.backbone), deep, 500, 1.0, False, lambda cfg: None
+    )
+    assert told["recipe"].endswith("vit-base-p16_finetune_8xb256-amp-coslr-100e_in1k.py")
+    assert (told["batch_size"], told["passes"]) == (250, round(100 * (1_281_167 / 500) ** 0.5))
+    assert told["lr"] == pytest.approx(5e-3 * 250 / 2048)
+    crop = cfg.train_dataloader.dataset.pipeline[2]
+    assert (crop.size, crop.scale) == (16, (0.08, 1.0))  # a share stays
+    assert cfg.test_dataloader.dataset.pipeline[1].scale == round(256 * 16 / 224)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Jobs run in this process, and fast ones suffice."""
+
+    def run(jobs, lanes, line, finished, failed):
+        for job in jobs:
+            module, function = job.target.split(":")
+            getattr(import_module(module), function)(*job.arguments)
+        return {job.name: 1.0 for job in jobs}
+
+    monkeypatch.setattr(experiment, "run_jobs", run)
+    budget = BUDGETS["quick"].__dict__ | dict(trained_share=0.01, trained_runs=2)
+    monkeypatch.setitem(BUDGETS, "quick", Budget(**budget))
+
+
+def report_of(out: Path) -> dict:
+    return json.loads((out / "report" / "report.json").read_text())
+
+
+def test_trained_rows_of_classes_are_paired(here, encoders, tmp_path):
+    """Behind the firewall, too; figures are those that the runner's own metric logs."""
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_pictures(data, "train", 4, 0)
+    write_pictures(data, "test", 4, 1)
+    words = ["transfer", str(encoders["one"]), "--data", str(data), "--seeds", "0", "1"]
+    words += ["--stages", "finetune-frozen", "--out", str(out)]
+    held = {file: file.read_bytes() for file in (data / "test").rglob("*.png")}
+    for file in held:
+        file.write_bytes(b"?")
+    with pytest.raises(SystemExit):
+        main(words)
+    jobs = json.loads((out / "record.json").read_text())
+    assert sorted(jobs) == ["choose one finetune-frozen", "choose random finetune-frozen"]
+    for file, content in held.items():
+        file.write_bytes(content)
+    main(words)
+    report = report_of(out)
+    assert not report["failed"]
+    (measure,) = report["measures"]
+    assert [cell["checkpoint"] for cell in measure["cells"]] == ["one", "random"]
+    assert measure["pairs"][0]["p_mcnemar"] is not None
+    for cell in measure["cells"]:
+        ranks = np.load(out / "outcomes" / cell["checkpoint"] / "finetune-frozen.npy")
+        assert ranks.shape == (1, 2, 12) and cell["seeds"] == (ranks[0] == 0).mean(1).tolist()
+        for seed, share in enumerate(cell["seeds"]):
+            folder = out / "runs" / cell["checkpoint"] / "finetune-frozen" / f"seed-{seed}"
+            assert logged(folder, "accuracy/top1") == pytest.approx(100 * share)
+
+
+def logged(folder: Path, key: str) -> float:
+    """What the test's own metric wrote."""
+    (found,) = {
+        json.loads(path.read_text())[key]
+        for path in folder.glob("*/*.json")
+        if key in path.read_text()
+    }
+    return found
+
+
+def test_trained_rows_of_maps_and_boxes(here, encoders, tmp_path, monkeypatch):
+    """UperNet scores as mmseg's IoUMetric does, Mask R-CNN as CocoMetric does."""
+    pytest.importorskip("mmseg")
+    pytest.importorskip("mmdet")
+    maps, boxes, out = tmp_path / "maps", tmp_path / "boxes", tmp_path / "out"
+    write_maps(maps, "train", 8, 0)
+    write_maps(maps, "val", 4, 1)
+    write_objects(boxes, "train", 6, 0)
+    write_objects(boxes, "val", 4, 1)
+    budget = BUDGETS["quick"].__dict__ | dict(trained_share=0.1, trained_runs=1)
+    monkeypatch.setitem(BUDGETS, "quick", Budget(**budget))
+    words = ["transfer", str(encoders["one"]), "--masks", str(maps), "--coco", str(boxes)]
+    words += ["--stages", "segmentation-frozen", "detection", "--seeds", "0", "--no-floor"]
+    main([*words, "--out", str(out)])
+    report = report_of(out)
+    assert not report["failed"]
+    names = {measure["name"]: measure for measure in report["measures"]}
+    assert set(names) == {"segmentation-frozen", "detection-box", "detection-mask"}
+    for name, stage, key, factor in (
+        ("segmentation-frozen", "segmentation-frozen", "mIoU", 100),
+        ("detection-box", "detection", "coco/bbox_mAP", 1),
+        ("detection-mask", "detection", "coco/segm_mAP", 1),
+    ):
+        for cell in names[name]["cells"]:
+            folder = out / "runs" / cell["checkpoint"] / stage / "seed-0"
+            assert factor * cell["figure"] == pytest.approx(logged(folder, key), abs=6e-3)
+    drawn = {picture["kind"]: picture for picture in report["pictures"]}
+    assert drawn.keys() == {"segmentation-frozen", "detection", "attention", "components"}
+    for stage, height in (("segmentation-frozen", 128), ("detection", 192)):
+        picture = drawn[stage]
+        with Image.open(out / "report" / picture["file"]) as sheet:
+            four = 6 * 196 + 4, 18 + 2 * (height + 4)  # all test images
+            assert sheet.size == four, stage
+        assert picture["alt"] in (out / "report" / "index.html").read_text()
+    for name, stage in (
+        ("segmentation-frozen", "segmentation-frozen"),
+        ("detection-box", "detection"),
+    ):
+        (cell,) = names[name]["cells"]
+        ((_, loss), *_) = cell["curves"]["training loss"]
+        log = read_run(out / "runs" / cell["checkpoint"] / stage / "seed-0")
+        assert loss == log.series("loss")[0][1]
+    assert "curves" not in names["detection-mask"]["cells"][0]  # the same run
+
+
+def test_a_stage_that_fails_is_shown_and_the_others_go_on(here, encoders, tmp_path, monkeypatch):
+    run = experiment.run_jobs
+
+    def broken(jobs, lanes, line, finished, failed):
+        bad = [job.name for job in jobs if job.name.startswith("two finetune")]
+        for name in bad:
+            failed(name, JobError(f"{name} failed with exit code 1; its log ends: no memory"))
+        return run([job for job in jobs if job.name not in bad], lanes, line, finished, failed)
+
+    monkeypatch.setattr(experiment, "run_jobs", broken)
+    data, out = tmp_path / "data", tmp_path / "out"
+    write_pictures(data, "train", 8, 0)
+    write_pictures(data, "test", 2, 1)
+    words = ["transfer", *map(str, encoders.values()), "--data", str(data), "--seeds", "0"]
+    words += ["--stages", "knn", "finetune", "--no-floor", "--out", str(out)]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 1
+    report = report_of(out)
+    assert list(report["failed"]) == ["two finetune"]
+    assert "no memory" in (out / "report" / "index.html").read_text()
+    cells = {m["name"]: [c["checkpoint"] for c in m["cells"]] for m in report["measures"]}
+    assert cells == {"knn": ["one", "two"], "finetune": ["one"]}
