@@ -209,10 +209,10 @@ def test_a_broken_off_run_goes_on_and_takes_further_stages(data, encoders, tmp_p
     plan = plan_of(data, tmp_path, encoders["whole"], stages=("knn", "lowshot-5"))
     score = experiment._score
 
-    def killed(work, results, name, stage, *rest):
+    def killed(opened, name, stage):
         if stage.name == "lowshot-5":
             raise KeyboardInterrupt
-        score(work, results, name, stage, *rest)
+        score(opened, name, stage)
 
     monkeypatch.setattr(experiment, "_score", killed)
     with pytest.raises(KeyboardInterrupt):
