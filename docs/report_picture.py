@@ -1,4 +1,4 @@
-"""Lay a quickstart's report out as one picture, for the README.
+"""Lay the table and some pictures of a quickstart's report out as one picture, for the README.
 
 python docs/report_picture.py work_dirs/quickstart/report docs/images/report.png
 """
@@ -11,16 +11,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-COLUMNS = ("measured by us", "pretrained", "random", "gain")
-
-
+SHOWN = ("pretraining", "reconstruction", "segmentation", "detection")  # of the first checkpoint
 WIDTH, GAP, TITLE = 14.0, 0.15, 0.3  # inches
 
 
 def lay_out(report: Path, out: Path) -> None:
     """The table and the curves above, the other pictures side by side below, as large as fits."""
     content = json.loads((report / "report.json").read_text())
-    shown = [(name, plt.imread(report / file)) for name, file in content["pictures"].items()]
+    name = content["checkpoints"][0]["name"]
+    drawn = {p["kind"]: p for p in content["pictures"] if p["checkpoint"] == name}
+    shown = [(drawn[k]["caption"], plt.imread(report / drawn[k]["file"])) for k in SHOWN]
     (_, curves), *rest = shown
     aspects = [picture.shape[1] / picture.shape[0] for _, picture in rest]
     low = (WIDTH - GAP * (len(rest) - 1)) / sum(aspects)  # one height for all of them
@@ -44,21 +44,28 @@ def lay_out(report: Path, out: Path) -> None:
 
 def _picture(axes: Axes, name: str, picture: np.ndarray) -> None:
     axes.imshow(picture, aspect="auto", interpolation="lanczos")
-    axes.set_title(name.partition(" after ")[0], fontsize=11, loc="left")
+    axes.set_title(name.partition(";")[0], fontsize=11, loc="left")
     axes.set_axis_off()
 
 
 def _table(axes: Axes, content: dict) -> None:
-    rows = [
-        [row["name"], f"{row['pretrained']:.1f}", f"{row['random']:.1f}", f"{row['gain']:+.1f}"]
-        for row in content["rows"]
-    ]
+    names = [checkpoint["name"] for checkpoint in content["checkpoints"]]
+    rows = []
+    for measure in content["measures"]:
+        (pair,) = measure["pairs"]
+        first, second = (100 * cell["figure"] for cell in measure["cells"])
+        low, high = sorted(
+            100 * end * (1 if pair["first"] == names[0] else -1) for end in pair["interval"]
+        )
+        gain = f"{first - second:+.1f} [{low:+.1f}, {high:+.1f}]"
+        title = f"{measure['title']}, {measure['metric']}"
+        rows.append([title, f"{first:.1f}", f"{second:.1f}", gain])
     axes.set_axis_off()
     axes.set_title(content["title"], fontsize=13, loc="left")
     table = axes.table(
         rows,
-        colLabels=COLUMNS,
-        colWidths=(0.46, 0.18, 0.18, 0.18),
+        colLabels=("measured by us", *names, "gain"),
+        colWidths=(0.45, 0.14, 0.12, 0.29),
         loc="center",
         edges="horizontal",
     )

@@ -65,7 +65,7 @@ def find_maps(folder: Path) -> DenseData | None:
             f"{', '.join(sorted(suffixes[1]))}; each must have one ending"
         )
     classes = _mask_classes([masks / f"{stem}{end}" for stem, end in found.items()], folder)
-    links = {}
+    links: dict[str, Path] = {}
     for part, stems in _split_stems(sorted(found), masks).items():
         for stem in stems:
             for kind, root, ending in (
@@ -73,8 +73,8 @@ def find_maps(folder: Path) -> DenseData | None:
                 ("masks", masks, found[stem]),
             ):
                 links[f"{kind}/{part}/{stem}{ending}"] = root / f"{stem}{ending}"
-    names = {CLASSES: "\n".join(classes) + "\n"}
-    return DenseData(pictures, Arrangement(links, names))
+    listed = {CLASSES: "\n".join(classes) + "\n"}
+    return DenseData(pictures, Arrangement(links, listed))
 
 
 def _stems(folder: Path) -> dict[str, str]:
@@ -162,7 +162,8 @@ def find_boxes(folder: Path) -> DenseData | None:
             f"{places['val']} {', '.join(val_classes)}; both need the same"
         )
     roots = {part: _root_of(parts[part], folder, places[part]) for part in parts}
-    links, texts = {}, {}
+    links: dict[str, Path] = {}
+    texts: dict[str, str] = {}
     for part, coco in parts.items():
         texts[f"instances_{part}.json"] = json.dumps(coco)
         for name in (str(image["file_name"]) for image in coco["images"]):

@@ -20,7 +20,7 @@ from .plan import Plan
 
 PRETRAIN = "pretrain"
 RUN = f"{__name__}:pretrain"
-SECONDS = 50  # in the unit of the other jobs, which is theirs by the encoder's forward alone
+SECONDS = 100  # in the unit of the other jobs: rough, by the passes of their encoders
 SMOKE_EPOCHS, SMOKE_IMAGES = 2, 128
 
 

@@ -21,7 +21,8 @@ from rich.table import Table
 from ..errors import MaskSSLError
 from ..models.backbones.vit_settings import arch_settings
 from ..progress import ProgressLine
-from ..transfer.experiment import Results, run_experiment
+from ..transfer.experiment import run_experiment
+from ..transfer.opening import Results
 from ..transfer.rows import Row
 from ..transfer.stages import STAGES
 from .plan import FLOOR, Plan, Variations
@@ -99,9 +100,10 @@ def random_settings(plan: Plan, stage: str) -> dict[str, dict[str, Any]]:
     Three learning rates, each with and without layer decay and with a frozen backbone. What the
     config has for random weights comes first; a stage that trains no backbone has that alone.
     """
-    if not CONFIGS[stage]:
+    config = CONFIGS[stage]
+    if not config:
         return {AS_CONFIGURED: {}}
-    cfg = Config.fromfile(plan.config(CONFIGS[stage]), import_custom_modules=False)
+    cfg = Config.fromfile(plan.config(config), import_custom_modules=False)
     settings: dict[str, dict[str, Any]] = {AS_CONFIGURED: dict(cfg.get("random_weights", {}))}
     wrapper = cfg.optim_wrapper
     own = {

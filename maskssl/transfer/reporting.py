@@ -6,9 +6,9 @@ from typing import Any
 
 from ..progress import ProgressLine
 from .against import compare_reports
-from .experiment import Results
 from .feature_store import POOLED, Extraction
 from .galleries import draw_galleries
+from .opening import Results
 from .pages import write_pages
 from .per_class import add_class_figures
 from .plan import Plan

@@ -14,8 +14,8 @@ from .. import __version__
 from ..evaluation.metrics import compare
 from ..evaluation.paired import Pair, interval_of, shared_ranks
 from .encoders import Encoder
-from .experiment import Results
 from .measure import CLASSES, HELD_OUT
+from .opening import Results
 from .plan import Plan
 from .published import published_beside
 from .rows import Row, Stage

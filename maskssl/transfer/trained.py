@@ -25,6 +25,7 @@ from .work import Work
 
 CONFIG = "config.py"
 BACKWARD = 3  # a training step takes so many forwards; one of a frozen encoder takes one
+HEADS = {CLASSES: 1, MAPS: 4, BOXES: 13}  # small models with their heads, by their encoders; rough
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class TrainedStage:
         """A training on all training images for each seed."""
         cfg, setting = self.config(work, name)
         images = setting["steps"] * setting["batch_size"]
-        seconds = images * work.pace(name) * (1 if self.frozen else BACKWARD)
+        seconds = HEADS[self.labels] * images * work.pace(name)
+        seconds *= 1 if self.frozen else BACKWARD
         jobs = []
         for seed in self._seeds(work):
             file = self._write(work, name, seed, cfg)
@@ -67,7 +69,7 @@ class TrainedStage:
     def testing(self, work: Work, name: str) -> list[Job]:
         """A test of what each training left."""
         rows = tuple(row.name for row in self.rows_of_report)
-        seconds = len(work.sets[self.labels][1]) * work.pace(name)
+        seconds = HEADS[self.labels] * len(work.sets[self.labels][1]) * work.pace(name)
         return [
             Job(
                 f"test {name} {self.name} {folder.name}",

@@ -26,7 +26,7 @@ from maskssl.quickstart.study import (
     write_study,
 )
 from maskssl.transfer.encoders import open_encoder
-from maskssl.transfer.experiment import Results
+from maskssl.transfer.opening import Results
 from maskssl.transfer.recipes import recipe_for, stage_config
 
 PLAN = Plan("bootmae", Path("out"), Path("scenes"))
