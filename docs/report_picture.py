@@ -65,12 +65,12 @@ def _table(axes: Axes, content: dict) -> None:
     table = axes.table(
         rows,
         colLabels=("measured by us", *names, "gain"),
-        colWidths=(0.45, 0.14, 0.12, 0.29),
+        colWidths=(0.36, 0.15, 0.13, 0.36),
         loc="center",
         edges="horizontal",
     )
     table.auto_set_font_size(False)
-    table.set_fontsize(11)
+    table.set_fontsize(10)
     table.scale(1, 1.6)
 
 

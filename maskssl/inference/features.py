@@ -88,12 +88,14 @@ class FeatureExtractor:
 
         Args:
             picture: to read.
-            crop: keep the sides' ratio and take the middle; else all of it is resized to (h, w).
+            crop: keep the sides' ratio and take the middle, 224 of 256 pixels (of a picture that is
+                no larger than (h, w), all that fits); else all of it is resized to (h, w).
         """
         height, width = self.backbone.img_size
         image = _opened(picture)
         if crop:
-            scale = ENLARGEMENT * max(height / image.height, width / image.width)
+            scale = max(height / image.height, width / image.width)
+            scale *= 1 if scale >= 1 else ENLARGEMENT  # nothing is enlarged to be cut
             size = (
                 max(width, round(image.width * scale)),
                 max(height, round(image.height * scale)),

@@ -106,9 +106,10 @@ def _run(
     jobs: Mapping[tuple[str, str], Sequence[Job]],
     others: Sequence[tuple[Job, Facts]] = (),
 ) -> dict[str, float]:
-    stage_of = {job.name: " ".join(pair) for pair, own in jobs.items() for job in own}
-    facts = {job.name: own for job, own in others}
-    wanted = [*(job for job, _ in others), *(job for own in jobs.values() for job in own)]
+    stage_of = {job.name: " ".join(pair) for pair, some in jobs.items() for job in some}
+    facts = {job.name: told for job, told in others}
+    own = sorted((job for some in jobs.values() for job in some), key=lambda job: -job.seconds)
+    wanted = [*(job for job, _ in others), *own]  # the longest first, so that no lane ends late
 
     def finished(job: str, seconds: float) -> None:
         if job in facts:

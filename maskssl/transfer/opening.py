@@ -94,7 +94,9 @@ def open_experiment(plan: Plan, line: ProgressLine) -> Experiment:
     results = Results(work.sets, work.encoders)
     for name, given in plan.named.items():
         with failures(results, name, line):
-            work.encoders[name] = open_encoder(given, name, plan.device, plan.blocks, plan.img_size)
+            work.encoders[name] = open_encoder(
+                given, name, plan.device, plan.blocks, plan.img_size, plan.seeds[0]
+            )
     if not work.encoders:
         raise MaskSSLError(f"no checkpoint could be read: {'; '.join(results.failed.values())}")
     record = open_record(plan.out, writes=rank_and_world()[0] == 0)

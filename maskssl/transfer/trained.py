@@ -157,12 +157,16 @@ def _stacked(files: Sequence[Path]) -> np.ndarray:
 
 
 def _both(
-    name: str, title: str, labels: str, recipes: tuple[str, str], metrics: Sequence[str]
+    name: str,
+    titles: tuple[str, str],
+    labels: str,
+    recipes: tuple[str, str],
+    metrics: Sequence[str],
 ) -> Iterator[TrainedStage]:
     """A stage with a trained and with a frozen encoder."""
     for frozen in (False, True):
         own = f"{name}-frozen" if frozen else name
-        words = f"{title}, {'frozen' if frozen else 'fine-tuned'}"
+        words = titles[frozen]
         rows = tuple(
             Row(f"{own}-{metric.split()[0]}" if len(metrics) > 1 else own, words, metric)
             for metric in metrics
@@ -171,7 +175,19 @@ def _both(
 
 
 TRAINED_STAGES = (
-    *_both("finetune", "classifier", CLASSES, ("finetune", "linear"), ["top-1"]),
-    *_both("segmentation", "UperNet", MAPS, ("seg", "seg"), ["mIoU"]),
-    *_both("detection", "Mask R-CNN", BOXES, ("det", "det"), ["box AP", "mask AP"]),
+    *_both(
+        "finetune",
+        ("fine-tuning", "linear probe by its recipe"),
+        CLASSES,
+        ("finetune", "linear"),
+        ["top-1"],
+    ),
+    *_both("segmentation", ("UperNet", "UperNet, frozen"), MAPS, ("seg", "seg"), ["mIoU"]),
+    *_both(
+        "detection",
+        ("Mask R-CNN", "Mask R-CNN, frozen"),
+        BOXES,
+        ("det", "det"),
+        ["box AP", "mask AP"],
+    ),
 )

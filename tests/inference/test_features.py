@@ -64,6 +64,19 @@ def test_images_are_resized_cropped_and_normalised(extractor):
     torch.testing.assert_close(red, torch.full((32, 32), 10.0))
 
 
+def test_a_small_image_is_seen_whole(extractor):
+    """One of the encoder's size stays as it is, pixel by pixel; a smaller one is only enlarged."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in (extractor.backbone.mean, extractor.backbone.std)
+    )
+    prepared = extractor.prepare(pixels) * std + mean
+    torch.testing.assert_close(prepared, torch.from_numpy(pixels).permute(2, 0, 1).float())
+    small = Image.fromarray(pixels).resize((16, 20))
+    enlarged = small.resize((32, 40), Image.Resampling.BICUBIC).crop((0, 4, 32, 36))
+    torch.testing.assert_close(extractor.prepare(small), extractor.prepare(enlarged))
+
+
 def test_a_grey_image_has_three_channels(extractor):
     grey = np.full((40, 40), 77, dtype=np.uint8)
     rgb = np.stack([grey] * 3, axis=2)

@@ -118,7 +118,7 @@ def test_other_seeds_repeat_the_best_settings_of_the_first_one(tmp_path):
     second = {key: value for key, value in hand_written(1).items() if key[0] in wanted}
     rows = {row.name: row for row in study_rows(PLAN, [first, second])}
     assert list(rows) == [f"{row.title}, {row.metric}" for _, row in rows_of(PLAN.stages)]
-    seg = rows["UperNet, fine-tuned, mIoU"]
+    seg = rows["UperNet, mIoU"]
     assert seg.pretrained.values == (40.0, 41.0)
     assert seg.best == kept["segmentation"][0]
     assert len(seg.randoms) == 4 and len(seg.first_seed) == 9
