@@ -143,8 +143,8 @@ def test_equal_checkpoints_tie_and_a_damaged_one_falls_behind(finished):
         assert cells["whole"]["rank"] == cells["copy"]["rank"], stage
         assert cells["damaged"]["figure"] == pytest.approx(1 / 3, abs=0.03), stage
         if stage != "lowshot-1":  # three images tell little
-            assert cells["whole"]["figure"] > 0.6 and cells["whole"]["rank"] == 1, stage
-            assert cells["damaged"]["rank"] > 2, stage
+            assert cells["whole"]["figure"] > 0.6, stage
+            assert cells["damaged"]["rank"] > max(2, cells["whole"]["rank"]), stage
     (knn,) = [m for m in report["measures"] if m["name"] == "knn"]
     (tie,) = [p for p in knn["pairs"] if {p["first"], p["second"]} == {"whole", "copy"}]
     assert (tie["difference"], tie["p_mcnemar"], tie["told_apart"]) == (0, 1, False)
@@ -171,7 +171,8 @@ def test_what_a_choice_on_the_test_images_was_worth(finished):
             assert published["figure"] == pytest.approx(shares[1:].max())
             assert published["worth"] == pytest.approx(shares[1:].max() - shares[0])
             assert published["worth"] >= 0
-    assert any(cell["published"]["worth"] > 0 for cell in cells_of(report, "knn").values())
+    cells = [cell for stage in STAGES for cell in cells_of(report, stage).values()]
+    assert any(cell["published"]["worth"] > 0 for cell in cells)
 
 
 def test_cells_are_replayed_by_their_commands(finished, capsys):
