@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":
     """Look at the images, draw the scenes, and say what is to be run."""
+    from ..transfer.job_queue import warm
+    from ..transfer.lanes import plan_lanes
+
+    warm(plan_lanes())  # it imports for half a minute, and so does this process
     from ..quickstart.images import describe_images
     from ..quickstart.plan import Plan
     from ..quickstart.scenes.writer import write_scenes

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -76,6 +77,13 @@ class _Running:
     begun: float
 
 
+def warm(lanes: Lanes) -> None:
+    """Let the fork server import now what jobs need, while this process does something else."""
+    forkserver.set_forkserver_preload(list(lanes.warmed))
+    with _environment(lanes.environment):
+        forkserver.ensure_running()
+
+
 def run_jobs(
     jobs: Sequence[Job],
     lanes: Lanes,
@@ -105,7 +113,7 @@ def run_jobs(
     before = set(done)
     _check_needs(jobs, before)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(lanes.warmed))
+    warm(lanes)
     waiting, took = list(jobs), dict[str, float]()
     running: list[_Running] = []
     begun = time.monotonic()
@@ -167,8 +175,7 @@ def _start(job: Job, lane: int, lanes: Lanes, context: Any) -> _Running:
     job.log.write_bytes(b"")
     arguments = (job.target, job.arguments, str(job.log), dict(lanes.environments[lane]))
     process = context.Process(target=_in_child, args=arguments, name=job.name)
-    with _environment(lanes.environment):  # the first start brings up the fork server
-        process.start()
+    process.start()
     return _Running(job, lane, process, time.monotonic())
 
 

@@ -31,7 +31,7 @@ def test_shuffled_labels_give_chance_everywhere(tmp_path, monkeypatch):
     monkeypatch.setitem(BUDGETS, "quick", Budget(**small))
     stages = ("knn", "linear", "logistic", "attentive", "lowshot-5")
     paths = [str(save_encoder(tmp_path / f"{seed}.pth", seed)) for seed in (1, 2)]
-    plan = Plan(tuple(paths), data, tmp_path / "out", tmp_path / "cache", stages, (0,))
+    plan = Plan(tuple(paths), data, tmp_path / "out", tmp_path / "cache", stages, (0, 1))
     report = summarise(plan, run_experiment(plan, QUIET))
     assert not report["failed"] and len(report["measures"]) == len(stages)
     for measure in report["measures"]:
@@ -89,9 +89,7 @@ def single_run(work_dir, data, path, encoder, lr, decay):
         data_root=str(data),
         data_prefix="train",
         pipeline=[
-            dict(type="LoadImage"),
-            dict(type="ResizeEdge", scale=18, backend="pillow", interpolation="bicubic"),
-            dict(type="CenterCrop", crop_size=16),
+            dict(type="LoadImage"),  # of the encoder's size
             dict(type="PackInputs"),
         ],
     )
