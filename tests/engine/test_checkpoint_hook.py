@@ -26,6 +26,7 @@ from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
 from maskssl.engine.hooks import checkpoint as checkpoint_hook
+from maskssl.engine.hooks import saving
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
@@ -167,7 +168,7 @@ def warned(caplog):
         return [
             record.getMessage()
             for record in caplog.records
-            if record.levelno == level and record.filename == "checkpoint.py"
+            if record.levelno == level and record.filename in ("checkpoint.py", "saving.py")
         ]
 
     add = MMLogger.callHandlers  # loggers of runners do not propagate
@@ -293,8 +294,8 @@ def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
         events.append(f"removed {Path(path).name}")
 
     monkeypatch.setattr(runner_module, "write_checkpoint", write)
-    monkeypatch.setattr(checkpoint_hook, "write_text", point)
-    monkeypatch.setattr(checkpoint_hook, "remove_checkpoint", remove)
+    monkeypatch.setattr(saving, "write_text", point)
+    monkeypatch.setattr(saving, "remove_checkpoint", remove)
     scores = [dict(acc=1.0), dict(acc=2.0)]
     build(tmp_path, epochs=2, scores=scores, max_keep_ckpts=1, save_best="acc").train()
     assert events == [
@@ -338,7 +339,9 @@ def test_killed_at_any_moment_of_the_hook(whole, tmp_path):
         shutil.copytree(tmp_path / "first", folder)
         pointer = folder / "last_checkpoint"
         pointer.write_text(str(folder / "epoch_2.pth"))
-        killed = killed_after(lines, lambda to=folder: third_epoch(to, 3), [checkpoint_hook])
+        killed = killed_after(
+            lines, lambda to=folder: third_epoch(to, 3), [checkpoint_hook, saving]
+        )
         assert check_checkpoint(pointer.read_text()) is None
         assert {"epoch_2.pth"} <= set(checkpoints(folder))
         resumed_from.append(newest_valid(folder).name)
@@ -369,7 +372,9 @@ def test_killed_at_any_moment_while_a_checkpoint_is_written_in_the_background(wh
         def train(epochs, to=folder):
             build(to, epochs, resume=newest_valid(to), **options).train()
 
-        killed = killed_after(lines, lambda train=train: train(3), [checkpoint_hook, writing])
+        killed = killed_after(
+            lines, lambda train=train: train(3), [checkpoint_hook, saving, writing]
+        )
         assert check_checkpoint((folder / "last_checkpoint").read_text()) is None
         found = newest_valid(folder).name
         bare = without_checksum(folder)
@@ -405,7 +410,7 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(whole, tmp_path, gate):
     seen = []
 
     def close(runner) -> None:
-        hook_of(runner)._begun.outcome.result()  # epoch 2 is written
+        hook_of(runner)._saver.begun.outcome.result()  # epoch 2 is written
         gate.clear()
 
     def look(runner) -> None:
@@ -435,7 +440,7 @@ def test_one_save_at_most_is_under_way(tmp_path, gate, monkeypatch, warned):
     settle = checkpoint_hook.SafeCheckpointHook._settle
 
     def settled(hook, runner):
-        if hook._begun is not None:  # epoch 1 is held up until the run waits for it
+        if hook._saver.begun is not None:  # epoch 1 is held up until the run waits for it
             gate.set()
         return settle(hook, runner)
 
@@ -476,7 +481,9 @@ def test_an_error_of_the_writer_ends_the_run(epoch, steps, tmp_path, monkeypatch
         writing.write_checkpoint(content, path)
 
     def until_written(runner):
-        hook_of(runner)._begun.outcome.exception()  # step 6 raises it, if step 5 came too early
+        hook_of(
+            runner
+        )._saver.begun.outcome.exception()  # step 6 raises it, if step 5 came too early
 
     monkeypatch.setattr(runner_module, "write_checkpoint", write)
     hooks = [At(5, until_written)] if epoch == 1 else []
