@@ -1,7 +1,9 @@
 """From the whole tensors of a checkpoint to the shares of a sharded run, and back.
 
 A checkpoint holds whole tensors under the model's own names, and the optimizer's state by the
-position of the parameter, exactly as a run in one process writes them.
+position of the parameter, exactly as a run in one process writes them. Tensors are gathered one by
+one by DTensor's ``full_tensor`` and not by ``get_optimizer_state_dict``, which steps an optimizer
+that has not stepped yet, so that Adam counts one step too many behind a checkpoint of step 0.
 """
 
 import copy
