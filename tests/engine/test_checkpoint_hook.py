@@ -667,31 +667,6 @@ def test_saving_now_when_it_is_the_turn_anyway(tmp_path):
     assert checkpoints(tmp_path) == ["iter_4.pth", "iter_5.pth"]
 
 
-def test_saving_now_where_the_run_resumed_makes_no_extra_of_it(tmp_path):
-    class AtOnce(Hook):
-        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-            if runner.iter == 2:
-                hook_of(runner).save_now(runner, stepped=False)
-
-    options = dict(by_epoch=False, interval=1, max_keep_ckpts=2)
-    build(tmp_path, iterations=2, **options).train()
-    resume = tmp_path / "iter_2.pth"
-    build(tmp_path, iterations=3, hooks=[AtOnce()], resume=resume, **options).train()
-    assert checkpoints(tmp_path) == ["iter_2.pth", "iter_3.pth"]
-
-
-def test_saving_now_between_steps(tmp_path):
-    class Before(Hook):
-        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-            if runner.iter == 6:
-                hook_of(runner).save_now(runner, stepped=False)
-
-    build(tmp_path, epochs=2, hooks=[Before()], interval=5, save_last=False).train()
-    assert checkpoints(tmp_path) == ["iter_6.pth"]
-    meta = read_checkpoint(tmp_path / "iter_6.pth")["meta"]
-    assert (meta["epoch"], meta["iter"]) == (1, 6)
-
-
 def test_saving_now_on_a_full_disk(tmp_path, monkeypatch, warned):
     found = []
     fill_disk(monkeypatch, lambda name: "iter_6" in name)

@@ -166,25 +166,21 @@ class SafeCheckpointHook(CheckpointHook):
             if path is not None:
                 had_space(runner, partial(self._publish, runner, path), self.last_ckpt)
 
-    def save_now(self, runner: Runner, stepped: bool = True) -> str | None:
+    def save_now(self, runner: Runner) -> str | None:
         """Save the current step as iter_N.pth, in the middle of an epoch too.
 
-        Every process calls it, at the same step. The file is an extra: it counts for nothing
-        and goes when the next checkpoint is written.
-
-        Args:
-            runner: training.
-            stepped: True in after_train_iter (behind the hooks that move weights), where the
-                loop has yet to count the step; False between steps or in validation.
+        Every process calls it in ``after_train_iter``, at the same step, behind the hooks that move
+        weights. The file is an extra: it counts for nothing and goes when the next checkpoint is
+        written.
 
         Returns:
             The path of this step's checkpoint, or None when the disk is full.
         """
         self._settle(runner)
-        done = runner.iter + int(stepped)
+        done = runner.iter + 1  # the loop has yet to count the step
         path = str(Path(self.out_dir, f"iter_{done}.pth"))
         if runner.message_hub.get_info("last_ckpt") == path:
-            return path  # it was this step's turn anyway, or the run resumed from here
+            return path  # it was this step's turn anyway
         meta = dict(epoch=runner.epoch, iter=done)
         self._begin(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path})
         return path if self._settle(runner) else None

@@ -40,12 +40,6 @@ def taken(
         runner: training.
         take: of ``sharding.placing``; what it makes of the run's tensors now is what is written.
         out_dir: as of ``save_checkpoint``, like all that follows.
-        filename: likewise.
-        meta: likewise.
-        by_epoch: likewise.
-        backend_args: likewise.
-        save_optimizer: likewise.
-        save_param_scheduler: likewise.
     """
     if not (runner.shared_out or is_main_process()):
         return _nothing

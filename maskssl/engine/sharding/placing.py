@@ -2,8 +2,9 @@
 
 A checkpoint holds whole tensors under the model's own names, and the optimizer's state by the
 position of the parameter, exactly as a run in one process writes them. Tensors are gathered one by
-one by DTensor's ``full_tensor`` and not by ``get_optimizer_state_dict``, which steps an optimizer
-that has not stepped yet, so that Adam counts one step too many behind a checkpoint of step 0.
+one by DTensor's ``full_tensor`` and not by ``get_optimizer_state_dict``, which makes a step with an
+optimizer that has no state yet, so that a run whose steps were all skipped so far would go on from
+its checkpoint as another one.
 """
 
 import copy
