@@ -23,11 +23,7 @@ _base_ = [
 
 __method = _base_.pop("method")
 
-model = dict(
-    data_preprocessor=__method.pixel_norm,
-    # the position table is learnt
-    backbone=dict(**__method.encoder, pos_embed_trainable=True, drop_path_rate=0.2),
-)
+model = __method.finetune
 train_dataloader = dict(batch_size=128)
 
 # 8 GPUs x 128 = 1024 images a step: 5e-4 x 1024 / 256 = 2e-3

@@ -25,9 +25,5 @@ _base_ = [
 
 __method = _base_.pop("method")
 
-model = dict(
-    data_preprocessor=__method.pixel_norm,
-    backbone=dict(**__method.encoder, **__method.class_token),
-    head=dict(norms=[dict(type="SyncBN", eps=1e-5, affine=False)]),
-)
+model = __method.linear
 default_hooks = dict(checkpoint=dict(interval=10))

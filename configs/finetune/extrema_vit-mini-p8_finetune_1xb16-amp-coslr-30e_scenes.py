@@ -11,8 +11,4 @@ _base_ = ["../_base_/small/finetune_scenes.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 
-model = dict(
-    data_preprocessor=__method.pixel_norm,
-    # the position table is learnt
-    backbone=dict(**__method.encoder, pos_embed_trainable=True, drop_path_rate=0.2),
-)
+model = __method.finetune

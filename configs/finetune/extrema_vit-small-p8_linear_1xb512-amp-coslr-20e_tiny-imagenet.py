@@ -5,20 +5,12 @@ Run:
     python tools/train.py \
         configs/finetune/extrema_vit-small-p8_linear_1xb512-amp-coslr-20e_tiny-imagenet.py \
         --pretrained CHECKPOINT
-Other features, by --cfg-options: the student's with model.backbone.init_cfg.branch=student, the
-normed token with model.backbone.final_norm=True, the mean of the patch tokens with
-model.backbone.out_type=avg model.backbone.class_attention=None.
+Other features: see extrema_vit-base-p16_linear_8xb512-amp-coslr-90e_in1k.py.
 """
 
 _base_ = ["../_base_/small/linear_tiny_imagenet.py", "../_base_/methods/extrema.py"]
 
 __method = _base_.pop("method")
 
-model = dict(
-    data_preprocessor=__method.pixel_norm,
-    backbone=dict(**__method.encoder, **__method.class_token),
-    head=dict(norms=[dict(type="SyncBN", eps=1e-5, affine=False)]),
-)
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9, weight_decay=0.0)
-)
+model = __method.linear
+optim_wrapper = dict(optimizer=__method.linear_optimizer)

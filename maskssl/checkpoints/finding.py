@@ -11,7 +11,7 @@ from ..errors import MaskSSLError
 from .errors import CheckpointError
 from .reading import read_file
 from .shards import KEY, check_shards, sha256_of
-from .writing import read_sidecar, sidecar_of
+from .writing import read_sidecar, sidecar_of, write_missing_checksum
 
 # what training goes on from; best_*.pth and published files lack the optimizer
 _NAME = re.compile(r"(?P<unit>epoch|iter)_(?P<number>\d+)\.pth")
@@ -36,6 +36,28 @@ def newest_valid(folder: str | Path) -> Path | None:
             return path
         _pass_over(path, reason)
     return None
+
+
+def newest_to_resume(folder: str | Path) -> Path | None:
+    """``newest_valid``, which gets the checksum that a kill has kept from it.
+
+    A run that is killed between a file's name and its checksum's leaves the file without. It has
+    just been read whole, so that its checksum is known to be that of a good file.
+
+    Args:
+        folder: a work dir, in which the run that asks will go on.
+    """
+    path = newest_valid(folder)
+    if path is None or read_sidecar(path) is not None:
+        return path
+    if write_missing_checksum(path, read_file(path, facts_alone=True)):
+        print_log(
+            f"{path} had no checksum, as after a kill in the middle of its save; it was read whole "
+            f"and has {sidecar_of(path).name} now",
+            "current",
+            logging.WARNING,
+        )
+    return path
 
 
 def check_checkpoint(path: str | Path) -> str | None:

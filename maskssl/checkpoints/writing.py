@@ -23,7 +23,7 @@ from mmengine.logging import print_log
 from .errors import DiskFullError
 from .hidden_files import discard, full_disk_told, hidden, sync_folder
 from .plain import plain_content
-from .shards import KEY, orphans, shards_folder
+from .shards import KEY, orphans, sha256_of, shards_folder
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,26 @@ def publish_checkpoint(content: dict[str, Any], path: str | Path) -> Path:
         path.with_stem(f"{path.stem}-published"),
         lambda facts: path.with_stem(f"{path.stem}-{facts.sha256[:8]}"),
     )
+
+
+def write_missing_checksum(path: str | Path, content: dict[str, Any]) -> bool:
+    """Give a whole checkpoint the NAME.sha256 that it lacks or that cannot be read.
+
+    Args:
+        path: of the checkpoint, which was read whole.
+        content: of it; tensors may be missing.
+
+    Returns:
+        Whether it was written; a full disk is told, and the file stays good without.
+    """
+    path = Path(path)
+    facts = _facts(content, sha256_of(path), path.stat().st_size)
+    try:
+        write_text(_sidecar_text(facts, path.name), sidecar_of(path))
+    except DiskFullError as error:
+        print_log(str(error), "current", logging.WARNING)
+        return False
+    return True
 
 
 def told_plain(content: dict[str, Any]) -> dict[str, Any]:
@@ -240,9 +260,13 @@ def _write_content(content: dict[str, Any], path: Path) -> Sidecar:
             # torch's archive writer speaks of a position, not of the disk
             raise sink.error from error
         os.fsync(file.fileno())
+    return _facts(content, sink.hash.hexdigest(), sink.bytes)
+
+
+def _facts(content: dict[str, Any], sha256: str, size: int) -> Sidecar:
     return Sidecar(
-        sha256=sink.hash.hexdigest(),
-        bytes=sink.bytes,
+        sha256=sha256,
+        bytes=size,
         iter=_count(content, "iter"),
         epoch=_count(content, "epoch"),
         resumable="optimizer" in content,

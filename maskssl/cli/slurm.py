@@ -7,6 +7,7 @@ tests/test_launch_scripts.py runs it with stand-ins for srun, sbatch and scontro
                saves, the job goes back into the queue and resumes from its newest checkpoint
 """
 
+import argparse
 import os
 import random
 import shlex
@@ -67,6 +68,15 @@ def allocation(partition: str, name: str, variables: Mapping[str, str]) -> Alloc
             f"--cpus-per-task={cpus}",
         ),
     )
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """Partition and job; the rest is handed over to ``maskssl COMMAND``."""
+    parser.add_argument(IN_JOB, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("partition", help="of Slurm")
+    parser.add_argument("job_name", help="of the job")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help=f"handed to maskssl {command}")
 
 
 def run_under_slurm(

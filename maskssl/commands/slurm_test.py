@@ -9,16 +9,12 @@ BATCH=1: submit by sbatch instead of staying attached.
 
 import argparse
 
-from ..cli.slurm import IN_JOB, run_under_slurm
+from ..cli.slurm import add_job_arguments, run_under_slurm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Partition and job; the rest is handed over."""
-    parser.add_argument(IN_JOB, action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("partition", help="of Slurm")
-    parser.add_argument("job_name", help="of the job")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="handed to maskssl test")
+    add_job_arguments(parser, "test")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -128,13 +128,13 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _JUNK
 
 
-def image_files(path: str | Path, endings: Sequence[str] = ENDINGS) -> Iterator[Path]:
+def image_files(path: str | Path) -> Iterator[Path]:
     """Images below a folder at any depth, sorted, or the path itself when it is a file."""
     path = Path(path)
     if path.is_file():
         yield path
     else:
-        yield from (path / name for name in ImageWalk(path, endings).images())
+        yield from (path / name for name in ImageWalk(path).images())
 
 
 def holds_images(folder: Path) -> bool:

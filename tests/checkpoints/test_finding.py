@@ -6,13 +6,15 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from maskssl.checkpoints import finding
+from maskssl.checkpoints import finding, writing
+from maskssl.checkpoints.errors import DiskFullError
 from maskssl.checkpoints.finding import (
     check_checkpoint,
     checkpoints_ahead,
+    newest_to_resume,
     newest_valid,
 )
-from maskssl.checkpoints.writing import sidecar_of, write_checkpoint
+from maskssl.checkpoints.writing import read_sidecar, sidecar_of, write_checkpoint
 
 
 @pytest.fixture
@@ -159,3 +161,42 @@ def test_checkpoints_ahead_of_a_run(tmp_path):
         (3, 350): [],
     }.items():
         assert [path.name for path in checkpoints_ahead(tmp_path, *position)] == expected
+
+
+@pytest.mark.parametrize("left", [None, ""], ids=["none", "not readable"])
+def test_who_resumes_gives_a_whole_file_its_checksum(left, tmp_path, logged):
+    """The very one that it would have had; looking alone writes nothing."""
+    path = save(tmp_path / "epoch_3.pth", 30, 3)
+    text = sidecar_of(path).read_text()
+    assert newest_to_resume(tmp_path) == path and logged() == []
+    sidecar_of(path).unlink()
+    if left is not None:
+        sidecar_of(path).write_text(left)
+    assert newest_valid(tmp_path) == path
+    assert read_sidecar(path) is None
+    assert newest_to_resume(tmp_path) == path
+    assert sidecar_of(path).read_text() == text
+    told = [line for line in logged() if "had no checksum" in line]
+    assert len(told) == 1 and "and has epoch_3.pth.sha256 now" in told[0]
+    flip(path)
+    assert newest_to_resume(tmp_path) is None
+
+
+def test_a_damaged_file_gets_no_checksum(tmp_path):
+    older = save(tmp_path / "epoch_2.pth", 20, 2)
+    damaged = save(tmp_path / "epoch_3.pth", 30, 3, checksum=False)
+    flip(damaged)
+    assert newest_to_resume(tmp_path) == older
+    assert not sidecar_of(damaged).exists()
+    assert newest_to_resume(tmp_path / "nowhere") is None
+
+
+def test_a_full_disk_keeps_no_run_from_its_checkpoint(tmp_path, monkeypatch, logged):
+    path = save(tmp_path / "epoch_3.pth", 30, 3, checksum=False)
+
+    def full(text, path):
+        raise DiskFullError(f"{path} was not saved")
+
+    monkeypatch.setattr(writing, "write_text", full)
+    assert newest_to_resume(tmp_path) == path
+    assert logged() == [f"{sidecar_of(path)} was not saved"]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
@@ -26,7 +27,9 @@ from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
 from maskssl.engine.hooks import checkpoint as checkpoint_hook
-from maskssl.engine.runner import runner as runner_module
+from maskssl.engine.hooks import saving
+from maskssl.engine.runner import saving as runner_saving
+from maskssl.engine.runner.resuming import settle_resume
 from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
 from tests.killing import killed_after
@@ -130,7 +133,7 @@ def build(
         custom_hooks=list(hooks),
         experiment_name=f"{Path(folder).name}-{next(_runs)}",
         log_level="WARNING",
-        load_from=None if resume is None else str(resume),
+        load_from=str(resume) if isinstance(resume, Path) else None,
         resume=resume is not None,
         **(testing if scores else {}),
     )
@@ -149,12 +152,12 @@ def without_checksum(folder) -> set[str]:
     return {name for name in checkpoints(folder) if not (folder / f"{name}.sha256").exists()}
 
 
-def assert_tidy(folder, bare=frozenset()) -> None:
-    """All files whole, all but ``bare`` with checksums; nothing else; the pointer names one."""
+def assert_tidy(folder) -> None:
+    """All files whole and with checksums; nothing else; the pointer names one."""
     for path in folder.glob("*.pth"):
         assert check_checkpoint(path) is None
     sidecars = sorted(path.name for path in folder.glob("*.sha256"))
-    assert sidecars == [f"{name}.sha256" for name in checkpoints(folder) if name not in bare]
+    assert sidecars == [f"{name}.sha256" for name in checkpoints(folder)]
     assert list(folder.glob(".*part")) == []
     assert check_checkpoint((folder / "last_checkpoint").read_text()) is None
 
@@ -167,7 +170,7 @@ def warned(caplog):
         return [
             record.getMessage()
             for record in caplog.records
-            if record.levelno == level and record.filename == "checkpoint.py"
+            if record.levelno == level and record.filename in ("checkpoint.py", "saving.py")
         ]
 
     add = MMLogger.callHandlers  # loggers of runners do not propagate
@@ -292,9 +295,9 @@ def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
         remove_checkpoint(path)
         events.append(f"removed {Path(path).name}")
 
-    monkeypatch.setattr(runner_module, "write_checkpoint", write)
-    monkeypatch.setattr(checkpoint_hook, "write_text", point)
-    monkeypatch.setattr(checkpoint_hook, "remove_checkpoint", remove)
+    monkeypatch.setattr(runner_saving, "write_checkpoint", write)
+    monkeypatch.setattr(saving, "write_text", point)
+    monkeypatch.setattr(saving, "remove_checkpoint", remove)
     scores = [dict(acc=1.0), dict(acc=2.0)]
     build(tmp_path, epochs=2, scores=scores, max_keep_ckpts=1, save_best="acc").train()
     assert events == [
@@ -314,14 +317,14 @@ def whole(tmp_path_factory):
     return folder
 
 
-def assert_ends_like(folder, whole, bare=frozenset()) -> None:
+def assert_ends_like(folder, whole) -> None:
     assert checkpoints(folder) == checkpoints(whole)
     ours, theirs = (read_checkpoint(path / "epoch_4.pth") for path in (folder, whole))
     for key in ("state_dict", "optimizer", "param_schedulers"):
         assert str(ours[key]) == str(theirs[key])
     ids = [c["message_hub"]["runtime_info"]["keep_ckpt_ids"] for c in (ours, theirs)]
     assert ids[0] == ids[1] == [2, 3, 4]
-    assert_tidy(folder, bare)
+    assert_tidy(folder)
 
 
 def test_killed_at_any_moment_of_the_hook(whole, tmp_path):
@@ -338,7 +341,9 @@ def test_killed_at_any_moment_of_the_hook(whole, tmp_path):
         shutil.copytree(tmp_path / "first", folder)
         pointer = folder / "last_checkpoint"
         pointer.write_text(str(folder / "epoch_2.pth"))
-        killed = killed_after(lines, lambda to=folder: third_epoch(to, 3), [checkpoint_hook])
+        killed = killed_after(
+            lines, lambda to=folder: third_epoch(to, 3), [checkpoint_hook, saving]
+        )
         assert check_checkpoint(pointer.read_text()) is None
         assert {"epoch_2.pth"} <= set(checkpoints(folder))
         resumed_from.append(newest_valid(folder).name)
@@ -367,20 +372,32 @@ def test_killed_at_any_moment_while_a_checkpoint_is_written_in_the_background(wh
         (folder / "last_checkpoint").write_text(str(folder / "epoch_2.pth"))
 
         def train(epochs, to=folder):
-            build(to, epochs, resume=newest_valid(to), **options).train()
+            build(to, epochs, resume=True, **options).train()
 
-        killed = killed_after(lines, lambda train=train: train(3), [checkpoint_hook, writing])
+        killed = killed_after(
+            lines, lambda train=train: train(3), [checkpoint_hook, saving, writing]
+        )
         assert check_checkpoint((folder / "last_checkpoint").read_text()) is None
         found = newest_valid(folder).name
         bare = without_checksum(folder)
         assert bare <= {"epoch_3.pth"}
-        if found not in resumed_from or lines % 50 == 0:
+        if found not in resumed_from or bare or lines % 50 == 0:
             train(4)
-            assert_ends_like(folder, whole, bare)
+            assert_ends_like(folder, whole)
         resumed_from.add(found)
         lines += 10
     assert lines > 100
     assert resumed_from == {"epoch_2.pth", "epoch_3.pth"}
+
+
+def test_who_resumes_by_a_config_gives_a_whole_file_its_checksum(tmp_path):
+    build(tmp_path, epochs=1).train()
+    path = tmp_path / "epoch_1.pth"
+    text = sidecar_of(path).read_text()
+    sidecar_of(path).unlink()
+    cfg = Config(dict(resume=True, work_dir=str(tmp_path), train_dataloader=dict(batch_size=2)))
+    settle_resume(cfg)
+    assert cfg.load_from == str(path) and sidecar_of(path).read_text() == text
 
 
 @pytest.fixture
@@ -395,7 +412,7 @@ def gate(monkeypatch):
             assert gate.wait(60), "the run did not go on"
         writing.write_checkpoint(content, path)
 
-    monkeypatch.setattr(runner_module, "write_checkpoint", write)
+    monkeypatch.setattr(runner_saving, "write_checkpoint", write)
     return gate
 
 
@@ -405,7 +422,7 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(whole, tmp_path, gate):
     seen = []
 
     def close(runner) -> None:
-        hook_of(runner)._begun.outcome.result()  # epoch 2 is written
+        hook_of(runner)._saver.begun.outcome.result()  # epoch 2 is written
         gate.clear()
 
     def look(runner) -> None:
@@ -435,7 +452,7 @@ def test_one_save_at_most_is_under_way(tmp_path, gate, monkeypatch, warned):
     settle = checkpoint_hook.SafeCheckpointHook._settle
 
     def settled(hook, runner):
-        if hook._begun is not None:  # epoch 1 is held up until the run waits for it
+        if hook._saver.begun is not None:  # epoch 1 is held up until the run waits for it
             gate.set()
         return settle(hook, runner)
 
@@ -476,9 +493,11 @@ def test_an_error_of_the_writer_ends_the_run(epoch, steps, tmp_path, monkeypatch
         writing.write_checkpoint(content, path)
 
     def until_written(runner):
-        hook_of(runner)._begun.outcome.exception()  # step 6 raises it, if step 5 came too early
+        hook_of(
+            runner
+        )._saver.begun.outcome.exception()  # step 6 raises it, if step 5 came too early
 
-    monkeypatch.setattr(runner_module, "write_checkpoint", write)
+    monkeypatch.setattr(runner_saving, "write_checkpoint", write)
     hooks = [At(5, until_written)] if epoch == 1 else []
     runner = build(tmp_path, epochs=2, hooks=hooks, background=True)
     with pytest.raises(OSError, match="Input/output error"):
@@ -646,31 +665,6 @@ def test_saving_now_when_it_is_the_turn_anyway(tmp_path):
     build(tmp_path, iterations=5, hooks=hooks, save_last=False, **options).train()
     assert paths == [str(tmp_path / "iter_4.pth"), str(tmp_path / "iter_5.pth")]
     assert checkpoints(tmp_path) == ["iter_4.pth", "iter_5.pth"]
-
-
-def test_saving_now_where_the_run_resumed_makes_no_extra_of_it(tmp_path):
-    class AtOnce(Hook):
-        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-            if runner.iter == 2:
-                hook_of(runner).save_now(runner, stepped=False)
-
-    options = dict(by_epoch=False, interval=1, max_keep_ckpts=2)
-    build(tmp_path, iterations=2, **options).train()
-    resume = tmp_path / "iter_2.pth"
-    build(tmp_path, iterations=3, hooks=[AtOnce()], resume=resume, **options).train()
-    assert checkpoints(tmp_path) == ["iter_2.pth", "iter_3.pth"]
-
-
-def test_saving_now_between_steps(tmp_path):
-    class Before(Hook):
-        def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-            if runner.iter == 6:
-                hook_of(runner).save_now(runner, stepped=False)
-
-    build(tmp_path, epochs=2, hooks=[Before()], interval=5, save_last=False).train()
-    assert checkpoints(tmp_path) == ["iter_6.pth"]
-    meta = read_checkpoint(tmp_path / "iter_6.pth")["meta"]
-    assert (meta["epoch"], meta["iter"]) == (1, 6)
 
 
 def test_saving_now_on_a_full_disk(tmp_path, monkeypatch, warned):

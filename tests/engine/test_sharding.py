@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.engine.runner import runner as runner_module
+from maskssl.engine.runner.saving import in_shards
 from maskssl.engine.sharding.fsdp2 import share_out
 from maskssl.engine.sharding.options import ShardingError, refuse_one_process, sharding_options
 from tests.support import python
@@ -213,7 +213,7 @@ def test_shards_are_published_as_one_file(folder):
 
 def test_shards_are_not_written_to_other_storage():
     with pytest.raises(ShardingError, match="https://x/epoch_1.pth is none; use checkpoint='whole"):
-        runner_module._in_shards(dict(state_dict={}), "https://x/epoch_1.pth", local=False)
+        in_shards(dict(state_dict={}), "https://x/epoch_1.pth", local=False)
 
 
 def test_ddp_goes_on_from_shards(found, folder, alone):

@@ -1,57 +1,24 @@
-"""Save checkpoints whole or not at all, and never give an old one away too early."""
+"""When checkpoints are saved, and which stay: an old one is never given away too early."""
 
 import time
 from collections import deque
-from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ...checkpoints.errors import DiskFullError
 from ...checkpoints.finding import checkpoints_ahead
 from ...checkpoints.reading import read_checkpoint
-from ...checkpoints.writing import (
-    is_local,
-    publish_checkpoint,
-    remove_checkpoint,
-    remove_orphans,
-    sidecar_of,
-    write_text,
-)
+from ...checkpoints.writing import is_local, publish_checkpoint, remove_orphans
 from ...errors import MaskSSLError
+from .saving import Save, Saver, had_space, remove
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
-
-
-class _Outcome(NamedTuple):
-    """What became of a save: whether the file is whole, and named as the newest."""
-
-    saved: bool
-    pointed: bool = False
-
-
-class _Save(NamedTuple):
-    """A save that was begun.
-
-    Attributes:
-        path: of the file.
-        facts: what the message hub says with it.
-        before: what the hub said of the same, to go back to.
-        newest: it is what training goes on from; a best one is not.
-        outcome: known when the file is written.
-    """
-
-    path: str
-    facts: dict[str, Any]
-    before: dict[str, Any]
-    newest: bool
-    outcome: Future[_Outcome]
 
 
 @HOOKS.register_module()
@@ -102,8 +69,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_every = keep_every
         self.keep_ckpt_ids: deque[int] = deque()
         self.background = background
-        self._writer = ThreadPoolExecutor(1, "checkpoint")  # Python's exit waits for it too
-        self._begun: _Save | None = None
+        self._saver = Saver()
         self._superseded: list[tuple[str | None, str]] = []  # (former, new) best ones
         self._behind = False  # the last save was given up
 
@@ -136,8 +102,7 @@ class SafeCheckpointHook(CheckpointHook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Save if it is this iteration's turn; raise what has broken the writer."""
-        if self._begun is not None and self._begun.outcome.done():
-            self._begun.outcome.result()
+        self._saver.raise_errors()
         if not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_iter(runner))
@@ -199,27 +164,23 @@ class SafeCheckpointHook(CheckpointHook):
         best = [path for key, path in hub.items() if key.startswith("best_ckpt")]
         for path in [self.last_ckpt if self.save_last else None, *best]:
             if path is not None:
-                self._had_space(runner, partial(self._publish, runner, path))
+                had_space(runner, partial(self._publish, runner, path), self.last_ckpt)
 
-    def save_now(self, runner: Runner, stepped: bool = True) -> str | None:
+    def save_now(self, runner: Runner) -> str | None:
         """Save the current step as iter_N.pth, in the middle of an epoch too.
 
-        Every process calls it, at the same step. The file is an extra: it counts for nothing
-        and goes when the next checkpoint is written.
-
-        Args:
-            runner: training.
-            stepped: True in after_train_iter (behind the hooks that move weights), where the
-                loop has yet to count the step; False between steps or in validation.
+        Every process calls it in ``after_train_iter``, at the same step, behind the hooks that move
+        weights. The file is an extra: it counts for nothing and goes when the next checkpoint is
+        written.
 
         Returns:
             The path of this step's checkpoint, or None when the disk is full.
         """
         self._settle(runner)
-        done = runner.iter + int(stepped)
+        done = runner.iter + 1  # the loop has yet to count the step
         path = str(Path(self.out_dir, f"iter_{done}.pth"))
         if runner.message_hub.get_info("last_ckpt") == path:
-            return path  # it was this step's turn anyway, or the run resumed from here
+            return path  # it was this step's turn anyway
         meta = dict(epoch=runner.epoch, iter=done)
         self._begin(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path})
         return path if self._settle(runner) else None
@@ -262,109 +223,45 @@ class SafeCheckpointHook(CheckpointHook):
         newest: bool = True,
         background: bool = False,
     ) -> None:
-        """Begin to save one file; the message hub takes up ``facts`` with it.
-
-        ``_settle`` tells whether it was saved, and has to be called before the next one.
-        """
-        hub = runner.message_hub
-        before = {key: hub.get_info(key) for key in facts if key in hub.runtime_info}
-        replaced = [hub.get_info(_PREEMPTED)] if newest else []
+        """Begin to save one file; ``_settle`` has to be called before the next one."""
+        replaced = [runner.message_hub.get_info(_PREEMPTED)] if newest else []
         replaced += map(self._path_of, self._beyond_count(facts.get("keep_ckpt_ids", ())))
-        hub.update_info_dict(facts)
-        options = dict(
-            self.args,
+        self._saver.begin(
+            runner,
+            Save(path, facts, newest, replaced, self.last_ckpt),
+            background,
+            **self.args,
             save_optimizer=self.save_optimizer and newest,
             save_param_scheduler=self.save_param_scheduler and newest,
             meta=meta,
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
         )
-        where = self.out_dir, Path(path).name
-        if background:
-            write = runner.copied_checkpoint(*where, **options)
-        else:
-            write = partial(runner.save_checkpoint, *where, **options)
-        store = partial(self._store, runner, write, path, newest, replaced)
-        outcome: Future[_Outcome] = Future()
-        if background:
-            outcome = self._writer.submit(store)
-        else:
-            outcome.set_result(store())
-        self._begun = _Save(path, facts, before, newest, outcome)
-
-    def _store(
-        self,
-        runner: Runner,
-        write: Callable[[], None],
-        path: str,
-        newest: bool,
-        replaced: list[str | None],
-    ) -> _Outcome:
-        """Write a file, name it in ``last_checkpoint``, and remove what it replaces."""
-        if not self._had_space(runner, write):
-            return _Outcome(saved=False)
-        if not is_main_process():
-            return _Outcome(saved=True)
-        if not Path(path).is_file():  # older ones would be removed for it
-            raise RuntimeError(f"{type(runner).__name__}.save_checkpoint did not write {path}")
-        if not sidecar_of(path).is_file():
-            runner.logger.warning(
-                f"{path} was written by {type(runner).__name__} in its own way, without checksum; "
-                "if the run is killed while it saves, the file may be incomplete"
-            )
-        if not newest:
-            return _Outcome(saved=True)
-        pointer = Path(runner.work_dir, "last_checkpoint")
-        # the file exists whenever it is named
-        if not self._had_space(runner, lambda: write_text(path, pointer)):
-            return _Outcome(saved=True)
-        for former in replaced:
-            self._remove(runner, former, unless=path)
-        return _Outcome(saved=True, pointed=True)
 
     def _settle(self, runner: Runner) -> bool:
-        """Wait for the save that was begun, if any; all processes learn what became of it.
+        """Wait for the save that was begun, if any, and do what was left until it is there.
 
         Returns:
             Whether it was saved, and the message hub keeps what it took up.
         """
-        if self._begun is None:
+        settled = self._saver.settle(runner)
+        if settled is None:
             return True
-        (path, facts, before, newest, outcome), self._begun = self._begun, None
-        shared = [outcome.result()]
-        broadcast_object_list(shared)
-        saved, pointed = shared[0]
-        hub = runner.message_hub
-        if newest:
+        save, (saved, pointed) = settled
+        if save.newest:
             self._behind = not saved
-        if not saved:
-            for key in facts.keys() - before.keys():
-                hub.pop_info(key)
-            hub.update_info_dict(before)
-        elif newest:
-            self.last_ckpt = path
-            self.keep_ckpt_ids = deque(facts.get("keep_ckpt_ids", self.keep_ckpt_ids))
+        if save.newest and saved:
+            self.last_ckpt = save.path
+            self.keep_ckpt_ids = deque(save.facts.get("keep_ckpt_ids", self.keep_ckpt_ids))
         if pointed:
             self._remove_beyond_count(runner)
-            if _PREEMPTED not in facts:
-                hub.pop_info(_PREEMPTED)
-        if newest:
+            if _PREEMPTED not in save.facts:
+                runner.message_hub.pop_info(_PREEMPTED)
+        if save.newest:
             for former, best in self._superseded:
-                self._remove(runner, former, unless=best)
+                remove(runner, former, unless=best)
             self._superseded = []
         return saved
-
-    def _had_space(self, runner: Runner, write: Callable[[], None]) -> bool:
-        """Write, and warn if the disk is full."""
-        try:
-            write()
-        except DiskFullError as error:
-            runner.logger.warning(
-                f"{error}. Training goes on; if it is killed before the next save, it resumes from "
-                f"{self.last_ckpt or 'the checkpoint it started from'}"
-            )
-            return False
-        return True
 
     def _beyond_count(self, steps: Collection[int]) -> list[int]:
         """Which of the counted ones go."""
@@ -375,11 +272,6 @@ class SafeCheckpointHook(CheckpointHook):
         if self.max_keep_ckpts <= 0:
             return
         for step in self._beyond_count(self.keep_ckpt_ids):
-            self._remove(runner, self._path_of(step))
+            remove(runner, self._path_of(step))
         self.keep_ckpt_ids = deque(self.keep_ckpt_ids, self.max_keep_ckpts)
         runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
-
-    def _remove(self, runner: Runner, path: str | None, unless: str | None = None) -> None:
-        if path and path != unless and is_main_process() and Path(path).exists():
-            remove_checkpoint(path)
-            runner.logger.info(f"removed {path}, which newer checkpoints replace")

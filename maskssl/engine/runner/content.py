@@ -1,4 +1,4 @@
-"""What a training checkpoint holds, collected from a runner."""
+"""What a training checkpoint holds."""
 
 import time
 from typing import Any
@@ -7,6 +7,7 @@ import mmengine
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
+from ...checkpoints.errors import CheckpointError
 from ...errors import MaskSSLError
 from ..unwrapping import unwrapped
 
@@ -55,3 +56,18 @@ def _scheduler_states(schedulers: Any) -> Any:
     if isinstance(schedulers, dict):  # of several optimizers
         return {name: _scheduler_states(own) for name, own in schedulers.items()}
     return [scheduler.state_dict() for scheduler in schedulers]
+
+
+def check_resumable(checkpoint: dict[str, Any], filename: str) -> None:
+    """Refuse what ``training_content`` did not make, with the optimizer's state.
+
+    Raises:
+        CheckpointError: says what is missing.
+    """
+    missing = {"meta", "optimizer", "message_hub", "state_dict"} - checkpoint.keys()
+    if missing:
+        raise CheckpointError(
+            f"{filename} was not saved in the middle of a training: it has no "
+            f"{', '.join(sorted(missing))}. To start from its weights use load_from, or "
+            "--pretrained for a backbone"
+        )

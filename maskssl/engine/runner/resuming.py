@@ -16,7 +16,7 @@ from mmengine.dist import (
 )
 from mmengine.logging import print_log
 
-from ...checkpoints.finding import newest_valid
+from ...checkpoints.finding import newest_to_resume
 from ...checkpoints.reading import read_file
 from ...datasets.draws.facts import SETTABLE, refusal, sampler_fact, settled
 from ...errors import MaskSSLError
@@ -98,7 +98,7 @@ def config_facts(cfg: Config) -> dict[str, Any]:
 
 def _resume_point(given: str | None, work_dir: str) -> tuple[str, dict[str, Any]] | None:
     """The checkpoint and its facts; one of an earlier version knows its seed alone."""
-    path = newest_valid(work_dir) if given is None else Path(given)
+    path = newest_to_resume(work_dir) if given is None else Path(given)
     if path is None:
         return None
     content = read_file(path, facts_alone=True)

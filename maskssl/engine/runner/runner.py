@@ -3,27 +3,22 @@
 import copy
 import re
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.fileio import join_path
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner, load_state_dict, save_checkpoint
-from torch import Tensor, nn
+from mmengine.runner import BaseLoop, Runner, load_state_dict
+from torch import nn
 
 from ...checkpoints.errors import CheckpointError
-from ...checkpoints.finding import newest_valid
+from ...checkpoints.finding import newest_to_resume
 from ...checkpoints.reading import read_checkpoint
-from ...checkpoints.shards import KEY, write_shards
-from ...checkpoints.tree import map_leaves
-from ...checkpoints.writing import is_local, told_plain, write_checkpoint
 from ...errors import MaskSSLError
 from ...private_names import accumulative_counts
 from ..finite_steps.guard import guarded
@@ -33,19 +28,16 @@ from ..sharding.fsdp2 import share_out
 from ..sharding.options import (
     DeepSpeedOptions,
     FSDP2Options,
-    ShardingError,
     refuse_one_process,
     sharding_options,
 )
 from ..sharding.placing import copied, placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
-from .content import training_content
+from .content import check_resumable
 from .resuming import settle_resume
+from .saving import taken
 from .train_loops import RESUMABLE
-
-# entries of a checkpoint that hold no weights
-_PLAIN = ("meta", "message_hub", "param_schedulers")
 
 
 @RUNNERS.register_module()
@@ -149,7 +141,7 @@ class MaskSSLRunner(Runner):
             self.load_checkpoint(path)
 
     def _newest(self) -> str | None:
-        found = [newest_valid(self.work_dir) if is_main_process() else None]
+        found = [newest_to_resume(self.work_dir) if is_main_process() else None]
         broadcast_object_list(found)
         if found[0] is None:
             self.logger.info(f"nothing to resume in {self.work_dir}: the run starts anew")
@@ -205,7 +197,7 @@ class MaskSSLRunner(Runner):
                 f"file_client_args={file_client_args} is not taken any more; use backend_args"
             )
         states = dict(save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler)
-        self._taken(whole, out_dir, filename, meta, by_epoch, backend_args, **states)()
+        taken(self, whole, out_dir, filename, meta, by_epoch, backend_args, **states)()
 
     @property
     def saves_in_background(self) -> bool:
@@ -226,39 +218,7 @@ class MaskSSLRunner(Runner):
         Returns:
             What writes it, in any thread while the run goes on.
         """
-        return self._taken(copied, out_dir, filename, **options)
-
-    def _taken(
-        self,
-        take: Callable[[str, Any], Any],
-        out_dir: str,
-        filename: str,
-        meta: dict[str, Any] | None = None,
-        by_epoch: bool = True,
-        backend_args: dict | None = None,
-        **states: bool,
-    ) -> Callable[[], None]:
-        """What writes a checkpoint; its leaves are taken from the run by ``take``, now."""
-        if not (self.shared_out or is_main_process()):
-            return _nothing
-        done = dict(epoch=self.epoch + int(by_epoch), iter=self.iter + int(not by_epoch))
-        content = training_content(
-            self,
-            {**done, **(meta or {})},
-            states.get("save_optimizer", True),
-            states.get("save_param_scheduler", True),
-        )
-        self.call_hook("before_save_checkpoint", checkpoint=content)
-        path = join_path(out_dir, filename, backend_args=backend_args)
-        local = is_local(path, backend_args)
-        if not self.saves_in_background and self.shared_out:
-            content = _in_shards(content, path, local)
-        content = map_leaves(content, take)
-        if not is_main_process():
-            return _nothing
-        if local:
-            return partial(write_checkpoint, content, path)
-        return partial(save_checkpoint, told_plain(content), path, backend_args=backend_args)
+        return taken(self, copied, out_dir, filename, **options)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Go on from a training checkpoint.
@@ -291,7 +251,7 @@ class MaskSSLRunner(Runner):
             place = placed_like(model, self.optim_wrapper.optimizer)
         checkpoint = read_checkpoint(filename, place)
         if self.strict:
-            _check_resumable(checkpoint, filename)
+            check_resumable(checkpoint, filename)
             checkpoint = in_present_groups(checkpoint, self.optim_wrapper.param_groups)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         weights = checkpoint.get("state_dict", checkpoint)
@@ -307,43 +267,9 @@ class MaskSSLRunner(Runner):
         return checkpoint
 
 
-def _nothing() -> None:
-    """What a process that does not write has to do."""
-
-
-def _in_shards(content: dict[str, Any], path: str, local: bool) -> dict[str, Any]:
-    """The content with its tensors in a folder that all processes write; all call it."""
-    if not local:
-        raise ShardingError(
-            f"sharding checkpoint='sharded' writes to a file system that all processes share, "
-            f"and {path} is none; use checkpoint='whole'"
-        )
-    tensors: dict[str, Tensor] = {}
-
-    def taken_out(name: str, leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        tensors[name] = leaf
-        return None
-
-    states = {key: value for key, value in content.items() if key not in _PLAIN}
-    rest = map_leaves(states, taken_out)
-    return {**content, **rest, KEY: write_shards(tensors, Path(path))}
-
-
 def _renamed(weights: dict[str, Any], revise_keys: list[tuple[str, str]]) -> dict[str, Any]:
     """A state_dict under the names that the model knows."""
     for pattern, replacement in revise_keys:
         if any(re.search(pattern, name) for name in weights):
             weights = {re.sub(pattern, replacement, name): weights[name] for name in weights}
     return weights
-
-
-def _check_resumable(checkpoint: dict[str, Any], filename: str) -> None:
-    missing = {"meta", "optimizer", "message_hub", "state_dict"} - checkpoint.keys()
-    if missing:
-        raise CheckpointError(
-            f"{filename} was not saved in the middle of a training: it has no "
-            f"{', '.join(sorted(missing))}. To start from its weights use load_from, or "
-            "--pretrained for a backbone"
-        )

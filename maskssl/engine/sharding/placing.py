@@ -1,7 +1,10 @@
 """From the whole tensors of a checkpoint to the shares of a sharded run, and back.
 
 A checkpoint holds whole tensors under the model's own names, and the optimizer's state by the
-position of the parameter, exactly as a run in one process writes them.
+position of the parameter, exactly as a run in one process writes them. Tensors are gathered one by
+one by DTensor's ``full_tensor`` and not by ``get_optimizer_state_dict``, which makes a step with an
+optimizer that has no state yet, so that a run whose steps were all skipped so far would go on from
+its checkpoint as another one.
 """
 
 import copy

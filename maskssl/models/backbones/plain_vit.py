@@ -14,18 +14,19 @@ from ...masking import gather_patches
 from ..layers.class_attention import ClassAttention
 from ..layers.encoder_block import NORM_EPS, EncoderBlock
 from ..layers.initialisation import init_linears, init_patch_embed
-from ..layers.patches import patchify, project_patches
+from ..layers.patches import patch_grid, patchify, project_patches
 from ..layers.position import Layout, Resize, resize_position, sincos_position
 from ..layers.recompute import recomputed_blocks, run_block
 from ..layers.rotary import RotaryPosition
 from ..pretrained.guard import LoadGuard
 from ..pretrained.ledger import Ledger
 from ..pretrained.loading import initialise_backbone
-from .vit_settings import OUT_TYPES, arch_settings, check_tokens, checked_indices
+from .vit_settings import arch_settings, check_tokens, checked_indices, shape_output
+from .vit_stages import VitStages
 
 
 @MODELS.register_module()
-class PlainViT(LoadGuard, BaseModule):
+class PlainViT(LoadGuard, VitStages, BaseModule):
     """Pre-norm ViT whose tokens are [cls] + [registers] + patches.
 
     Any input whose sides the patch divides is taken: the position table is fitted to
@@ -103,7 +104,7 @@ class PlainViT(LoadGuard, BaseModule):
         self.num_layers: int = settings["num_layers"]
         self.num_heads: int = settings["num_heads"]
         self.patch_size = patch_size
-        self.grid_size = self._grid(*to_2tuple(img_size))
+        self.grid_size = patch_grid(to_2tuple(img_size), patch_size)
         self.pos_embed_layout = pos_embed_layout
         self.pos_resize = pos_resize
         self.rotary_base = rotary_base
@@ -114,8 +115,6 @@ class PlainViT(LoadGuard, BaseModule):
         self.out_indices = checked_indices(out_indices, self.num_layers)
         self.autocast = autocast
         self.split_qkv_init = split_qkv_init
-        if out_type not in OUT_TYPES:
-            raise MaskSSLError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
         check_tokens(out_type, with_cls_token, class_attention, num_registers, rel_pos_bias)
 
         self.patch_embed = PatchEmbed(
@@ -167,8 +166,7 @@ class PlainViT(LoadGuard, BaseModule):
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()
         self.reset_parameters()
-        self.frozen_stages = frozen_stages
-        self._freeze()
+        self.freeze_stages(frozen_stages)
 
     @property
     def with_cls_token(self) -> bool:
@@ -222,7 +220,7 @@ class PlainViT(LoadGuard, BaseModule):
         if self.out_type == "cls" and self.class_attention is not None:
             return (self.class_token(outputs[-1]),)
         outputs[-1] = self.norm(outputs[-1])
-        return tuple(self._shape_output(output, grid) for output in outputs)
+        return tuple(shape_output(o, self.out_type, self.num_prefix, grid) for o in outputs)
 
     def class_token(self, patches: Tensor) -> Tensor:
         """Pool patch tokens (B, N, C) by class attention to (B, C), behind the final norm.
@@ -252,7 +250,7 @@ class PlainViT(LoadGuard, BaseModule):
         Raises:
             MaskSSLError: the patch does not divide the image.
         """
-        grid = self._grid(*images.shape[-2:])
+        grid = patch_grid(images.shape[-2:], self.patch_size)
         position = self.position_table(grid)
         places = position[:, int(self.with_cls_token) :]  # (1, N, C)
         patches = patchify(images, self.patch_size).flatten(2)  # (B, N, 3 * p * p)
@@ -316,70 +314,3 @@ class PlainViT(LoadGuard, BaseModule):
         if self.pos_embed is None:
             return self.patch_embed.proj.weight.new_zeros(1, prefix + grid[0] * grid[1], 1)
         return resize_position(self.pos_embed, self.grid_size, grid, prefix, self.pos_resize)
-
-    def get_layer_depth(self, param_name: str, prefix: str = "") -> tuple[int, int]:
-        """Depth of a parameter for layer-wise learning rates.
-
-        Args:
-            param_name: as in the model's ``named_parameters()``.
-            prefix: the backbone's own, e.g. 'backbone.'.
-
-        Returns:
-            The depth (0 for the stem, k + 1 for block k, last for everything behind)
-            and the number of depths, num_layers + 2.
-        """
-        num_depths = self.num_layers + 2
-        name = param_name[len(prefix) :] if param_name.startswith(prefix) else ""
-        if name in ("cls_token", "register_tokens", "pos_embed") or name.startswith("patch_embed."):
-            return 0, num_depths
-        if name.startswith("blocks."):
-            return int(name.split(".")[1]) + 1, num_depths
-        return num_depths - 1, num_depths
-
-    def train(self, mode: bool = True) -> "PlainViT":
-        """Set the mode; frozen parts stay in eval mode."""
-        super().train(mode)
-        for part in self._frozen_parts():
-            part.eval()
-        return self
-
-    def _frozen_parts(self) -> list[nn.Module]:
-        if self.frozen_stages < 0:
-            return []
-        parts: list[nn.Module] = [self.patch_embed, *self.blocks[: self.frozen_stages]]
-        if self.frozen_stages >= len(self.blocks):
-            parts += [self.norm, *([self.class_attention] if self.class_attention else [])]
-        return parts
-
-    def _freeze(self) -> None:
-        if not -1 <= self.frozen_stages <= self.num_layers:
-            raise MaskSSLError(
-                f"frozen_stages={self.frozen_stages} with {self.num_layers} blocks; use -1 (none) "
-                f"to {self.num_layers} (all)"
-            )
-        for part in self._frozen_parts():
-            part.requires_grad_(False)
-        if self.frozen_stages >= 0:
-            for tokens in (self.pos_embed, self.cls_token, self.register_tokens):
-                if tokens is not None:
-                    tokens.requires_grad_(False)
-
-    def _grid(self, height: int, width: int) -> tuple[int, int]:
-        size = self.patch_size
-        if height % size or width % size:
-            raise MaskSSLError(
-                f"an image of {height} x {width} pixels cannot be cut into patches of {size}; "
-                f"resize, crop or pad it to multiples of {size} (e.g. pad_size_divisor={size} in "
-                "the data preprocessor)"
-            )
-        return height // size, width // size
-
-    def _shape_output(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        patches = tokens[:, self.num_prefix :]
-        if self.out_type == "cls":
-            return tokens[:, 0]
-        if self.out_type == "avg":
-            return patches.mean(dim=1)
-        if self.out_type == "featmap":
-            return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # (B, C, h, w)
-        return tokens

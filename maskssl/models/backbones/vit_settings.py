@@ -1,7 +1,9 @@
-"""What a PlainViT may be asked for: architectures, outputs, and checks of both."""
+"""What a PlainViT may be asked for: architectures and outputs, with checks of both."""
 
 from collections.abc import Sequence
 from typing import Any
+
+from torch import Tensor
 
 from ...errors import MaskSSLError
 
@@ -42,11 +44,14 @@ def check_tokens(
     num_registers: int = 0,
     rel_pos_bias: bool = False,
 ) -> None:
-    """Refuse two cls tokens, an output 'cls' without any, and registers with relative positions.
+    """Refuse outputs and tokens that do not go together.
 
     Raises:
-        MaskSSLError: says which setting to change.
+        MaskSSLError: says which setting to change: an unknown output, two cls tokens, an output
+            'cls' without any, or registers with relative positions.
     """
+    if out_type not in OUT_TYPES:
+        raise MaskSSLError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
     if with_cls_token and class_attention:
         raise MaskSSLError(
             "class attention brings a cls token on top of the blocks; set with_cls_token=False, "
@@ -77,3 +82,23 @@ def checked_indices(out_indices: Sequence[int] | None, num_layers: int) -> tuple
             f"out_indices={list(out_indices)} must increase and lie in 0..{num_layers - 1}"
         )
     return indices
+
+
+def shape_output(tokens: Tensor, out_type: str, num_prefix: int, grid: tuple[int, int]) -> Tensor:
+    """A block's output as one of OUT_TYPES.
+
+    Args:
+        tokens: (B, num_prefix + N, C).
+        out_type: 'tokens' (B, num_prefix + N, C), 'cls' (B, C), 'avg' (B, C) or 'featmap'
+            (B, C, h, w).
+        num_prefix: tokens in front of the patches.
+        grid: (h, w) of the patches.
+    """
+    patches = tokens[:, num_prefix:]
+    if out_type == "cls":
+        return tokens[:, 0]
+    if out_type == "avg":
+        return patches.mean(dim=1)
+    if out_type == "featmap":
+        return patches.transpose(1, 2).unflatten(2, grid).contiguous()  # (B, C, h, w)
+    return tokens

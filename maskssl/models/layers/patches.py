@@ -3,11 +3,35 @@
 Shapes: B images, C (3) channels, N = h * w patches of p x p pixels.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...errors import MaskSSLError
+
 PIXEL_NORM_EPS = 1e-5  # run_pretraining.py of BootMAE: sqrt(var + 1e-5)
+
+
+def patch_grid(size: Sequence[int], patch_size: int) -> tuple[int, int]:
+    """Rows and columns of patches in an image.
+
+    Args:
+        size: (H, W) in pixels.
+        patch_size: p.
+
+    Raises:
+        MaskSSLError: the patch does not divide it.
+    """
+    height, width = size
+    if height % patch_size or width % patch_size:
+        raise MaskSSLError(
+            f"an image of {height} x {width} pixels cannot be cut into patches of {patch_size}; "
+            f"resize, crop or pad it to multiples of {patch_size} (e.g. "
+            f"pad_size_divisor={patch_size} in the data preprocessor)"
+        )
+    return height // patch_size, width // patch_size
 
 
 def patchify(images: Tensor, patch_size: int) -> Tensor:
