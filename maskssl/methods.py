@@ -61,7 +61,7 @@ METHODS: dict[str, Method] = {
         title="ExtreMA",
         algorithm="ExtreMA",
         configs={
-            "pretrain": "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
+            "pretrain": "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py",
             "linear": "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py",
             "finetune": "finetune/extrema_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes.py",
             "seg": "seg/extrema_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py",

@@ -212,8 +212,8 @@ def test_a_former_name_loads_the_new_config_and_says_so(name):
 
 
 def test_the_former_names_are_all_there():
-    """54 configs had other names in 0.1, and two since."""
-    assert len(FORMER) == 54 + 2
+    """54 configs had other names in 0.1, and three since."""
+    assert len(FORMER) == 54 + 3
     assert {"pretrain/bootmae_vit-tiny_scenes.py", "seg/upernet_vit-tiny_camvid.py"} <= set(FORMER)
     assert "det/mask-rcnn_extrema_vit-large_16xb2-1x_coco.py" in FORMER
     assert not any("vit-tiny" in name for name in LEAVES)

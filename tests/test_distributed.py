@@ -84,7 +84,7 @@ def test_pretraining(scenes, tmp_path, feature_weight):
 
 # a stage of each kind: its length, and what is logged that only this kind logs
 STAGES = {
-    "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py": (
+    "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py": (
         ("train_cfg.max_epochs=1", "train_dataloader.dataset.indices=32"),
         ("loss_infonce", "spread_teacher"),  # its keys come from both processes
     ),

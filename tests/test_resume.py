@@ -107,7 +107,7 @@ def test_pretraining_with_three_kills(pretraining):
     ("config", "changes", "shot"),
     [
         (
-            "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py",
+            "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py",
             {"train_cfg.max_epochs": 2},
             Shot(4, 0.0, False),
         ),

@@ -40,8 +40,8 @@ def options_of(plan: Plan) -> dict[str, Any]:
         f"{loader}.dataset.data_root": str(root),
         f"{loader}.dataset.data_prefix": prefix,
     }
-    if not torch.cuda.is_available():  # it loads on the other core, when that has nothing to do
-        options[f"{loader}.num_workers"] = 1
+    if not torch.cuda.is_available():  # another job has the other core
+        options |= {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
     if plan.smoke:
         options |= {
             "train_cfg.max_epochs": SMOKE_EPOCHS,

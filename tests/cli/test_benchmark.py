@@ -18,7 +18,7 @@ from maskssl.errors import MaskSSLError
 from tests.datasets.test_load_resized_crop import photograph
 
 BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
-EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py"
 ARCH = dict(embed_dims=32, num_layers=2, num_heads=2)
 CPU = torch.device("cpu")
 

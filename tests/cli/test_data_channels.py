@@ -27,7 +27,7 @@ from tests.cli.test_data_layouts import on
 from tests.datasets.checks.sets import write_dense, write_image_folder
 from tests.support import runner_for
 
-EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py"
 LINEAR = "finetune/extrema_vit-mini-p8_linear_1xb16-amp-coslr-30e_scenes.py"
 BASE_FINETUNE = "finetune/bootmae_vit-base-p16_finetune_8xb256-amp-coslr-100e_in1k.py"
 

@@ -16,7 +16,7 @@ from maskssl.visualization.schedules import Schedules, figure_of, told_points
 from tests.cli.test_data_check import FINETUNE, KNN, PRETRAIN, folder_config
 from tests.datasets.checks.sets import write_image_folder
 
-EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+EXTREMA = "pretrain/extrema_vit-mini-p8_1xb32-amp-coslr-10e_scenes.py"
 SMALL = {
     "train_dataloader.num_workers": 0,
     "train_dataloader.persistent_workers": False,
