@@ -10,11 +10,8 @@ have them.
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import lru_cache
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 
@@ -32,6 +29,7 @@ class Change(IntEnum):
 
 Drawn = tuple[Change, float]
 NOTHING: Drawn = (Change.NOTHING, 0.0)
+_AT_ONCE = 64  # images whose hue is turned, in float64
 
 
 def changed_views(images: Tensor, drawn: Tensor) -> Tensor | list[Tensor]:
@@ -83,13 +81,11 @@ def _saturated(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def _turned_hue(images: Tensor, steps: Tensor) -> Tensor:
-    to_hsv, to_rgb = _colour_tables(images.device)
-    blue, green, red = images.int().unbind(1)
-    rgb = red << 16 | green << 8 | blue  # (B, H, W)
-    hsv = to_hsv.index_select(0, rgb.flatten()).view_as(rgb)
-    hsv = hsv + (steps[:, 0].int() << 16) & 0xFFFFFF  # the hue, on top, goes round
-    rgb = to_rgb.index_select(0, hsv.flatten()).view_as(hsv)
-    return torch.stack([rgb & 255, rgb >> 8 & 255, rgb >> 16], dim=1).to(torch.uint8)
+    turned = [
+        _to_bgr(_hue(part) + step[:, 0].int() & 255, *_saturation_and_value(part))
+        for part, step in zip(images.split(_AT_ONCE), steps.split(_AT_ONCE), strict=True)
+    ]
+    return torch.cat(turned)
 
 
 _CHANGES: dict[Change, Callable[[Tensor, Tensor], Tensor]] = {
@@ -114,14 +110,47 @@ def _blended(origin: Tensor, images: Tensor, factors: Tensor) -> Tensor:
     return (start + factors * (images - start)).clamp(0, 255).to(torch.uint8)
 
 
-@lru_cache
-def _colour_tables(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pillow's RGB -> HSV and back for each of 2**24 colours, packed in an int32; 64 MiB each."""
-    colours = np.arange(1 << 24, dtype=">u4").view(np.uint8).reshape(4096, 4096, 4)[..., 1:]
+def _hue(images: Tensor) -> Tensor:
+    """(B, H, W) int32, 0 to 255, as Pillow's convert("HSV"); float64 wherever its C has doubles."""
+    top, spread = _top_and_spread(images)
+    # how far each channel is below the largest one, as a share of the smallest one's distance
+    below = (top[:, None] - images) / spread.clamp(min=1)[:, None]
+    blue, green, red = below.unbind(1)
+    sixths = torch.where(
+        red == 0,
+        (blue - green).double(),
+        torch.where(green == 0, 2 + red.double() - blue, 4 + green.double() - red),
+    ).float()
+    return (((sixths.double() / 6 + 1) % 1).float().double() * 255).int()
 
-    def table(start: str, end: str) -> Tensor:
-        found = Image.frombytes(start, (4096, 4096), colours.tobytes()).convert(end)
-        first, second, third = torch.from_numpy(np.array(found)).view(-1, 3).int().unbind(1)
-        return (first << 16 | second << 8 | third).to(device)
 
-    return table("RGB", "HSV"), table("HSV", "RGB")
+def _saturation_and_value(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Likewise."""
+    top, spread = _top_and_spread(images)
+    return ((spread / top.clamp(min=1)).double() * 255).int(), top.int()
+
+
+def _top_and_spread(images: Tensor) -> tuple[Tensor, Tensor]:
+    top = images.amax(1).float()
+    return top, top - images.amin(1)
+
+
+def _to_bgr(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """(B, 3, H, W) uint8 of three (B, H, W) int32, as Pillow's convert("RGB") of HSV."""
+    sixths = hue.double() * 6 / 255
+    sector = sixths.int()
+    rest = (sixths - sector).float()
+    share = (saturation.double() / 255).float()
+
+    def faded(by: Tensor) -> Tensor:
+        return (value * (1 - by.double()) + 0.5).to(torch.uint8)
+
+    low, falling, rising = faded(share), faded(share * rest), faded(share * (1 - rest.double()))
+    high = value.to(torch.uint8)
+
+    def channel(turned: int) -> Tensor:
+        place = (sector + turned) % 6  # red is highest around 0
+        found = torch.where((place == 2) | (place == 3), low, high)
+        return torch.where(place == 1, falling, torch.where(place == 4, rising, found))
+
+    return torch.stack([channel(2), channel(4), channel(0)], dim=1)

@@ -17,9 +17,9 @@ Step = Mapping[str, Any]
 
 
 class _Draws(NamedTuple):
-    """``draw()`` gives ``count`` changes at each call."""
+    """``draw()`` gives ``length`` changes at each call."""
 
-    count: int
+    length: int
     draw: Callable[[], list[Drawn]]
 
 
@@ -119,9 +119,9 @@ class DrawColours(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make ``drawn`` a list for each view, of the same length."""
-        shared, longest = results.get("drawn", []), max(draws.count for draws in self.views)
+        shared, longest = results.get("drawn", []), max(draws.length for draws in self.views)
         results["drawn"] = [
-            shared + draws.draw() + [NOTHING] * (longest - draws.count) for draws in self.views
+            shared + draws.draw() + [NOTHING] * (longest - draws.length) for draws in self.views
         ]
         return results
 
@@ -150,16 +150,16 @@ def _in_turn(steps: Sequence[Step]) -> _Draws:
     """Of all steps of a view."""
     parts = [_draws(step) for step in steps if step["type"] != "PILToNumpy"]
     return _Draws(
-        sum(part.count for part in parts), lambda: [one for part in parts for one in part.draw()]
+        sum(part.length for part in parts), lambda: [one for part in parts for one in part.draw()]
     )
 
 
 def _draws(step: Step) -> _Draws:
     if step["type"] == "RandomApply":
         inner = step["transforms"]
-        count, draw = _in_turn([inner] if isinstance(inner, Mapping) else inner)
+        length, draw = _in_turn([inner] if isinstance(inner, Mapping) else inner)
         apply = RandomApply([], step.get("prob", 0.5))
-        return _Draws(count, lambda: draw() if apply.random_apply() else [NOTHING] * count)
+        return _Draws(length, lambda: draw() if apply.random_apply() else [NOTHING] * length)
     built = TRANSFORMS.build(step)
     found = getattr(built, "t", built)  # mmpretrain wraps torchvision's
     if isinstance(found, ColorJitter):
