@@ -1,10 +1,13 @@
 """From a loader's batch to normalised images on the device."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.structures import BaseDataElement
 from mmpretrain.models.utils import SelfSupDataPreprocessor
 from mmpretrain.registry import MODELS
+
+from ..view_changes import changed_views
 
 
 @MODELS.register_module()
@@ -12,7 +15,8 @@ class PretrainDataPreprocessor(SelfSupDataPreprocessor):
     """mmpretrain's, which moves images alone: samples stay on the host.
 
     A batch has a block mask in every sample; the algorithm stacks them and moves them at once.
-    Images of pinned memory are copied while Python goes on.
+    Images of pinned memory are copied while Python goes on. What a loader has drawn and left to the
+    device (``augment_on_device`` of IndexedImages) is made here, before the normalisation.
 
     Args:
         non_blocking: see mmengine's BaseDataPreprocessor.
@@ -21,6 +25,20 @@ class PretrainDataPreprocessor(SelfSupDataPreprocessor):
 
     def __init__(self, non_blocking: bool = True, **kwargs: Any) -> None:
         super().__init__(non_blocking=non_blocking, **kwargs)
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Normalised images, or a list of views, and the samples.
+
+        Args:
+            data: ``inputs`` are images (B, 3, H, W), a list of such views, or
+                ``dict(images=..., drawn=...)`` as of ``view_changes``.
+            training: not used.
+        """
+        inputs = data["inputs"]
+        if isinstance(inputs, Mapping):
+            images = self.cast_data(inputs["images"])
+            data = {**data, "inputs": changed_views(images, inputs["drawn"])}
+        return super().forward(data, training)
 
     def cast_data(self, data: Any) -> Any:
         """Images on the device."""

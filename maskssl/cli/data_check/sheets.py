@@ -7,8 +7,10 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...datasets.checks.pictures import sample
+from ...view_changes import changed_views
 from ...visualization.truth import Drawn, tile_drawn
 from .nodes import LOAD_CHANNELS, loader_config, nodes_of, used_loaders
 
@@ -49,6 +51,9 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
 def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Drawn]:
     """The views of a sample; the truth goes on each."""
     inputs, truth = packed["inputs"], packed["data_samples"]
+    if isinstance(inputs, dict):  # left to the device
+        made = changed_views(inputs["images"][None], inputs["drawn"][None])
+        inputs = made[0] if isinstance(made, Tensor) else [view[0] for view in made]
     views = inputs if isinstance(inputs, list | tuple) else [inputs]
     # red, green and blue, or what comes first of other channels
     order = [0, 0, 0] if len(views[0]) < 3 else [2, 1, 0] if blue_first else [0, 1, 2]

@@ -16,6 +16,7 @@ from ...private_names import is_initialised, mark_initialised
 from ..cache.pixel_cache import PixelCache
 from ..draws.facts import data_hash
 from ..folders import ENDINGS
+from ..transforms.deferred import deferred
 from .image_index import ImageIndexError
 from .sources import source_at
 from .store import open_index
@@ -58,6 +59,8 @@ class IndexedImages(BaseDataset):
             where that cannot be written.
         cache: folder that ``maskssl cache`` has written of this data set; samples then have
             ``img``, read from there, and loading transforms open no file.
+        augment_on_device: flips and colours of a pretraining's pipeline are drawn here, and made in
+            batch by PretrainDataPreprocessor, the same to the bit; see ``transforms.deferred``.
 
     Raises:
         ImageIndexError: nothing to list, a list or label that makes no sense, labels missing, or
@@ -82,6 +85,7 @@ class IndexedImages(BaseDataset):
         classes: str | Sequence[str] | None = None,
         index_file: str | None = None,
         cache: str | None = None,
+        augment_on_device: bool = False,
     ) -> None:
         if not (data_root or data_prefix or ann_file):
             raise ImageIndexError("give data_root, data_prefix or ann_file; all are empty")
@@ -96,7 +100,7 @@ class IndexedImages(BaseDataset):
             metainfo=metainfo,
             data_root=os.path.expanduser(data_root),
             data_prefix=data_prefix,
-            pipeline=pipeline,
+            pipeline=deferred(pipeline) if augment_on_device else pipeline,
             test_mode=test_mode,
             lazy_init=True,
             max_refetch=max_refetch,

@@ -10,6 +10,7 @@ from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
 
 from ...errors import MaskSSLError
+from ...view_changes import NOTHING, Change
 from ..decoding import FILTERS, StoredImage, resized_crop
 from .crop_draw import drawn_crop
 from .loading import named_where_unreadable
@@ -29,6 +30,7 @@ class LoadResizedCrop(BaseTransform):
         ratio: its width over its height, likewise.
         interpolation: 'bicubic' or 'bilinear'.
         flip_prob: of mirroring left and right.
+        flip_on_device: leave the mirroring to the model's device; it is drawn all the same.
         reduce: let the decoder shrink.
         backend_args: of mmengine's file backends.
 
@@ -43,6 +45,7 @@ class LoadResizedCrop(BaseTransform):
         ratio: Sequence[float] = (3 / 4, 4 / 3),
         interpolation: str = "bicubic",
         flip_prob: float = 0.0,
+        flip_on_device: bool = False,
         reduce: bool = True,
         backend_args: dict[str, Any] | None = None,
     ) -> None:
@@ -52,10 +55,14 @@ class LoadResizedCrop(BaseTransform):
             )
         self.size, self.scale, self.ratio = size, list(scale), list(ratio)
         self.interpolation, self.flip_prob, self.reduce = interpolation, flip_prob, reduce
+        self.flip_on_device = flip_on_device
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Add ``img`` (size, size, 3) BGR uint8, its shapes, and what it was reduced by."""
+        """Add ``img`` (size, size, 3) BGR uint8, its shapes, and what it was reduced by.
+
+        With ``flip_on_device`` the flip is in ``drawn``, see ``view_changes``.
+        """
         path = results["img_path"]
         with named_where_unreadable(path):
             brought = results.get("img")
@@ -70,7 +77,9 @@ class LoadResizedCrop(BaseTransform):
         box = (left / by, top / by, (left + width) / by, (top + height) / by)
         size = (self.size, self.size)
         image = resized_crop(pixels, box, size, self.interpolation)
-        if flipped:  # laid out as the image is, channel by channel
+        if self.flip_on_device:
+            results["drawn"] = [(Change.FLIP, 0.0) if flipped else NOTHING]
+        elif flipped:  # laid out as the image is, channel by channel
             image = np.ascontiguousarray(image.transpose(2, 0, 1)[..., ::-1]).transpose(1, 2, 0)
         results["img"] = image
         results.update(ori_shape=stored.shape, img_shape=size, reduction=by)
