@@ -1,5 +1,6 @@
-"""One training or one test of a stage's config: what a job's process calls."""
+"""One training or one test of a config: its folder, and what a job's process calls."""
 
+import shutil
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,9 +10,22 @@ from .outcome_hook import OutcomeHook
 from .prediction_sheet import PredictionSheet
 from .run_views import OVERLAYS
 
+CONFIG = "config.py"
 _DRAWN = 6  # test images with truth and prediction
 
 TRAIN, TEST = (f"{__name__}:{name}" for name in ("train", "test"))
+
+
+def write_run(folder: Path, cfg: Config, seed: int) -> Path:
+    """The config file of a run; what a run of another config left in its folder is removed."""
+    cfg.work_dir = str(folder)
+    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
+    file = folder / CONFIG
+    if file.is_file() and file.read_text() != cfg.pretty_text:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    file.write_text(cfg.pretty_text)
+    return file
 
 
 def train(config: Path) -> None:
