@@ -98,6 +98,9 @@ class Plan:
             "default_hooks.checkpoint.max_keep_ckpts": 1,
         }
         cfg = load_config(setting.config, options)
+        crop = cfg.train_dataloader.dataset.pipeline[1]
+        assert crop.type == "RandomResizedCrop", crop
+        crop.crop_ratio_range = setting.crop
         schedule = cfg.model.get("target_generator", {}).get("schedule", {})
         if "ramp_epochs" in schedule:
             schedule.ramp_epochs = passes

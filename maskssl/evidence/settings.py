@@ -16,7 +16,6 @@ SIZE, PATCH = 64, 8  # of pictures and patches in pixels
 _BOOTMAE = "pretrain/bootmae_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
 _EXTREMA = "pretrain/extrema_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
 _PIPELINE = "train_dataloader.dataset.pipeline"
-CROP = f"{_PIPELINE}.1.crop_ratio_range"  # the crop stands second in all of them
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Setting:
         options: dotted key -> value over the config.
         seen: pictures in all, repeated ones counted again.
         pictures: name of the set whose training pictures it sees.
+        crop: shares of a picture's area that crops take.
         against: names of the settings that it is compared with in the text.
         trained: whether the table of trained rows has it.
     """
@@ -40,14 +40,15 @@ class Setting:
     options: Mapping[str, Any]
     seen: int
     pictures: str = "tiny_imagenet"
+    crop: tuple[float, float] = (0.2, 1.0)
     against: tuple[str, ...] = (RANDOM,)
     trained: bool = False
 
 
 def _plain(interpolation: str) -> list[dict[str, Any]]:
     """One view without colours, and no mask: crop and flip alone."""
-    crop = dict(type="RandomResizedCrop", scale=SIZE, crop_ratio_range=(0.2, 1.0))
-    crop |= dict(backend="pillow", interpolation=interpolation)
+    crop = dict(type="RandomResizedCrop", scale=SIZE, backend="pillow")
+    crop["interpolation"] = interpolation
     flip = dict(type="RandomFlip", prob=0.5)
     return [dict(type="LoadImage"), crop, flip, dict(type="PackInputs")]
 
@@ -175,8 +176,7 @@ def settings_on(pictures: str) -> dict[str, Setting]:
             setting,
             name=f"{name}-{pictures}",
             title=f"{setting.title}, on {title}",
-            # patches of 8 pixels of the scale at which the set is learnt
-            options={**setting.options, CROP: (0.05, 0.5)},
+            crop=(0.05, 0.5),  # about the scale at which the set is learnt
             seen=setting.seen // 2,
             pictures=pictures,
             against=(RANDOM, name),
