@@ -19,6 +19,7 @@ from .sets import FROZEN, SETS, RealSet, bring
 from .settings import BOOTMAE, OWN, RANDOM, SETTINGS, Setting
 
 SEEDS = (0, 1, 2)
+BLOCKS = (3, 4)  # of 4, whose features are measured
 RECIPE = "bootmae"  # of the trained rows, the same for all weights
 SMOKE_SEEN, SMOKE_PICTURES = 128, 64
 _SAVES = 8  # of a pretraining of many short passes
@@ -132,6 +133,7 @@ class Plan:
             seeds=SEEDS,
             recipe=RECIPE,
             preset="smoke" if self.smoke else "evidence",
+            blocks=BLOCKS if self.part == FROZEN else None,
             img_size=real.img_size if self.part == FROZEN else None,
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             variations={one: _options(real, one, stages) for one in names if real.options}

@@ -129,7 +129,7 @@ def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 
 def percent(share: float, sign: str = "") -> str:
     """0.123 -> '12.3'."""
-    return f"{100 * share:{sign}.1f}"
+    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # -0.0 is 0
 
 
 def _minutes(one: Mapping[str, Any]) -> str:

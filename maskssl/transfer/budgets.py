@@ -108,9 +108,14 @@ BUDGETS["quickstart"] = replace(BUDGETS["quick"], trained_share=1.0)
 # real images within an hour on two cores, ten checkpoints side by side
 BUDGETS["evidence"] = replace(
     BUDGETS["quick"],
+    neighbours=(5, 10, 20, 50),
+    temperatures=(0.07,),
     linear_decays=(0.0,),
     linear_epochs=15,
-    attentive_epochs=5,
+    inverse_penalties=(1e-2, 1e-1),
+    attentive_lrs=(2e-3,),
+    attentive_epochs=3,
+    patch_epochs=10,
     trained_share=1.0,
     trained_runs=3,
 )

@@ -61,7 +61,7 @@ def test_frozen_features_of_all_settings_are_measured_side_by_side(plan):
     assert asked.seeds == (0, 1, 2) and asked.preset == "evidence" and not asked.variations
     dense = plan.transfer("nuclei", plan.pretrainings)
     assert (dense.data, dense.masks) == (None, str(plan.data_root / "nuclei"))
-    assert dense.coco is None and dense.img_size == 256
+    assert dense.coco is None and dense.img_size == 192
 
 
 def test_dense_rows_are_trained_from_the_sets_own_pictures_too(plan):
@@ -86,7 +86,7 @@ def test_all_weights_train_by_the_sets_options_and_random_ones_by_their_best_too
     found = trained(plan).transfer("camvid", [BOOTMAE]).variations
     assert set(found) == {"random", "bootmae"}
     ours, random = (found[name]["segmentation"] for name in ("bootmae", "random"))
-    assert ours["model.backbone.img_size"] == random["model.backbone.img_size"] == 192
+    assert ours["model.backbone.img_size"] == random["model.backbone.img_size"] == 128
     best = {key: value for key, value in random.items() if key not in ours}
     assert best == {
         "optim_wrapper.optimizer.lr": 0.09,

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from maskssl.evidence.tables import markdown
+from maskssl.evidence.tables import markdown, percent
 
 CELL = dict(seeds=[0.4, 0.5], interval=[0.4, 0.5], setting={})
 
@@ -106,6 +106,10 @@ def test_figures_spread_and_what_is_beyond_doubt():
 def test_differences_stand_in_the_order_of_the_settings_either_way_round():
     (row,) = [row for row in rows(markdown(RESULTS)) if "−" in row[0]]
     assert row == ["MAE of mmpretrain − BootMAE", "**-14.6 [-17.6, -12.6]**", ""]
+
+
+def test_nothing_is_no_loss():
+    assert [percent(share, "+") for share in (-1e-5, 1e-5, -0.012)] == ["+0.0", "+0.0", "-1.2"]
 
 
 def test_what_was_not_measured_is_in_no_table():
