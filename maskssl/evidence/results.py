@@ -12,7 +12,7 @@ import torch
 
 from ..cli.launch import SLOW_BF16
 from ..errors import MaskSSLError
-from ..evaluation.run_logs import read_run
+from ..evaluation.run_logs import RunLog, read_run
 from .plan import Plan
 from .pretraining import record_of
 from .sets import SETS
@@ -73,19 +73,19 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
     entries = record_of(plan).jobs
     for setting in pretrained:
         cfg = plan.config(setting)
-        entry = entries[setting.name]
+        facts, run = entries[setting.name]["facts"], read_run(plan.folder(setting))
         results["pretrainings"][setting.name] = dict(
             title=setting.title,
             config=setting.config,
             options={key: value for key, value in setting.options.items() if key != "model"},
-            pictures=entry["facts"]["pictures"],
+            pictures=facts["pictures"],
             passes=cfg.train_cfg.max_epochs,
             batch_size=cfg.train_dataloader.batch_size,
-            seconds=round(entry["seconds"]),
-            code=entry["facts"]["code"],
+            seconds=round(sum(seconds for seconds, _ in run.timed())),  # of all its starts
+            code=facts["code"],
             machine=machine(),
             date=_date([plan.folder(setting) / "train.log"]),
-            curves=_curves(plan.folder(setting)),
+            curves=_curves(run),
         )
     order = [*SETTINGS, *OWN]
     results["pretrainings"] = _ordered(results["pretrainings"], order)
@@ -162,9 +162,8 @@ def _row(measure: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _curves(folder: Path) -> dict[str, list[list[float]]]:
+def _curves(run: RunLog) -> dict[str, list[list[float]]]:
     """Some points of what the pretraining has logged as a loss or a spread."""
-    run = read_run(folder)
     keys = {key for line in run.lines for key in line.values if key.startswith(("loss", "spread"))}
     return {key: _thinned(run.series(key)) for key in sorted(keys)}
 

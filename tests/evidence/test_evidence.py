@@ -105,7 +105,7 @@ def test_the_pretrainings_stand_with_their_length_and_curve(finished):
     assert told["mae"]["passes"] == round(128 / 24) and told["mae"]["batch_size"] == 16
     assert told["mae"]["pictures"].startswith("24 of tiny_imagenet, ")
     assert "loss_pixel" in told["bootmae-pixels"]["curves"]
-    assert told["mae"]["seconds"] == 60 and told["mae"]["curves"]["loss"]
+    assert 0 <= told["mae"]["seconds"] < 60 and told["mae"]["curves"]["loss"]
 
 
 def test_the_same_call_again_trains_nothing_and_writes_the_same(plan, finished, queue):
