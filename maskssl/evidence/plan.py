@@ -55,7 +55,8 @@ class Plan:
         wanted = [SETTINGS[name] for name in self.settings]
         if self.part == FROZEN:
             return wanted
-        own = [one for one in OWN.values() if one.pictures in self.sets]
+        folders = {SETS[name].folder for name in self.sets}
+        own = [one for one in OWN.values() if one.pictures in folders]
         bases = {one.name for one in wanted if one.trained}
         return [
             *(one for one in wanted if one.trained),
@@ -115,7 +116,7 @@ class Plan:
             pretrained: whose weights there are.
         """
         real, folder = SETS[name], self.data(name)
-        own = [one for one in pretrained if one.pictures in ("tiny_imagenet", name)]
+        own = [one for one in pretrained if one.pictures in (BOOTMAE.pictures, real.folder)]
         stages = real.stages[self.part]
         out = self.out / self.part / name
         names = (RANDOM, *(one.name for one in own))
@@ -125,7 +126,7 @@ class Plan:
                 *(f"{one.name}={self.folder(one)}" for one in own),
             ),
             data=None if real.dense else folder,
-            masks=str(folder) if real.dense else None,
+            masks=str(folder) if real.dense and "detection" not in stages else None,
             coco=str(folder) if "detection" in stages else None,
             out=out,
             cache=out / "features",

@@ -65,10 +65,11 @@ class RealSet:
     """A set of labelled pictures.
 
     Attributes:
-        name: of its folder and its archive, and on the command line.
+        name: on the command line.
         title: in tables.
         stages: 'frozen' and 'trained' -> stages of ``maskssl transfer``.
         pictures: its training pictures, below the folder.
+        archive: name of its folder and its archive; None for its own name.
         dense: labelled by maps, or maps and boxes.
         img_size: at which frozen features are read, in pixels; None for the pretraining's.
         options: trained stage -> options over its recipe.
@@ -78,9 +79,15 @@ class RealSet:
     title: str
     stages: Mapping[str, tuple[str, ...]]
     pictures: str
+    archive: str | None = None
     dense: bool = False
     img_size: int | None = None
     options: Mapping[str, Options] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Below the root of all sets."""
+        return self.archive or self.name
 
 
 SETS: dict[str, RealSet] = {
@@ -101,19 +108,25 @@ SETS: dict[str, RealSet] = {
         RealSet(
             "nuclei",
             "nuclei",
-            {FROZEN: ("patch-linear",), TRAINED: ("segmentation", "detection")},
+            {FROZEN: ("patch-linear",), TRAINED: ("segmentation",)},
             "images/training",
             dense=True,
             img_size=192,
-            options={
-                # background and nuclei are told apart in half of the recipe's length
-                "segmentation": _segmented(256, 256) | {"train_cfg.max_iters": 200},
-                "detection": _DETECTED,
-            },
+            # background and nuclei are told apart in half of the recipe's length
+            options={"segmentation": _segmented(256, 256) | {"train_cfg.max_iters": 200}},
+        ),
+        RealSet(
+            "nuclei-objects",
+            "nuclei, one by one",
+            {TRAINED: ("detection",)},
+            "images/training",
+            archive="nuclei",
+            dense=True,
+            options={"detection": _DETECTED},
         ),
     )
 }
-DENSE = tuple(name for name, one in SETS.items() if one.dense)
+DENSE = tuple(name for name, one in SETS.items() if one.dense and not one.archive)
 
 
 def sets_of(part: str) -> tuple[str, ...]:
@@ -132,6 +145,7 @@ def bring(name: str, root: Path, archives: Path | None) -> Path:
     Raises:
         MaskSSLError: neither folder nor archive.
     """
+    name = SETS[name].folder
     folder = root / name
     if folder.is_dir():
         return folder

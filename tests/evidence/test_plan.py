@@ -17,9 +17,9 @@ FOUR = ("knn", "linear", "attentive", "logistic")
 @pytest.fixture
 def plan(tmp_path) -> Plan:
     """Everything on sets of which only the pictures' names are there."""
-    for name, real in SETS.items():
+    for real in SETS.values():
         for number in range(50):
-            picture = tmp_path / "data" / name / real.pictures / f"{number}.jpg"
+            picture = tmp_path / "data" / real.folder / real.pictures / f"{number}.jpg"
             picture.parent.mkdir(parents=True, exist_ok=True)
             picture.touch()
     return Plan(
@@ -48,7 +48,8 @@ def test_what_is_measured_where(plan):
     assert {name: SETS[name].stages["trained"] for name in sets_of("trained")} == {
         "clothing": ("finetune",),
         "camvid": ("segmentation",),
-        "nuclei": ("segmentation", "detection"),
+        "nuclei": ("segmentation",),
+        "nuclei-objects": ("detection",),
     }
 
 
@@ -68,12 +69,14 @@ def test_dense_rows_are_trained_from_the_sets_own_pictures_too(plan):
     asked = trained(plan)
     names = [one.name for one in asked.pretrainings]
     assert names == [*(n for n, one in SETTINGS.items() if one.trained), *OWN]
-    nuclei = asked.transfer("nuclei", asked.pretrainings)
+    nuclei = asked.transfer("nuclei-objects", asked.pretrainings)
     assert list(nuclei.named) == [
         *("random", "bootmae", "extrema-infonce", "mae"),
         *("bootmae-nuclei", "extrema-infonce-nuclei", "mae-nuclei"),
     ]
-    assert nuclei.coco == nuclei.masks == str(plan.data_root / "nuclei")
+    assert (nuclei.coco, nuclei.masks) == (str(plan.data_root / "nuclei"), None)
+    maps = asked.transfer("nuclei", asked.pretrainings)
+    assert (maps.coco, maps.masks) == (None, nuclei.coco) and maps.named == nuclei.named
     assert nuclei.img_size is None and nuclei.budget.trained_runs == 3
     clothing = asked.transfer("clothing", asked.pretrainings)
     assert list(clothing.named) == ["random", "bootmae", "extrema-infonce", "mae"]
@@ -135,7 +138,7 @@ def test_a_set_that_is_not_there_is_told_with_its_place(tmp_path, archives):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), [("--sets", "clothing, camvid, nuclei"), ("--settings", "bootmae, ")]
+    ("option", "said"), [("--sets", "clothing, camvid, nuclei, nuclei-objects"), ("--settings", "bootmae, ")]
 )
 def test_a_name_that_is_not_there_is_told(tmp_path, option, said):
     with pytest.raises(SystemExit) as end:
