@@ -138,7 +138,8 @@ def test_a_set_that_is_not_there_is_told_with_its_place(tmp_path, archives):
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), [("--sets", "clothing, camvid, nuclei, nuclei-objects"), ("--settings", "bootmae, ")]
+    ("option", "said"),
+    [("--sets", "clothing, camvid, nuclei, nuclei-objects"), ("--settings", "bootmae, ")],
 )
 def test_a_name_that_is_not_there_is_told(tmp_path, option, said):
     with pytest.raises(SystemExit) as end:
