@@ -124,6 +124,7 @@ def test_a_set_is_unpacked_once(tmp_path):
     folder = bring("camvid", tmp_path / "data", archives)
     assert folder == tmp_path / "data" / "camvid"
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["camvid"]
+    assert (folder / "picture.jpg").read_text() == "first"
     (folder / "picture.jpg").write_text("mine")
     assert bring("camvid", tmp_path / "data", archives) == folder
     assert (folder / "picture.jpg").read_text() == "mine"

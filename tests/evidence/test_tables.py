@@ -133,6 +133,6 @@ def test_the_pretrainings_stand_with_length_time_and_loss():
 @pytest.mark.parametrize("told_apart", [True, False])
 def test_a_loss_to_random_weights_is_never_bold(told_apart):
     results = copy.deepcopy(RESULTS)
-    worse = [pair("random", "mae", 0.1, told_apart), pair("mae", "random", -0.1, False)]
+    worse = [pair("random", "mae", 0.1, told_apart)]  # as reports have it, the better one first
     results["sets"]["cifar10"]["rows"][0]["pairs"] = worse
     assert ["MAE of mmpretrain", "31.0 ± 0.2", ""] in rows(markdown(results))
