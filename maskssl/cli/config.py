@@ -4,6 +4,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """
     for option in options:
         _check_option(cfg, option)
-    cfg.merge_from_dict(dict(options))
+    cfg.merge_from_dict(deepcopy(dict(options)))  # which takes _delete_ out of what it is given
 
 
 def located_config(path: str) -> str:

@@ -9,6 +9,7 @@ COMMANDS = {
     "transfer": "measure what pretrained encoders are worth on your images, frozen: a report",
     "quickstart": "from images to a table of transfer results, in minutes",
     "study": "the quickstart over several seeds, random weights at their best: gain and spread",
+    "evidence": "the project's own tables on real images: frozen features, and trained rows",
     "scenes": "write the drawn data set that the small configs train on",
     "visualize": "draw a run's schedule, masks, and what an encoder makes of pictures",
     "reconstruct": "the former name of visualize reconstruction",

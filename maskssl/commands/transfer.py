@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset",
-        choices=["smoke", "quick", "quickstart", "standard", "paper"],
+        choices=["smoke", "quick", "quickstart", "evidence", "standard", "paper"],
         default="quick",
         help="how much is tried, and how long is trained (quick)",
     )

@@ -83,14 +83,18 @@ def _images(plan: Plan) -> str:
 
 def write_start(plan: Plan) -> None:
     """The model before its pretraining, as a checkpoint; one that is there stays."""
-    if plan.start.is_file():
+    write_untrained(Config.fromfile(plan.config("pretrain")), plan.seed, plan.start)
+
+
+def write_untrained(cfg: Config, seed: int, file: Path) -> None:
+    """A config's model with the weights that it begins with; a file that is there stays."""
+    if file.is_file():
         return
-    cfg = Config.fromfile(plan.config("pretrain"))
     init_default_scope(cfg.get("default_scope", "mmpretrain"))
     with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
+        torch.manual_seed(seed)
         weights = MODELS.build(cfg.model).state_dict()
-    plan.start.parent.mkdir(parents=True, exist_ok=True)
-    partial = plan.start.with_suffix(".partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
     torch.save(dict(state_dict=weights, meta=dict(cfg=cfg.pretty_text)), partial)
-    partial.replace(plan.start)
+    partial.replace(file)

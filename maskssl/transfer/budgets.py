@@ -105,6 +105,20 @@ BUDGETS = {
 }
 # drawn scenes: the small recipes are made for them, so that they run at their full length
 BUDGETS["quickstart"] = replace(BUDGETS["quick"], trained_share=1.0)
+# real images within an hour on two cores, ten checkpoints side by side
+BUDGETS["evidence"] = replace(
+    BUDGETS["quick"],
+    neighbours=(5, 10, 20, 50),
+    temperatures=(0.07,),
+    linear_decays=(0.0,),
+    linear_epochs=15,
+    inverse_penalties=(1e-2, 1e-1),
+    attentive_lrs=(2e-3,),
+    attentive_epochs=3,
+    patch_epochs=10,
+    trained_share=1.0,
+    trained_runs=3,
+)
 BUDGETS["smoke"] = replace(
     BUDGETS["quick"], linear_epochs=2, attentive_epochs=1, patch_epochs=1, trained_share=0.01
 )

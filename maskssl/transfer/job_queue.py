@@ -8,7 +8,9 @@ log, random states and registries of its own.
 import multiprocessing
 import os
 import re
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -186,6 +188,7 @@ def _in_child(
     environment: Mapping[str, str],
 ) -> None:
     """What a job's process does: all output goes to its log, down to that of C code."""
+    threading.Thread(target=_end_with_the_command, daemon=True).start()
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -196,6 +199,17 @@ def _in_child(
         getattr(import_module(module), function)(*arguments)
     except MaskSSLError as error:
         sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _end_with_the_command() -> None:
+    """Stop this job, as ``_stop`` does, when the process that queued it has been killed.
+
+    Else the job would write on into its folder beside the one that goes on there.
+    """
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

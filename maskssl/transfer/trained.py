@@ -4,7 +4,6 @@ Nothing is chosen: a recipe says how, the training images say how long, and the 
 last step count. So the training meets no test image, and the test is another run.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,9 @@ from .job_queue import Job
 from .measure import BOXES, CLASSES, MAPS
 from .recipes import recipe_for, stage_config
 from .rows import Choice, Row
-from .trained_jobs import TEST, TRAIN
+from .trained_jobs import CONFIG, TEST, TRAIN, write_run
 from .work import Work
 
-CONFIG = "config.py"
 BACKWARD = 3  # a training step takes so many forwards; one of a frozen encoder takes one
 HEADS = {CLASSES: 1, MAPS: 4, BOXES: 13}  # small models with their heads, by their encoders; rough
 
@@ -56,7 +54,7 @@ class TrainedStage:
         seconds *= 1 if self.frozen else BACKWARD
         jobs = []
         for seed in self._seeds(work):
-            file = self._write(work, name, seed, cfg)
+            file = write_run(self._folder(work, name, seed), cfg, seed)
             log = file.parent / "train.log"
             jobs.append(Job(f"{name} {self.name} {seed}", TRAIN, (file,), log, seconds))
         return jobs
@@ -131,18 +129,6 @@ class TrainedStage:
 
     def _folder(self, work: Work, name: str, seed: int) -> Path:
         return work.plan.out / "runs" / name / self.name / f"seed-{seed}"
-
-    def _write(self, work: Work, name: str, seed: int, cfg: Config) -> Path:
-        """The config of a run; what a run of another config left there is removed."""
-        folder = self._folder(work, name, seed)
-        cfg.work_dir = str(folder)
-        cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
-        file = folder / CONFIG
-        if file.is_file() and file.read_text() != cfg.pretty_text:
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(cfg.pretty_text)
-        return file
 
 
 def _stacked(files: Sequence[Path]) -> np.ndarray:

@@ -1,17 +1,37 @@
-"""One training or one test of a stage's config: what a job's process calls."""
+"""One training or one test of a config: its folder, and what a job's process calls."""
 
+import shutil
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ..cli import launch
+from .fingerprints import digest_of_text
 from .outcome_hook import OutcomeHook
 from .prediction_sheet import PredictionSheet
 from .run_views import OVERLAYS
 
+CONFIG = "config.py"
 _DRAWN = 6  # test images with truth and prediction
 
 TRAIN, TEST = (f"{__name__}:{name}" for name in ("train", "test"))
+
+
+def write_run(folder: Path, cfg: Config, seed: int) -> Path:
+    """The config file of a run; what a run of another config left in its folder is removed.
+
+    A runner writes over the file what it has made of the config, so a digest says which it was.
+    """
+    cfg.work_dir = str(folder)
+    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
+    asked, own = folder / "config.digest", digest_of_text(cfg.pretty_text)
+    if folder.is_dir() and not (asked.is_file() and asked.read_text() == own):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    asked.write_text(own)
+    file = folder / CONFIG
+    file.write_text(cfg.pretty_text)
+    return file
 
 
 def train(config: Path) -> None:

@@ -2,6 +2,9 @@
 
 import io
 import multiprocessing
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,29 @@ def test_where_failures_are_told_the_others_go_on(job):
     took = run(jobs, failed=failed.__setitem__)
     assert list(took) == ["alone"]
     assert list(failed) == ["first"] and "exit code 3" in str(failed["first"])
+
+
+@pytest.mark.slow
+def test_a_job_ends_when_its_command_is_killed(tmp_path):
+    """Nothing is left to write into a folder where the next command goes on."""
+    os.mkfifo(tmp_path / "pipe")
+    job = (
+        f"import time\nwith open({str(tmp_path / 'pipe')!r}, 'w') as pipe:\n"
+        "    pipe.write('here')\n    pipe.flush()\n    time.sleep(30)\n    pipe.write('left')"
+    )
+    code = (
+        "from maskssl.progress import ProgressLine\n"
+        "from maskssl.transfer.job_queue import Job, Lanes, run_jobs\n"
+        "from pathlib import Path\n"
+        f"job = Job('a', 'builtins:exec', ({job!r},), Path({str(tmp_path / 'log')!r}))\n"
+        "run_jobs([job], Lanes([{}]), ProgressLine())"
+    )
+    command = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        with open(tmp_path / "pipe") as pipe:
+            assert pipe.read(4) == "here"
+            command.kill()
+            assert pipe.read() == ""
+    finally:
+        command.kill()
+        command.wait()

@@ -17,6 +17,7 @@ from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.recipes import recipe_for, stage_config
 from maskssl.transfer.schedule import Length, ema_momentum, fitted_schedulers, length_on
+from maskssl.transfer.trained_jobs import write_run
 from tests.transfer.scenes import save_encoder, write_maps, write_objects, write_pictures
 
 
@@ -96,6 +97,24 @@ def here(monkeypatch):
     monkeypatch.setattr(experiment, "run_jobs", run)
     budget = BUDGETS["quick"].__dict__ | dict(trained_share=0.01, trained_runs=2)
     monkeypatch.setitem(BUDGETS, "quick", Budget(**budget))
+
+
+def test_a_run_goes_on_after_its_runner_has_written_its_own_config(tmp_path, encoders):
+    encoder = open_encoder(str(encoders["one"]), "one", torch.device("cpu"))
+    recipe = recipe_for("bootmae", "finetune", encoder.backbone)
+
+    def written(lr: float) -> Path:
+        options = {"optim_wrapper.optimizer.lr": lr}
+        cfg, _ = stage_config(recipe, encoder, 8, 1.0, False, lambda cfg: None, options)
+        return write_run(tmp_path / "run", cfg, 3)
+
+    file = written(0.1)
+    assert file.parent == tmp_path / "run"
+    checkpoint = file.parent / "epoch_1.pth"
+    checkpoint.touch()
+    file.write_text("launcher = 'none'")
+    assert "seed=3" in written(0.1).read_text() and checkpoint.is_file()
+    assert "lr=0.2" in written(0.2).read_text() and not checkpoint.exists()
 
 
 def report_of(out: Path) -> dict:

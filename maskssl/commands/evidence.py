@@ -1,0 +1,65 @@
+"""Measure the project's tables on real images, and write them as JSON and Markdown.
+
+maskssl evidence frozen --data-root ~/data --results docs/results
+maskssl evidence trained --data-root ~/data --results docs/results --sets clothing
+
+frozen: every setting of every method, by features that stay as they are. trained: random weights,
+BootMAE, ExtreMA and MAE, fine-tuned, in segmentation and in detection. The same command goes on
+where it was broken off; --settings and --sets make a table in several goes. docs/evidence.md says
+which sets there are and how they lie.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which table, of what, and where to write."""
+    parser.add_argument("part", choices=["frozen", "trained"])
+    parser.add_argument(
+        "--data-root", required=True, metavar="DIR", help="holds the sets' folders, see --sets"
+    )
+    parser.add_argument(
+        "--archives", metavar="DIR", help="of NAME.tar.gz, unpacked into DATA_ROOT where missing"
+    )
+    parser.add_argument("--out", default="work_dirs/evidence", help="weights, features, outcomes")
+    parser.add_argument("--results", metavar="DIR", help="takes the tables; default OUT/results")
+    parser.add_argument("--settings", nargs="+", metavar="NAME", help="default all of the part")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="default all of the part")
+    parser.add_argument("--smoke", action="store_true", help="a few steps of everything")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, run, write; 1 if a part failed."""
+    from ..errors import MaskSSLError
+    from ..evidence.evidence import run_evidence
+    from ..evidence.plan import Plan
+    from ..evidence.sets import sets_of
+    from ..evidence.settings import SETTINGS
+    from ..evidence.tables import markdown
+    from ..progress import ProgressLine
+
+    known = dict(settings=tuple(SETTINGS), sets=sets_of(args.part))
+    if args.part == "trained":
+        known["settings"] = tuple(name for name, one in SETTINGS.items() if one.trained)
+    wanted = dict(settings=args.settings, sets=args.sets)
+    for kind, names in known.items():
+        if unknown := [name for name in wanted[kind] or () if name not in names]:
+            raise MaskSSLError(f"--{kind} {' '.join(unknown)}: they are {', '.join(names)}")
+        wanted[kind] = tuple(name for name in names if name in (wanted[kind] or names))
+    out = Path(args.out).resolve()
+    plan = Plan(
+        part=args.part,
+        out=out,
+        data_root=Path(args.data_root).expanduser().resolve(),
+        archives=Path(args.archives).expanduser().resolve() if args.archives else None,
+        results=Path(args.results).resolve() if args.results else out / "results",
+        smoke=args.smoke,
+        **wanted,
+    )
+    line = ProgressLine(sys.stdout)
+    results, failed = run_evidence(plan, line)
+    print(markdown(results))
+    line.say(f"tables: {plan.results}")
+    return 1 if failed else 0

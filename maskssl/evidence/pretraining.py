@@ -1,0 +1,80 @@
+"""The pretrainings: jobs of one queue, each of which goes on from its last checkpoint."""
+
+from collections.abc import Sequence
+
+from ..datasets.folders import image_files
+from ..progress import ProgressLine
+from ..transfer.fingerprints import Facts, Record, digest_of_code, digest_of_text, open_record
+from ..transfer.job_queue import Job, JobError, run_jobs
+from ..transfer.lanes import plan_lanes
+from ..transfer.trained_jobs import TRAIN, write_run
+from .plan import SEEDS, Plan
+from .sets import SETS
+from .settings import Setting
+
+SECONDS = 600.0  # of each, see settings.py
+
+
+def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
+    """Train what has no weights yet, two at a time on a CPU.
+
+    What was broken off goes on from its newest checkpoint, if its config is the same.
+
+    Args:
+        plan: what to pretrain.
+        line: shows the progress.
+
+    Returns:
+        Name of what failed -> why; the others are whole.
+
+    Raises:
+        MaskSSLError: the folder holds weights of other pictures or of another config.
+    """
+    record = record_of(plan)
+    facts = {setting.name: facts_of(plan, setting) for setting in plan.pretrainings}
+    jobs = [
+        _job(plan, setting)
+        for setting in plan.pretrainings
+        if not record.is_done(setting.name, facts[setting.name])
+    ]
+    failed: dict[str, str] = {}
+
+    def finished(name: str, seconds: float) -> None:
+        # weights are data: other code than that which made them does not make them stale
+        record.finished(name, {**facts[name], "code": digest_of_code()}, seconds)
+
+    def broke(name: str, error: JobError) -> None:
+        failed[name] = str(error)
+        line.say(f"{name} failed: {error}")
+
+    if jobs:
+        line.say(f"pretraining {', '.join(job.name for job in jobs)}")
+        run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
+    return failed
+
+
+def record_of(plan: Plan) -> Record:
+    """Which pretrainings are done."""
+    return open_record(plan.out / "pretrained")
+
+
+def facts_of(plan: Plan, setting: Setting) -> Facts:
+    """What makes the weights, but for the code: config, seed and pictures by name and size."""
+    root = plan.data(setting.pictures) / SETS[setting.pictures].pictures
+    pictures = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
+    return {
+        "config": digest_of_text(plan.config(setting).pretty_text),
+        "seed": str(SEEDS[0]),
+        "pictures": f"{len(pictures)} of {setting.pictures}, {digest_of_text(repr(pictures))}",
+    }
+
+
+def _job(plan: Plan, setting: Setting) -> Job:
+    folder = plan.folder(setting)
+    file = write_run(folder, plan.config(setting), SEEDS[0])
+    return Job(setting.name, TRAIN, (file,), folder / "train.log", SECONDS)
+
+
+def weights_of(plan: Plan, failed: Sequence[str]) -> list[Setting]:
+    """The settings that have weights."""
+    return [setting for setting in plan.pretrainings if setting.name not in failed]

@@ -1,0 +1,136 @@
+"""The tables as Markdown, made of the values of the JSON alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .settings import OWN, RANDOM, SETTINGS
+
+TITLES = {"frozen": "Frozen features", "trained": "Trained rows"}
+_TITLE_OF_RANDOM = "random weights"
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """All tables of a part; a setting, a row or a set without a figure is in none."""
+    lines = [
+        f"# {TITLES[results['part']]}",
+        "",
+        f"`{results['command']}` measures and writes these tables; every figure is on test images, "
+        "mean ± standard deviation over seeds of the fit or the training, of one pretraining. "
+        "Bold: above random weights beyond the draw of the test images and under every seed "
+        "(paired bootstrap, 5 %, Holm's correction).",
+    ]
+    for one in results["sets"].values():
+        lines += ["", f"## {one['title']}", "", _about(one), "", *_figures(one)]
+        if compared := _differences(one):
+            lines += ["", *compared]
+    if results["pretrainings"]:
+        lines += ["", "## The pretrainings", "", *_pretrainings(results["pretrainings"])]
+    return "\n".join(lines) + "\n"
+
+
+def _about(one: Mapping[str, Any]) -> str:
+    counts = list(one["data"].values())
+    return (
+        f"{counts[0]['images']:,} training and {counts[1]['images']:,} test images of "
+        f"{counts[0]['classes']} classes. {one['date']}, {one['machine']}, {_minutes(one)} of "
+        f"fits, trainings and tests, one after the other; seeds {one['seeds']}, preset "
+        f"{one['preset']}, {one['versions']}."
+    )
+
+
+def _figures(one: Mapping[str, Any]) -> list[str]:
+    rows = one["rows"]
+    names = [name for name in title_order() if any(name in row["cells"] for row in rows)]
+    header = ["weights", *(f"{row['title']}, {row['metric']} %" for row in rows)]
+    body = [[title_of(name), *(_cell(row, name) for row in rows)] for name in names]
+    return table(header, body)
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    if name not in row["cells"]:
+        return ""
+    cell = row["cells"][name]
+    spread = "" if cell["sd"] is None else f" ± {percent(cell['sd'])}"
+    found = pair_of(row, name, RANDOM)
+    bold = "**" if found and found["told_apart"] else ""
+    return f"{bold}{percent(cell['figure'])}{spread}{bold}"
+
+
+def _differences(one: Mapping[str, Any]) -> list[str]:
+    """What the settings are meant to be compared with, but for random weights."""
+    body = []
+    for name, setting in {**SETTINGS, **OWN}.items():
+        for other in setting.against:
+            cells = [_difference(row, name, other) for row in one["rows"]]
+            if other != RANDOM and any(cells):
+                body.append([f"{title_of(name)} − {title_of(other)}", *cells])
+    header = ["difference", *(f"{row['title']}, {row['metric']}" for row in one["rows"])]
+    return table(header, body) if body else []
+
+
+def _difference(row: Mapping[str, Any], name: str, other: str) -> str:
+    forth, back = pair_of(row, name, other), pair_of(row, other, name)
+    told = [pair for pair in (forth, back) if pair and pair["told_apart"]]
+    pair, sign = (forth, 1) if forth else (back, -1)
+    if pair is None:
+        return ""
+    low, high = sorted(sign * end for end in pair["interval"])
+    words = f"{percent(sign * pair['difference'], '+')} [{percent(low, '+')}, {percent(high, '+')}]"
+    return f"**{words}**" if told else words
+
+
+def pair_of(row: Mapping[str, Any], first: str, second: str) -> Mapping[str, Any] | None:
+    """The comparison of two weights in this order."""
+    found = (pair for pair in row["pairs"] if (pair["first"], pair["second"]) == (first, second))
+    return next(found, None)
+
+
+def _pretrainings(pretrainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    header = ["setting", "config", "pictures", "passes", "batch", "minutes", "first and last loss"]
+    body = [
+        [
+            one["title"],
+            f"`{one['config']}`",
+            one["pictures"].split(",")[0],
+            str(one["passes"]),
+            str(one["batch_size"]),
+            f"{one['seconds'] / 60:.1f}",
+            _ends(one["curves"]),
+        ]
+        for one in pretrainings.values()
+    ]
+    return table(header, body)
+
+
+def _ends(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    told = [
+        f"{key.removeprefix('loss_')} {points[0][1]:.3g} to {points[-1][1]:.3g}"
+        for key, points in curves.items()
+        if key.startswith("loss_") or (key == "loss" and len(curves) == 1)
+    ]
+    return ", ".join(told)
+
+
+def title_order() -> list[str]:
+    """Names of all weights in the order of the tables."""
+    return [RANDOM, *SETTINGS, *OWN]
+
+
+def title_of(name: str) -> str:
+    """What tables call weights."""
+    return _TITLE_OF_RANDOM if name == RANDOM else {**SETTINGS, **OWN}[name].title
+
+
+def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table, figures to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (header, rule, *body)]
+
+
+def percent(share: float, sign: str = "") -> str:
+    """0.123 -> '12.3'."""
+    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # -0.0 is 0
+
+
+def _minutes(one: Mapping[str, Any]) -> str:
+    return f"{one['seconds'] / 60:.0f} minutes"
