@@ -1,7 +1,8 @@
 """Drawn scenes of several objects with boxes and masks, 64 x 64, as they are.
 
 data/scenes/det/{train,val}/*.png and instances_{train,val}.json, which has 20 of the pictures to
-train on; any COCO file takes their place by data_root, ann_file and data_prefix, with its class names in metainfo.
+train on; any COCO file takes their place by data_root, ann_file and data_prefix, with its class
+names in metainfo.
 """
 
 __data_root = "data/scenes/det/"
