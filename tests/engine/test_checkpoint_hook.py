@@ -390,14 +390,19 @@ def test_killed_at_any_moment_while_a_checkpoint_is_written_in_the_background(wh
     assert resumed_from == {"epoch_2.pth", "epoch_3.pth"}
 
 
-def test_who_resumes_by_a_config_gives_a_whole_file_its_checksum(tmp_path):
+@pytest.mark.parametrize("way", ["config", "runner"])
+def test_who_resumes_gives_a_whole_file_its_checksum(way, tmp_path):
     build(tmp_path, epochs=1).train()
     path = tmp_path / "epoch_1.pth"
     text = sidecar_of(path).read_text()
     sidecar_of(path).unlink()
-    cfg = Config(dict(resume=True, work_dir=str(tmp_path), train_dataloader=dict(batch_size=2)))
-    settle_resume(cfg)
-    assert cfg.load_from == str(path) and sidecar_of(path).read_text() == text
+    if way == "config":
+        cfg = Config(dict(resume=True, work_dir=str(tmp_path), train_dataloader=dict(batch_size=2)))
+        settle_resume(cfg)
+        assert cfg.load_from == str(path)
+    else:
+        build(tmp_path, epochs=2, resume=True).train()
+    assert sidecar_of(path).read_text() == text
 
 
 @pytest.fixture
