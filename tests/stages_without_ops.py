@@ -17,18 +17,20 @@ from maskssl.__main__ import main
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.methods import METHODS
 
-CONFIGS = METHODS["bootmae"].configs
+KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
+CONFIGS = {**METHODS["bootmae"].configs, "knn": KNN}
 TRAINED = ("train_dataloader", "val_dataloader")
 
 
 def stage(name: str, out: Path, scenes: Path, loaders: tuple[str, ...], *more: str) -> None:
     """Run a stage on a handful of pictures, loaded in this process; ``more`` ends in options."""
     command = "test" if name == "knn" else "train"
+    pictures = scenes / ("imagefolder" if name == "pretrain" else "few")
     options = [
         f"{loader}.{option}"
         for loader in loaders
         for option in (
-            f"dataset.data_root={scenes / 'imagefolder'}",
+            f"dataset.data_root={pictures}",
             "num_workers=0",
             "persistent_workers=False",
         )

@@ -14,6 +14,7 @@ from maskssl.methods import METHODS
 from tests.wheel import ODD_NAMES, relative
 
 CONFIGS = METHODS["bootmae"].configs
+KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
 
 
 def test_wheel_holds_every_module_and_config_and_nothing_else(checkout, installed):
@@ -101,7 +102,7 @@ class TestEveryCommandFromTheWheel:
             word.replace("test_dataloader.dataset.indices=32", "test_dataloader.dataset.indices=8")
             for word in loaders
         ]
-        command("test", CONFIGS["knn"], "--pretrained", "run", "--work-dir", "knn", *loaders)
+        command("test", KNN, "--pretrained", "run", "--work-dir", "knn", *loaders)
         assert "accuracy/top1" in json.loads((empty / "knn" / "metrics.json").read_text())
 
     def test_reconstruct(self, command, empty):
@@ -172,6 +173,13 @@ class TestEveryCommandFromTheWheel:
         assert ran.returncode == 1
         assert "nowhere: there is no such folder" in ran.stderr
 
+    def test_evidence(self, installed, empty):
+        """The same: which sets there are."""
+        words = ("evidence", "frozen", "--data-root", "nowhere", "--sets", "moons")
+        ran = installed.run(*words, cwd=empty)
+        assert ran.returncode == 1
+        assert "MaskSSLError: --sets moons: they are tiny_imagenet, " in ran.stderr
+
     def test_benchmark(self, installed, empty):
         """Its own tests measure; here it gets as far as its slip."""
         ran = installed.run("benchmark", CONFIGS["pretrain"], "--mode", "slow", cwd=empty)
@@ -191,7 +199,7 @@ class TestEveryCommandFromTheWheel:
     def test_none_is_forgotten(self):
         tested = {name for name in dir(type(self)) if name.startswith("test_")}
         for command in COMMANDS:
-            if command != "quickstart":  # tests/transfer/test_quickstart.py
+            if command != "quickstart":  # tests/quickstart/test_quickstart.py
                 stem = "slurm" if command.startswith("slurm") else command.replace("-", "_")
                 assert any(name.startswith(f"test_{stem}") for name in tested), command
 
