@@ -1,4 +1,4 @@
-"""What frozen encoders are worth on your images; the same as ``maskssl transfer``."""
+"""What pretrained encoders are worth on your images; the same as ``maskssl transfer``."""
 
 import sys
 

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 from maskssl.__main__ import main
+from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import read_run
 from maskssl.transfer import experiment
+from maskssl.transfer.box_set import box_sets
 from maskssl.transfer.budgets import BUDGETS, Budget
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.job_queue import JobError
@@ -82,6 +84,18 @@ def test_a_recipe_takes_any_encoder(encoders):
     crop = cfg.train_dataloader.dataset.pipeline[2]
     assert (crop.size, crop.scale) == (16, (0.08, 1.0))  # a share stays
     assert cfg.test_dataloader.dataset.pipeline[1].scale == round(256 * 16 / 224)
+
+
+def test_pictures_to_train_on_are_those_of_the_coco_file(tmp_path):
+    """Others lie beside them; one that is named and not there is told."""
+    write_objects(tmp_path, "train", 3, 0)
+    write_objects(tmp_path, "val", 2, 1)
+    Image.new("RGB", (64, 64)).save(tmp_path / "train" / "9.png")
+    train, test = box_sets(str(tmp_path))
+    assert train.files == ("train/0.png", "train/1.png", "train/2.png") and len(test) == 2
+    (tmp_path / "train" / "1.png").unlink()
+    with pytest.raises(MaskSSLError, match=r"1 pictures of instances_train\.json are not there"):
+        box_sets(str(tmp_path))
 
 
 @pytest.fixture
