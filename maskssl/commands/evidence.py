@@ -2,11 +2,13 @@
 
 maskssl evidence frozen --data-root ~/data --results docs/results
 maskssl evidence trained --data-root ~/data --results docs/results --sets clothing
+maskssl evidence study --data-root ~/data --results docs/results
 
 frozen: every setting of every method, by features that stay as they are. trained: random weights,
-BootMAE, ExtreMA and MAE, fine-tuned, in segmentation and in detection. The same command goes on
-where it was broken off; --settings and --sets make a table in several goes. docs/evidence.md says
-which sets there are and how they lie.
+BootMAE, ExtreMA and MAE, fine-tuned, in segmentation and in detection. study: what ExtreMA's BYOL
+needs to learn something at this scale, judged on training pictures that are held out. The same
+command goes on where it was broken off; --settings and --sets make a table in several goes.
+docs/evidence.md says which sets there are and how they lie.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which table, of what, and where to write."""
-    parser.add_argument("part", choices=["frozen", "trained"])
+    parser.add_argument("part", choices=["frozen", "trained", "study"])
     parser.add_argument(
         "--data-root", required=True, metavar="DIR", help="holds the sets' folders, see --sets"
     )
@@ -34,15 +36,13 @@ def run(args: argparse.Namespace) -> int:
     """Plan, run, write; 1 if a part failed."""
     from ..errors import MaskSSLError
     from ..evidence.evidence import run_evidence
+    from ..evidence.parts import settings_of
     from ..evidence.plan import Plan
     from ..evidence.sets import sets_of
-    from ..evidence.settings import SETTINGS
     from ..evidence.tables import markdown
     from ..progress import ProgressLine
 
-    known = dict(settings=tuple(SETTINGS), sets=sets_of(args.part))
-    if args.part == "trained":
-        known["settings"] = tuple(name for name, one in SETTINGS.items() if one.trained)
+    known = dict(settings=tuple(settings_of(args.part)), sets=sets_of(args.part))
     wanted = dict(settings=args.settings, sets=args.sets)
     for kind, names in known.items():
         if unknown := [name for name in wanted[kind] or () if name not in names]:

@@ -15,13 +15,14 @@ from ..transfer.encoders import RANDOM as RANDOM_OF
 from ..transfer.plan import Plan as TransferPlan
 from ..transfer.stages import STAGES
 from ..transfer.trained import TrainedStage
-from .sets import FROZEN, SETS, RealSet, bring
-from .settings import BOOTMAE, OWN, RANDOM, SETTINGS, Setting
+from .parts import EVERY
+from .sets import SETS, TRAINED, RealSet, bring, hold_out
+from .settings import BOOTMAE, OWN, RANDOM, Setting
 
 SEEDS = (0, 1, 2)
 BLOCKS = (3, 4)  # of 4, whose features are measured
 RECIPE = "bootmae"  # of the trained rows, the same for all weights
-SMOKE_SEEN, SMOKE_PICTURES = 128, 64
+SMOKE_SEEN, SMOKE_PICTURES, SMOKE_HELD_OUT = 128, 64, 2
 _SAVES = 8  # of a pretraining of many short passes
 
 
@@ -30,7 +31,7 @@ class Plan:
     """What is asked for.
 
     Attributes:
-        part: 'frozen' or 'trained'.
+        part: 'frozen', 'trained' or 'study'.
         out: folder of weights, features, choices and outcomes.
         data_root: holds the sets' folders.
         archives: of sets that are not there yet.
@@ -52,8 +53,8 @@ class Plan:
     @property
     def pretrainings(self) -> list[Setting]:
         """What is pretrained, those on Tiny-ImageNet first."""
-        wanted = [SETTINGS[name] for name in self.settings]
-        if self.part == FROZEN:
+        wanted = [EVERY[name] for name in self.settings]
+        if self.part != TRAINED:
             return wanted
         folders = {SETS[name].folder for name in self.sets}
         own = [one for one in OWN.values() if one.pictures in folders]
@@ -73,8 +74,12 @@ class Plan:
         return self.out / "pretrained" / setting.name
 
     def data(self, name: str) -> Path:
-        """Folder of a set, unpacked if need be."""
-        return bring(name, self.data_root, self.archives)
+        """Folder of a set, unpacked if need be, or of links to some of its training pictures."""
+        real, folder = SETS[name], bring(name, self.data_root, self.archives)
+        if not real.held_out:
+            return folder
+        count = SMOKE_HELD_OUT if self.smoke else real.held_out
+        return hold_out(folder / real.pictures, count, self.out / "held_out" / name)
 
     def config(self, setting: Setting) -> Config:
         """The config of a pretraining."""
@@ -116,7 +121,7 @@ class Plan:
             pretrained: whose weights there are.
         """
         real, folder = SETS[name], self.data(name)
-        own = [one for one in pretrained if one.pictures in (BOOTMAE.pictures, real.folder)]
+        own = [one for one in pretrained if one.pictures in (BOOTMAE.pictures, real.folder, name)]
         stages = real.stages[self.part]
         out = self.out / self.part / name
         names = (RANDOM, *(one.name for one in own))
@@ -134,11 +139,11 @@ class Plan:
             seeds=SEEDS,
             recipe=RECIPE,
             preset="smoke" if self.smoke else "evidence",
-            blocks=BLOCKS if self.part == FROZEN else None,
-            img_size=real.img_size if self.part == FROZEN else None,
+            blocks=BLOCKS if self.part != TRAINED else None,
+            img_size=real.img_size if self.part != TRAINED else None,
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             variations={one: _options(real, one, stages) for one in names if real.options}
-            if self.part != FROZEN
+            if self.part == TRAINED
             else {},
         )
 

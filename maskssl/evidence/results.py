@@ -13,10 +13,11 @@ import torch
 from ..cli.launch import SLOW_BF16
 from ..errors import MaskSSLError
 from ..evaluation.run_logs import RunLog, read_run
+from .parts import EVERY
 from .plan import Plan
 from .pretraining import record_of
 from .sets import SETS
-from .settings import OWN, SETTINGS, Setting
+from .settings import Setting
 from .tables import markdown
 
 VERSION = 1  # of the JSON
@@ -87,8 +88,7 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
             date=_date([plan.folder(setting) / "train.log"]),
             curves=_curves(run),
         )
-    order = [*SETTINGS, *OWN]
-    results["pretrainings"] = _ordered(results["pretrainings"], order)
+    results["pretrainings"] = _ordered(results["pretrainings"], list(EVERY))
 
 
 def add_set(results: Results, plan: Plan, name: str, report: Mapping[str, Any]) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..datasets.folders import image_files
 from ..errors import MaskSSLError
+from ..quickstart.arrangement import Arrangement
 
-FROZEN, TRAINED = "frozen", "trained"
-PARTS = (FROZEN, TRAINED)
+FROZEN, TRAINED, STUDY = "frozen", "trained", "study"
+PARTS = (FROZEN, TRAINED, STUDY)
 _CLASSIFIED = ("knn", "linear", "attentive", "logistic")
 
 Options = Mapping[str, Any]
@@ -67,9 +69,11 @@ class RealSet:
     Attributes:
         name: on the command line.
         title: in tables.
-        stages: 'frozen' and 'trained' -> stages of ``maskssl transfer``.
+        stages: part -> stages of ``maskssl transfer``.
         pictures: its training pictures, below the folder.
         archive: name of its folder and its archive; None for its own name.
+        held_out: training pictures of a class that are tested on in place of the test pictures; as
+            many again and half as many train.
         dense: labelled by maps, or maps and boxes.
         img_size: at which frozen features are read, in pixels; None for the pretraining's.
         options: trained stage -> options over its recipe.
@@ -80,6 +84,7 @@ class RealSet:
     stages: Mapping[str, tuple[str, ...]]
     pictures: str
     archive: str | None = None
+    held_out: int = 0
     dense: bool = False
     img_size: int | None = None
     options: Mapping[str, Options] = field(default_factory=dict)
@@ -94,6 +99,14 @@ SETS: dict[str, RealSet] = {
     one.name: one
     for one in (
         RealSet("tiny_imagenet", "Tiny-ImageNet", {FROZEN: _CLASSIFIED}, "train"),
+        RealSet(
+            "tiny_imagenet_held_out",
+            "Tiny-ImageNet's training pictures",
+            {STUDY: ("knn", "linear")},
+            "train",
+            archive="tiny_imagenet",
+            held_out=50,
+        ),
         RealSet("clothing", "clothing", {FROZEN: _CLASSIFIED, TRAINED: ("finetune",)}, "train"),
         RealSet("cifar10", "CIFAR-10", {FROZEN: _CLASSIFIED}, "train"),
         RealSet(
@@ -132,6 +145,39 @@ DENSE = tuple(name for name, one in SETS.items() if one.dense and not one.archiv
 def sets_of(part: str) -> tuple[str, ...]:
     """Names of the sets that a part measures on."""
     return tuple(name for name, one in SETS.items() if part in one.stages)
+
+
+def hold_out(source: Path, count: int, folder: Path) -> Path:
+    """A set of training pictures alone, as links: ``count`` of each class are its test pictures.
+
+    Args:
+        source: holds CLASS/PICTURE; the first half more than ``count`` of each class train, and
+            the last ``count`` are tested on.
+        count: see above.
+        folder: written anew if it is not there.
+
+    Returns:
+        ``folder``, with train/CLASS and val/CLASS.
+
+    Raises:
+        MaskSSLError: a class has too few pictures.
+    """
+    if folder.is_dir():
+        return folder
+    links = {}
+    for one in sorted(path for path in source.iterdir() if path.is_dir()):
+        pictures = sorted(image_files(one))
+        trained, tested = pictures[: count + count // 2], pictures[-count:]
+        if len(pictures) < len(trained) + len(tested):
+            raise MaskSSLError(
+                f"{one} has {len(pictures)} pictures, {len(trained) + len(tested)} are needed"
+            )
+        for kind, kept in (("train", trained), ("val", tested)):
+            links |= {f"{kind}/{one.name}/{path.name}": path for path in kept}
+    partial = folder.with_suffix(".partial")
+    Arrangement(links).write(partial)
+    partial.replace(folder)
+    return folder
 
 
 def bring(name: str, root: Path, archives: Path | None) -> Path:

@@ -15,7 +15,7 @@ RANDOM = "random"
 SIZE, PATCH = 64, 8  # of pictures and patches in pixels
 _BOOTMAE = "pretrain/bootmae_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
 _EXTREMA = "pretrain/extrema_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
-_PIPELINE = "train_dataloader.dataset.pipeline"
+PIPELINE = "train_dataloader.dataset.pipeline"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ _SMALL_EXTREMA = {
     "auto_scale_lr.base_batch_size": 32,
     "optim_wrapper.optimizer.lr": 2e-3,
 }
-_INFONCE = {"model.head.loss": "infonce", "model.head.temperature": 0.2}
+INFONCE = {"model.head.loss": "infonce", "model.head.temperature": 0.2}
 # mmpretrain's classes, with an encoder and a decoder of BootMAE's sizes
 _MAE = {
     "model": dict(
@@ -107,7 +107,7 @@ _MAE = {
         ),
     ),
     "custom_hooks": [],
-    _PIPELINE: _plain("bicubic"),
+    PIPELINE: _plain("bicubic"),
     **{key: value for key, value in _SMALL_BOOTMAE.items() if not key.startswith("model.")},
 }
 
@@ -146,7 +146,7 @@ SETTINGS: dict[str, Setting] = {
             EXTREMA,
             "extrema-no-colour",
             "ExtreMA, BYOL, 80 % x 5, without colours",
-            {_PIPELINE: _plain("bilinear")},
+            {PIPELINE: _plain("bilinear")},
         ),
         _ablation(
             EXTREMA,
@@ -154,7 +154,7 @@ SETTINGS: dict[str, Setting] = {
             "ExtreMA, BYOL, 90 % x 8",
             {"model.mask_ratio": 0.9, "model.num_masks": 8},
         ),
-        _ablation(EXTREMA, "extrema-infonce", "ExtreMA, InfoNCE, 80 % x 5", _INFONCE, trained=True),
+        _ablation(EXTREMA, "extrema-infonce", "ExtreMA, InfoNCE, 80 % x 5", INFONCE, trained=True),
         Setting(
             "mae",
             "MAE of mmpretrain",

@@ -3,9 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .settings import OWN, RANDOM, SETTINGS
+from .parts import EVERY
+from .settings import RANDOM
 
-TITLES = {"frozen": "Frozen features", "trained": "Trained rows"}
+TITLES = {
+    "frozen": "Frozen features",
+    "trained": "Trained rows",
+    "study": "What BYOL needs at this scale",
+}
 _TITLE_OF_RANDOM = "random weights"
 
 
@@ -59,7 +64,7 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
 def _differences(one: Mapping[str, Any]) -> list[str]:
     """What the settings are meant to be compared with, but for random weights."""
     body = []
-    for name, setting in {**SETTINGS, **OWN}.items():
+    for name, setting in EVERY.items():
         for other in setting.against:
             cells = [_difference(row, name, other) for row in one["rows"]]
             if other != RANDOM and any(cells):
@@ -113,12 +118,12 @@ def _ends(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
 
 def title_order() -> list[str]:
     """Names of all weights in the order of the tables."""
-    return [RANDOM, *SETTINGS, *OWN]
+    return [RANDOM, *EVERY]
 
 
 def title_of(name: str) -> str:
     """What tables call weights."""
-    return _TITLE_OF_RANDOM if name == RANDOM else {**SETTINGS, **OWN}[name].title
+    return _TITLE_OF_RANDOM if name == RANDOM else EVERY[name].title
 
 
 def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:

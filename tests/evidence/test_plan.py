@@ -7,8 +7,9 @@ import pytest
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
+from maskssl.evidence.byol_study import STUDY
 from maskssl.evidence.plan import Plan
-from maskssl.evidence.sets import SETS, bring, sets_of
+from maskssl.evidence.sets import SETS, bring, hold_out, sets_of
 from maskssl.evidence.settings import BOOTMAE, OWN, SETTINGS
 
 FOUR = ("knn", "linear", "attentive", "logistic")
@@ -19,6 +20,8 @@ def plan(tmp_path) -> Plan:
     """Everything on sets of which only the pictures' names are there."""
     for real in SETS.values():
         for number in range(50):
+            if real.held_out:
+                continue  # pictures of another set
             picture = tmp_path / "data" / real.folder / real.pictures / f"{number}.jpg"
             picture.parent.mkdir(parents=True, exist_ok=True)
             picture.touch()
@@ -146,3 +149,45 @@ def test_a_name_that_is_not_there_is_told(tmp_path, option, said):
     with pytest.raises(SystemExit) as end:
         main(["evidence", "trained", "--data-root", str(tmp_path), option, "cifar100"])
     assert f"{option} cifar100: they are {said}" in str(end.value.code)
+
+
+def held_out(plan: Plan) -> Plan:
+    """The study's plan, on a set of two classes of 126 pictures."""
+    root = plan.data_root / "tiny_imagenet" / "train"
+    for one in root.iterdir():
+        one.unlink()
+    for number in range(252):
+        picture = root / "ab"[number % 2] / f"{number:03}.jpg"
+        picture.parent.mkdir(exist_ok=True)
+        picture.write_text(str(number))
+    return replace(plan, part="study", settings=tuple(STUDY), sets=sets_of("study"))
+
+
+def test_the_study_is_judged_on_training_pictures_that_it_did_not_see(plan):
+    asked = held_out(plan)
+    (name,) = asked.sets
+    assert SETS[name].stages["study"] == ("knn", "linear")
+    transfer = asked.transfer(name, asked.pretrainings)
+    assert list(transfer.named) == ["random", *STUDY]
+    folder = asked.data(name)
+    assert transfer.data == folder
+    pictures = {
+        split: {path.read_text() for path in (folder / split).rglob("*.jpg")}
+        for split in ("train", "val")
+    }
+    assert [len(one) for one in pictures.values()] == [150, 100]
+    assert not pictures["train"] & pictures["val"]
+    cfg = asked.config(STUDY["byol"])
+    assert cfg.train_dataloader.dataset.data_root == str(folder)
+    assert cfg.train_dataloader.dataset.data_prefix == "train"
+    assert cfg.train_cfg.max_epochs == 15_000 // 150
+
+
+def test_classes_with_too_few_pictures_to_hold_some_out_are_told(tmp_path):
+    for number in range(4):
+        picture = tmp_path / "train" / "cat" / f"{number}.jpg"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.touch()
+    with pytest.raises(MaskSSLError, match="cat has 4 pictures, 5 are needed"):
+        hold_out(tmp_path / "train", 2, tmp_path / "held")
+    assert not (tmp_path / "held").exists()

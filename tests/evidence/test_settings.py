@@ -9,12 +9,14 @@ from mmpretrain.structures import DataSample
 from PIL import Image
 
 from maskssl.cli.config import load_config
+from maskssl.evidence.byol_study import PICTURES, SEEN, STUDY
+from maskssl.evidence.parts import EVERY, settings_of
 from maskssl.evidence.settings import BOOTMAE, EXTREMA, OWN, RANDOM, SETTINGS, settings_on
 from maskssl.evidence.tables import title_order
 
 
 def config(name: str):
-    setting = SETTINGS[name]
+    setting = EVERY[name]
     return load_config(setting.config, setting.options)
 
 
@@ -35,7 +37,7 @@ def ordering() -> torch.Tensor:
     return torch.rand(4, 64, generator=torch.Generator().manual_seed(2)).argsort(1)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [*SETTINGS, *STUDY])
 def test_every_setting_builds_and_learns_from_what_its_pictures_become(name, tmp_path):
     cfg, model = config(name), build(name)
     generator = torch.Generator().manual_seed(0)
@@ -139,7 +141,7 @@ def test_four_rows_are_trained_and_three_pretrained_on_a_dense_set_too():
         assert (setting.pictures, setting.seen) == ("nuclei", SETTINGS[name].seen // 2)
         assert setting.title == f"{SETTINGS[name].title}, on nuclei"
         assert setting.crop == (0.05, 0.5) and setting.options == SETTINGS[name].options
-    assert len(OWN) == 6 and len(set(title_order())) == 1 + 8 + 6
+    assert len(OWN) == 6 and len(set(title_order())) == 1 + 8 + 6 + len(STUDY)
 
 
 def test_reading_a_setting_twice_gives_the_same():
@@ -152,3 +154,44 @@ def test_masks_of_mae_hide_three_quarters():
     assert tokens.shape[1] == 1 + 16
     with DefaultScope.overwrite_default_scope("mmpretrain"):
         assert set(model.loss(images(), [DataSample()] * 4)) == {"loss"}
+
+
+def test_the_study_changes_one_thing_at_a_time_and_tells_it_from_the_published_form():
+    assert list(settings_of("study")) == list(STUDY) and len(STUDY) >= 12
+    assert STUDY["byol"].options == EXTREMA.options
+    for setting in STUDY.values():
+        assert (setting.config, setting.seen) == (EXTREMA.config, SEEN)
+        assert setting.pictures == PICTURES and setting.against == (RANDOM, "byol")
+    changed = {
+        name: {key for key, value in setting.options.items() if EXTREMA.options.get(key) != value}
+        for name, setting in STUDY.items()
+    }
+    assert changed["byol-1-mask"] == {"model.num_masks"}
+    assert changed["byol-batch-128"] == {"train_dataloader.batch_size"}
+    assert changed["byol-target-norm"] == {"model.neck.last_norm_cfg"}
+    assert changed["byol-strong-colours"] == {"train_dataloader.dataset.pipeline"}
+
+
+def test_norms_over_the_batch_keep_keys_of_different_pictures_apart():
+    batch = torch.zeros(4, 3, 64, 64) + torch.linspace(-0.01, 0.01, 4)[:, None, None, None]
+    plain = build("byol").loss(batch)["spread_teacher"]
+    normed = build("byol-target-norm").loss(batch)["spread_teacher"]
+    assert plain < 0.1 and normed > 0.9
+
+
+def test_own_crops_are_of_different_places_and_shared_ones_of_the_same(tmp_path):
+    place = torch.arange(64, dtype=torch.uint8).repeat(64, 1) * 3  # brightness tells the column
+    picture = tmp_path / "picture.png"
+    Image.fromarray(place[..., None].repeat(1, 1, 3).numpy()).save(picture)
+    found = {}
+    for name in ("byol-strong-colours", "byol-own-crops"):
+        pipeline = config(name).train_dataloader.dataset.pipeline
+        (views,) = (step for step in pipeline if step["type"] == "MultiView")
+        views["transforms"][0] = [
+            step for step in views["transforms"][0] if "torchvision" not in step["type"]
+        ]
+        with DefaultScope.overwrite_default_scope("mmpretrain"):
+            found[name] = Compose(pipeline)(dict(img_path=str(picture)))["inputs"]
+    assert torch.equal(*found["byol-strong-colours"])
+    first, second = found["byol-own-crops"]
+    assert first.shape == second.shape == (3, 64, 64) and not torch.equal(first, second)

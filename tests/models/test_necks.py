@@ -85,3 +85,21 @@ def test_published_widths_are_the_defaults():
     widths = [tuple(layer.weight.shape) for layer in mlp.layers if isinstance(layer, nn.Linear)]
     assert widths == [(4096, 768), (4096, 4096), (256, 4096)]
     assert mlp.out_channels == 256
+
+
+def test_norms_over_the_batch_are_of_all_views_in_training_and_in_eval_mode():
+    batch = dict(type="BN1d", track_running_stats=False)
+    options = dict(norm_cfg=batch, last_norm_cfg=dict(batch, affine=False))
+    mlp = ProjectionMLP(6, hidden_channels=10, out_channels=4, num_layers=2, **options)
+    first, _, gelu, second, _ = mlp.layers
+    assert isinstance(gelu, nn.GELU)
+    given = 5 + 3 * torch.randn(7, 5, 6)
+
+    def normed(rows: torch.Tensor) -> torch.Tensor:
+        deviation = (rows.var(0, unbiased=False) + 1e-5).sqrt()
+        return (rows - rows.mean(0)) / deviation
+
+    expected = normed(second(F.gelu(normed(first(given.flatten(0, 1)))))).unflatten(0, (7, 5))
+    for mode in (True, False):
+        torch.testing.assert_close(mlp.train(mode)(given), expected, rtol=1e-4, atol=1e-4)
+    assert not [key for key in mlp.state_dict() if "running" in key]
