@@ -1,7 +1,7 @@
 """What each table has: its settings, and all of them by name."""
 
 from .byol_study import STUDY as STUDIED
-from .sets import FROZEN, STUDY, TRAINED
+from .sets import FROZEN, STUDY, TRAINED, YARDSTICK
 from .settings import OWN, SETTINGS, Setting
 
 EVERY: dict[str, Setting] = {**SETTINGS, **OWN, **STUDIED}
@@ -9,6 +9,7 @@ _SETTINGS_OF = {
     FROZEN: SETTINGS,
     TRAINED: {name: one for name, one in SETTINGS.items() if one.trained},
     STUDY: STUDIED,
+    YARDSTICK: {},
 }
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,19 @@ def read_results(plan: Plan) -> Results:
 
 
 def write_results(results: Results, plan: Plan) -> None:
-    """Write the JSON, and the tables as Markdown beside it."""
+    """Write what has been measured, and its tables."""
     results["command"] = command_of(plan)
+    write_tables(results, plan, markdown(results))
+
+
+def write_tables(results: Mapping[str, Any], plan: Plan, text: str) -> None:
+    """Write the JSON of a part, and the tables as Markdown beside it."""
     file = results_file(plan)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     partial.replace(file)
-    file.with_suffix(".md").write_text(markdown(results))
+    file.with_suffix(".md").write_text(text)
 
 
 def command_of(plan: Plan) -> str:
@@ -85,7 +90,7 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
             seconds=round(sum(seconds for seconds, _ in run.timed())),  # of all its starts
             code=facts["code"],
             machine=machine(),
-            date=_date([plan.folder(setting) / "train.log"]),
+            date=date_of([plan.folder(setting) / "train.log"]),
             curves=_curves(run),
         )
     results["pretrainings"] = _ordered(results["pretrainings"], list(EVERY))
@@ -114,7 +119,7 @@ def add_set(results: Results, plan: Plan, name: str, report: Mapping[str, Any]) 
         versions=report["facts"]["versions"],
         machine=machine(),
         seconds=round(sum(report["seconds"].values())),
-        date=_date(outcomes),
+        date=date_of(outcomes),
     )
     results["sets"] = _ordered(results["sets"], list(SETS))
 
@@ -178,7 +183,7 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(float(value), _DIGITS)
 
 
-def _date(files: Any) -> str:
+def date_of(files: Iterable[Path]) -> str:
     """Day of the newest file: a table that is only written again keeps its date."""
     newest = max(file.stat().st_mtime for file in files)
     return datetime.fromtimestamp(newest, timezone.utc).date().isoformat()

@@ -11,8 +11,7 @@ from ..datasets.folders import image_files
 from ..errors import MaskSSLError
 from ..quickstart.arrangement import Arrangement
 
-FROZEN, TRAINED, STUDY = "frozen", "trained", "study"
-PARTS = (FROZEN, TRAINED, STUDY)
+FROZEN, TRAINED, STUDY, YARDSTICK = "frozen", "trained", "study", "yardstick"
 _CLASSIFIED = ("knn", "linear", "attentive", "logistic")
 
 Options = Mapping[str, Any]
@@ -164,7 +163,7 @@ def hold_out(source: Path, count: int, folder: Path) -> Path:
     """
     if folder.is_dir():
         return folder
-    links = {}
+    links: dict[str, Path] = {}
     for one in sorted(path for path in source.iterdir() if path.is_dir()):
         pictures = sorted(image_files(one))
         trained, tested = pictures[: count + count // 2], pictures[-count:]

@@ -1,6 +1,7 @@
 """The tables as Markdown, made of the values of the JSON alone."""
 
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 from .parts import EVERY
@@ -139,3 +140,38 @@ def percent(share: float, sign: str = "") -> str:
 
 def _minutes(one: Mapping[str, Any]) -> str:
     return f"{one['seconds'] / 60:.0f} minutes"
+
+
+def yardstick_markdown(found: Mapping[str, Any]) -> str:
+    """Ours beside other code, training by training, and the difference."""
+    rows = list(found["figures"])
+    runs = {code: [n for n in found["told"] if n.startswith(code)] for code in ("theirs", "ours")}
+    values = {
+        code: [[found["figures"][row][name] for name in names] for row in rows]
+        for code, names in runs.items()
+    }
+    values["ours − theirs"] = [
+        [a - b for a, b in zip(*both, strict=True)]
+        for both in zip(values["ours"], values["theirs"], strict=True)
+    ]
+    body = [["random weights", "", "", *(percent(found["figures"][r]["random"]) for r in rows)]]
+    for name in (*runs["theirs"], *runs["ours"]):
+        told, figures = found["told"][name], [found["figures"][row][name] for row in rows]
+        minutes = f"{told['seconds'] / 60:.1f}"
+        body.append([name, minutes, f"{told['images']:,}", *map(percent, figures)])
+    for code, some in values.items():
+        sign = "+" if code not in runs else ""
+        cells = [f"**{percent(mean(one), sign)} ± {percent(stdev(one))}**" for one in some]
+        body.append([f"{code}, mean ± sd", "", "", *cells])
+    return "\n".join(
+        [
+            "# BootMAE beside the authors' code",
+            "",
+            f"`{found['command']}` trains both with the same model on the same pictures for the "
+            "same minutes, one after the other with all cores, and measures both by the same "
+            f"probes on test images. {found['date']}, {found['machine']}, {found['versions']}.",
+            "",
+            *table(["weights", "minutes", "pictures seen", *(f"{r}, top-1 %" for r in rows)], body),
+            "",
+        ]
+    )

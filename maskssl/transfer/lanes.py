@@ -10,16 +10,19 @@ from .job_queue import Lanes
 WARMED = f"{__package__}.warmed"
 
 
-def plan_lanes() -> Lanes:
+def plan_lanes(alone: bool = False) -> Lanes:
     """One job at a time per GPU, else two or four on the CPU.
 
     Small models use two cores better by two processes than by two threads. Threads of the
     other process find the core free while these wait (a passive wait policy).
+
+    Args:
+        alone: one job at a time, with all cores: for what is timed.
     """
     cores = len(os.sched_getaffinity(0))
     gpus = _visible_gpus()
-    count = len(gpus) or min(cores, 2 if cores <= 4 else 4)
-    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{} for _ in range(count)]
+    count = 1 if alone else len(gpus) or min(cores, 2 if cores <= 4 else 4)
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:count]] or [{}] * count
     common = {
         "OMP_NUM_THREADS": str(max(1, cores // count)),
         "OMP_WAIT_POLICY": "passive",

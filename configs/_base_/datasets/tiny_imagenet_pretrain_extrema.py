@@ -21,4 +21,5 @@ __pipeline = [
     ),
     dict(type="PackInputs"),
 ]
-train_dataloader = dict(dataset=dict(pipeline=__pipeline))
+# colours of a whole batch at once, the same to the digit
+train_dataloader = dict(dataset=dict(pipeline=__pipeline, augment_on_device=True))

@@ -1,10 +1,9 @@
 """Measure the steps of configs on this machine, and write what was found."""
 
-import importlib
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import torch
 
 from ... import config_file
-from ...errors import MaskSSLError
 from ...models.compiling import Staged, compile_stages
 from ..config import load_config
+from ..other_code import function_named
 from .cost import flops_per_image, saved_per_block
 from .step import TrainingStep, training_step
 from .timing import PartClock, Timing, matmul_peak, synchronise, timed, timed_in_turn
@@ -69,7 +68,7 @@ def measure(
     if against is None:
         found.update(_figures(timed(step, step.device, steps, runs), batch_size))
     else:
-        theirs = _function(against)(batch_size=batch_size, device=device)
+        theirs = function_named(against)(batch_size=batch_size, device=device)
         both = timed_in_turn({"ours": step, against: theirs}, step.device, steps, runs)
         found.update(_figures(both["ours"], batch_size))
         found["against"] = {against: _figures(both[against], batch_size)}
@@ -155,16 +154,6 @@ def _parts(step: TrainingStep, steps: int) -> dict[str, float]:
     for _ in range(steps):
         step()
     return clock.seconds()
-
-
-def _function(name: str) -> Callable[..., Callable[[], Any]]:
-    module, _, function = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MaskSSLError(
-            f"--against {name}: {error}; name MODULE:FUNCTION, with MODULE on PYTHONPATH"
-        ) from error
 
 
 def _gib(size: int | None) -> str:
