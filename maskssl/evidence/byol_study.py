@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..cli.config import load_config
 from .settings import EXTREMA, INFONCE, PIPELINE, RANDOM, SIZE, Setting
 
 PICTURES = "tiny_imagenet_held_out"
@@ -21,6 +22,7 @@ _STRONG = [
     dict(type="torchvision/ColorJitter", brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5),
     dict(type="torchvision/RandomGrayscale", p=0.4),
 ]
+COLOURS = load_config(EXTREMA.config).train_dataloader.dataset.pipeline[4].transforms[0][:-1]
 _START = "model.target_generator.schedule.start"
 _LR = "optim_wrapper.optimizer.lr"
 
@@ -84,6 +86,35 @@ STUDY: dict[str, Setting] = {
             "byol-both-norms-strong",
             "BatchNorm in both places, any hue at any brightness",
             {**_BOTH_NORMS, **_views(*_STRONG)},
+        ),
+        _variant(
+            "byol-both-norms-crops",
+            "BatchNorm in both places, a crop of its own for each view",
+            {**_BOTH_NORMS, **_views(*COLOURS, whole=True)},
+            crop=(1.0, 1.0),
+        ),
+        _variant(
+            "byol-both-norms-crops-alone",
+            "the same without colours",
+            {**_BOTH_NORMS, **_views(whole=True)},
+            crop=(1.0, 1.0),
+        ),
+        _variant(
+            "byol-both-norms-crops-2-masks",
+            "BatchNorm in both places, own crops, two masks of 50 %",
+            {
+                **_BOTH_NORMS,
+                **_views(*COLOURS, whole=True),
+                "model.num_masks": 2,
+                "model.mask_ratio": 0.5,
+            },
+            crop=(1.0, 1.0),
+        ),
+        _variant(
+            "infonce-crops",
+            "InfoNCE, a crop of its own for each view",
+            {**INFONCE, **_views(*COLOURS, whole=True)},
+            crop=(1.0, 1.0),
         ),
         _variant("infonce", "InfoNCE at temperature 0.2", INFONCE),
         _variant(

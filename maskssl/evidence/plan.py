@@ -11,16 +11,18 @@ from mmengine.config import Config
 from ..cli.config import load_config
 from ..datasets.folders import image_files
 from ..methods import method_named
+from ..models.backbones.vit_settings import arch_settings
 from ..transfer.encoders import RANDOM as RANDOM_OF
 from ..transfer.plan import Plan as TransferPlan
 from ..transfer.stages import STAGES
 from ..transfer.trained import TrainedStage
 from .parts import EVERY
-from .sets import SETS, TRAINED, RealSet, bring, hold_out
+from .sets import SETS, SMALL, TRAINED, RealSet, bring, hold_out
 from .settings import BOOTMAE, OWN, RANDOM, Setting
+from .settings import SMALL as SMALL_ONES
 
 SEEDS = (0, 1, 2)
-BLOCKS = (3, 4)  # of 4, whose features are measured
+_MEASURED = 2  # of the last blocks, whose features are measured
 RECIPE = "bootmae"  # of the trained rows, the same for all weights
 SMOKE_SEEN, SMOKE_PICTURES, SMOKE_HELD_OUT = 128, 64, 2
 _SAVES = 8  # of a pretraining of many short passes
@@ -31,7 +33,7 @@ class Plan:
     """What is asked for.
 
     Attributes:
-        part: 'frozen', 'trained' or 'study'.
+        part: 'frozen', 'trained', 'study' or 'vit-small'.
         out: folder of weights, features, choices and outcomes.
         data_root: holds the sets' folders.
         archives: of sets that are not there yet.
@@ -67,7 +69,18 @@ class Plan:
     @property
     def start(self) -> Path:
         """Weights before any pretraining: they tell random weights their shape."""
-        return self.out / "start.pth"
+        return self.out / f"start{'-small' if self.part == SMALL else ''}.pth"
+
+    @property
+    def shaped_as(self) -> Setting:
+        """A setting whose encoder has the shape that all of the part have."""
+        return SMALL_ONES["bootmae-small"] if self.part == SMALL else BOOTMAE
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Whose features are measured, counted from 1."""
+        depth = arch_settings(self.config(self.shaped_as).model.backbone.arch)["num_layers"]
+        return tuple(range(depth - _MEASURED + 1, depth + 1))
 
     def folder(self, setting: Setting) -> Path:
         """Work dir of a pretraining."""
@@ -122,7 +135,7 @@ class Plan:
         """
         real, folder = SETS[name], self.data(name)
         own = [one for one in pretrained if one.pictures in (BOOTMAE.pictures, real.folder, name)]
-        stages = real.stages[self.part]
+        stages = real.stages_of(self.part)
         out = self.out / self.part / name
         names = (RANDOM, *(one.name for one in own))
         return TransferPlan(
@@ -139,7 +152,7 @@ class Plan:
             seeds=SEEDS,
             recipe=RECIPE,
             preset="smoke" if self.smoke else "evidence",
-            blocks=BLOCKS if self.part != TRAINED else None,
+            blocks=self.blocks if self.part != TRAINED else None,
             img_size=real.img_size if self.part != TRAINED else None,
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             variations={one: _options(real, one, stages) for one in names if real.options}
@@ -151,7 +164,7 @@ class Plan:
         """See ``start``."""
         from ..quickstart.pretraining import write_untrained
 
-        write_untrained(self.config(BOOTMAE), SEEDS[0], self.start)
+        write_untrained(self.config(self.shaped_as), SEEDS[0], self.start)
 
 
 def _options(real: RealSet, name: str, stages: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from ..errors import MaskSSLError
 from ..quickstart.arrangement import Arrangement
 
 FROZEN, TRAINED, STUDY, YARDSTICK = "frozen", "trained", "study", "yardstick"
+SMALL = "vit-small"  # frozen features of pretrainings for a GPU
 _CLASSIFIED = ("knn", "linear", "attentive", "logistic")
 
 Options = Mapping[str, Any]
@@ -88,6 +89,10 @@ class RealSet:
     img_size: int | None = None
     options: Mapping[str, Options] = field(default_factory=dict)
 
+    def stages_of(self, part: str) -> tuple[str, ...]:
+        """What a part measures here."""
+        return self.stages.get(FROZEN if part == SMALL else part, ())
+
     @property
     def folder(self) -> str:
         """Below the root of all sets."""
@@ -143,7 +148,7 @@ DENSE = tuple(name for name, one in SETS.items() if one.dense and not one.archiv
 
 def sets_of(part: str) -> tuple[str, ...]:
     """Names of the sets that a part measures on."""
-    return tuple(name for name, one in SETS.items() if part in one.stages)
+    return tuple(name for name, one in SETS.items() if one.stages_of(part))
 
 
 def hold_out(source: Path, count: int, folder: Path) -> Path:

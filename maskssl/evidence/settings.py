@@ -16,6 +16,7 @@ SIZE, PATCH = 64, 8  # of pictures and patches in pixels
 _BOOTMAE = "pretrain/bootmae_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
 _EXTREMA = "pretrain/extrema_vit-small-p8_1xb512-amp-coslr-60e_tiny-imagenet.py"
 PIPELINE = "train_dataloader.dataset.pipeline"
+ON_DEVICE = "train_dataloader.dataset.augment_on_device"
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,14 @@ _MAE = {
     **{key: value for key, value in _SMALL_BOOTMAE.items() if not key.startswith("model.")},
 }
 
+# ViT-S for about four minutes of one GPU: the configs as they are, 60 passes of 25,000 pictures
+SMALL: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        Setting("bootmae-small", "BootMAE, ViT-S", _BOOTMAE, {}, 1_500_000),
+        Setting("extrema-small", "ExtreMA, InfoNCE, ViT-S", _EXTREMA, {ON_DEVICE: True}, 1_500_000),
+    )
+}
 BOOTMAE = Setting("bootmae", "BootMAE", _BOOTMAE, _SMALL_BOOTMAE, 75_000, trained=True)
 EXTREMA = Setting("extrema", "ExtreMA, BYOL, 80 % x 5", _EXTREMA, _SMALL_EXTREMA, 50_000)
 

@@ -10,6 +10,7 @@ from .settings import RANDOM
 TITLES = {
     "frozen": "Frozen features",
     "trained": "Trained rows",
+    "vit-small": "Frozen features of ViT-S",
     "study": "What BYOL needs at this scale",
 }
 _TITLE_OF_RANDOM = "random weights"

@@ -4,13 +4,16 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+import torch
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
 from maskssl.evidence.byol_study import STUDY
+from maskssl.evidence.parts import EVERY
 from maskssl.evidence.plan import Plan
 from maskssl.evidence.sets import SETS, bring, hold_out, sets_of
-from maskssl.evidence.settings import BOOTMAE, OWN, SETTINGS
+from maskssl.evidence.settings import BOOTMAE, OWN, SETTINGS, SMALL
+from maskssl.transfer.encoders import open_encoder
 
 FOUR = ("knn", "linear", "attentive", "logistic")
 
@@ -68,6 +71,18 @@ def test_frozen_features_of_all_settings_are_measured_side_by_side(plan):
     assert dense.coco is None and dense.img_size == 192
 
 
+def test_vit_small_is_measured_as_frozen_features_of_its_own_blocks(plan):
+    small = replace(plan, part="vit-small", settings=tuple(SMALL), sets=sets_of("vit-small"))
+    assert small.sets == plan.sets
+    asked = small.transfer("cifar10", small.pretrainings)
+    assert list(asked.named) == ["random", "bootmae-small", "extrema-small"]
+    assert asked.stages == FOUR and asked.blocks == (11, 12)
+    assert plan.transfer("cifar10", plan.pretrainings).blocks == (3, 4)
+    small.write_start()
+    start = open_encoder(str(small.start), "start", torch.device("cpu")).backbone
+    assert (start.embed_dims, start.num_layers, start.img_size) == (384, 12, (64, 64))
+
+
 def test_dense_rows_are_trained_from_the_sets_own_pictures_too(plan):
     asked = trained(plan)
     names = [one.name for one in asked.pretrainings]
@@ -100,9 +115,9 @@ def test_all_weights_train_by_the_sets_options_and_random_ones_by_their_best_too
     }
 
 
-@pytest.mark.parametrize("name", [*SETTINGS, *OWN])
+@pytest.mark.parametrize("name", [*SETTINGS, *OWN, *SMALL])
 def test_a_pretraining_sees_as_many_pictures_as_its_setting_says(plan, name):
-    setting = {**SETTINGS, **OWN}[name]
+    setting = EVERY[name]
     cfg = plan.config(setting)
     assert cfg.train_cfg.max_epochs == setting.seen // 50
     dataset = cfg.train_dataloader.dataset

@@ -4,14 +4,23 @@ import pytest
 import torch
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import DATASETS, MODELS
 from mmpretrain.structures import DataSample
 from PIL import Image
 
 from maskssl.cli.config import load_config
 from maskssl.evidence.byol_study import PICTURES, SEEN, STUDY
 from maskssl.evidence.parts import EVERY, settings_of
-from maskssl.evidence.settings import BOOTMAE, EXTREMA, OWN, RANDOM, SETTINGS, settings_on
+from maskssl.evidence.settings import (
+    BOOTMAE,
+    EXTREMA,
+    OWN,
+    PIPELINE,
+    RANDOM,
+    SETTINGS,
+    SMALL,
+    settings_on,
+)
 from maskssl.evidence.tables import title_order
 
 
@@ -37,15 +46,16 @@ def ordering() -> torch.Tensor:
     return torch.rand(4, 64, generator=torch.Generator().manual_seed(2)).argsort(1)
 
 
-@pytest.mark.parametrize("name", [*SETTINGS, *STUDY])
+@pytest.mark.parametrize("name", [*SETTINGS, *STUDY, *SMALL])
 def test_every_setting_builds_and_learns_from_what_its_pictures_become(name, tmp_path):
     cfg, model = config(name), build(name)
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 255, (64, 64, 3), dtype=torch.uint8, generator=generator)
     Image.fromarray(pixels.numpy()).save(tmp_path / "picture.png")
+    cfg.train_dataloader.dataset.update(data_root=str(tmp_path), data_prefix="")
     with DefaultScope.overwrite_default_scope("mmpretrain"):
-        pipeline = Compose(cfg.train_dataloader.dataset.pipeline)
-        samples = [pipeline(dict(img_path=str(tmp_path / "picture.png"))) for _ in range(4)]
+        dataset = DATASETS.build(cfg.train_dataloader.dataset)
+        samples = [dataset[0] for _ in range(4)]
         batch = torch.utils.data.default_collate([sample["inputs"] for sample in samples])
         data = dict(inputs=batch, data_samples=[sample["data_samples"] for sample in samples])
         losses = model(**model.data_preprocessor(data, True), mode="loss")
@@ -141,7 +151,7 @@ def test_four_rows_are_trained_and_three_pretrained_on_a_dense_set_too():
         assert (setting.pictures, setting.seen) == ("nuclei", SETTINGS[name].seen // 2)
         assert setting.title == f"{SETTINGS[name].title}, on nuclei"
         assert setting.crop == (0.05, 0.5) and setting.options == SETTINGS[name].options
-    assert len(OWN) == 6 and len(set(title_order())) == 1 + 8 + 6 + len(STUDY)
+    assert len(OWN) == 6 and len(set(title_order())) == 1 + 8 + 6 + len(STUDY) + len(SMALL)
 
 
 def test_reading_a_setting_twice_gives_the_same():
@@ -169,7 +179,7 @@ def test_the_study_changes_one_thing_at_a_time_and_tells_it_from_the_published_f
     assert changed["byol-1-mask"] == {"model.num_masks"}
     assert changed["byol-batch-128"] == {"train_dataloader.batch_size"}
     assert changed["byol-target-norm"] == {"model.neck.last_norm_cfg"}
-    assert changed["byol-strong-colours"] == {"train_dataloader.dataset.pipeline"}
+    assert changed["byol-strong-colours"] == {PIPELINE}
 
 
 def test_norms_over_the_batch_keep_keys_of_different_pictures_apart():

@@ -21,5 +21,4 @@ __pipeline = [
     ),
     dict(type="PackInputs"),
 ]
-# colours of a whole batch at once, the same to the digit
-train_dataloader = dict(dataset=dict(pipeline=__pipeline, augment_on_device=True))
+train_dataloader = dict(dataset=dict(pipeline=__pipeline))
