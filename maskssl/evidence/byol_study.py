@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..cli.config import load_config
-from .settings import EXTREMA, INFONCE, PIPELINE, RANDOM, SIZE, Setting
+from .settings import EXTREMA, INFONCE, PIPELINE, RANDOM, SIZE, Setting, plain
 
 PICTURES = "tiny_imagenet_held_out"
 SEEN = 15_000
@@ -86,6 +86,17 @@ STUDY: dict[str, Setting] = {
             "byol-both-norms-strong",
             "BatchNorm in both places, any hue at any brightness",
             {**_BOTH_NORMS, **_views(*_STRONG)},
+        ),
+        _variant("byol-no-colour", "no colours", {PIPELINE: plain("bilinear")}),
+        _variant(
+            "byol-both-norms-no-colour",
+            "BatchNorm in both places, no colours",
+            {**_BOTH_NORMS, PIPELINE: plain("bilinear")},
+        ),
+        _variant(
+            "infonce-no-colour",
+            "InfoNCE, no colours",
+            {**INFONCE, PIPELINE: plain("bilinear")},
         ),
         _variant(
             "byol-both-norms-crops",

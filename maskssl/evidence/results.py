@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
             pictures=facts["pictures"],
             passes=cfg.train_cfg.max_epochs,
             batch_size=cfg.train_dataloader.batch_size,
-            seconds=round(sum(seconds for seconds, _ in run.timed())),  # of all its starts
+            seconds=round(_seconds(run)),
             code=facts["code"],
             machine=machine(),
             date=date_of([plan.folder(setting) / "train.log"]),
@@ -165,6 +166,12 @@ def _row(measure: Mapping[str, Any]) -> dict[str, Any]:
             for pair in measure["pairs"]
         ],
     )
+
+
+def _seconds(run: RunLog) -> float:
+    """By the median pace of its log lines: what stood still in between does not count."""
+    lines = [line for line in run.lines if line.training and "time" in line.values]
+    return median(line.values["time"] for line in lines) * lines[-1].iteration if lines else 0.0
 
 
 def _curves(run: RunLog) -> dict[str, list[list[float]]]:

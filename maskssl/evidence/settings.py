@@ -46,7 +46,7 @@ class Setting:
     trained: bool = False
 
 
-def _plain(interpolation: str) -> list[dict[str, Any]]:
+def plain(interpolation: str) -> list[dict[str, Any]]:
     """One view without colours, and no mask: crop and flip alone."""
     crop = dict(type="RandomResizedCrop", scale=SIZE, backend="pillow")
     crop["interpolation"] = interpolation
@@ -108,7 +108,7 @@ _MAE = {
         ),
     ),
     "custom_hooks": [],
-    PIPELINE: _plain("bicubic"),
+    PIPELINE: plain("bicubic"),
     **{key: value for key, value in _SMALL_BOOTMAE.items() if not key.startswith("model.")},
 }
 
@@ -155,7 +155,7 @@ SETTINGS: dict[str, Setting] = {
             EXTREMA,
             "extrema-no-colour",
             "ExtreMA, BYOL, 80 % x 5, without colours",
-            {PIPELINE: _plain("bilinear")},
+            {PIPELINE: plain("bilinear")},
         ),
         _ablation(
             EXTREMA,

@@ -93,7 +93,15 @@ def pair_of(row: Mapping[str, Any], first: str, second: str) -> Mapping[str, Any
 
 
 def _pretrainings(pretrainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    header = ["setting", "config", "pictures", "passes", "batch", "minutes", "first and last loss"]
+    header = [
+        "setting",
+        "config",
+        "pictures",
+        "passes",
+        "batch",
+        "minutes at the median pace",
+        "first and last loss",
+    ]
     body = [
         [
             one["title"],
