@@ -98,8 +98,6 @@ def test_a_step_trains_student_and_teacher(name):
     changed = [k for k, v in one.model.state_dict().items() if not torch.equal(v, before[k])]
     for part in ("backbone.blocks.0", "neck", "target_generator"):
         assert any(key.startswith(part) for key in changed), part
-    one.restore(before_state := one.state())
-    assert before_state["model"].keys() == before.keys()
 
 
 def test_recomputed_blocks_keep_their_inputs_alone():
