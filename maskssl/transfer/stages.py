@@ -5,6 +5,5 @@ from .map_measures import MAP_MEASURES
 from .rows import Stage
 from .trained import TRAINED_STAGES
 
-STAGES: dict[str, Stage] = {
-    stage.name: stage for stage in (*CLASS_MEASURES, *MAP_MEASURES, *TRAINED_STAGES)
-}
+_ALL: tuple[Stage, ...] = (*CLASS_MEASURES, *MAP_MEASURES, *TRAINED_STAGES)
+STAGES = {stage.name: stage for stage in _ALL}
