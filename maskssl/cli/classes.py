@@ -8,9 +8,8 @@ from typing import Any
 from mmengine.config import Config
 
 from .config import ConfigError, dicts_below
-from .data_check.nodes import Node, nodes_of
+from .data_check.nodes import LOADERS, Node, nodes_of
 
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 EVALUATORS = ("val_evaluator", "test_evaluator")
 # data sets that bring no class names of their own
 NAMELESS = ("BaseSegDataset", "CustomDataset", "ImageNet", "IndexedImages")

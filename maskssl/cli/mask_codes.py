@@ -7,8 +7,7 @@ from mmengine.config import Config
 
 from ..datasets.checks.label_codes import LabelCodes
 from .config import ConfigError, dicts_below
-
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+from .data_check.nodes import LOADERS
 
 
 def map_masks(cfg: Config, pairs: Sequence[str]) -> None:

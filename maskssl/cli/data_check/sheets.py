@@ -12,11 +12,9 @@ from torch import Tensor
 from ...datasets.checks.pictures import sample
 from ...view_changes import changed_views
 from ...visualization.truth import Drawn, tile_drawn
-from .nodes import LOAD_CHANNELS, loader_config, nodes_of, used_loaders
+from .nodes import LOAD_CHANNELS, LOADERS, loader_config, nodes_of, used_loaders
 
 NUM_SAMPLES = 16
-
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
 def write_sheets(cfg: Config, folder: Path) -> list[Path]:
@@ -32,7 +30,7 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for loader in used_loaders(cfg, _LOADERS):
+    for loader in used_loaders(cfg, LOADERS):
         dataset = DATASETS.build((loader_config(cfg, loader) or {})["dataset"])
         classes = dataset.metainfo.get("classes")
         # LoadImage gives blue first, LoadChannels the file's order
