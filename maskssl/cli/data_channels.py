@@ -50,6 +50,7 @@ def use_channels(cfg: Config, channels: int, values: Sequence[float] | None = No
             dataset["pipeline"] = _fitted(dataset.get("pipeline") or [], load, left)
             if node.kind == "images":
                 dataset["extensions"] = (*ENDINGS, ARRAY_ENDING)
+                dataset.pop("augment_on_device", None)  # which has colours of 8 bits alone
     model = cfg.model.get("module") or cfg.model  # inside the wrapper of a test over scales
     model.backbone.in_channels = channels
     preprocessor = model.data_preprocessor
