@@ -88,7 +88,7 @@ def test_importing_the_package_registers_nothing(run_python):
         ("quickstart", "quickstart"),
         ("transfer", "transfer"),
         ("make_scenes", "scenes"),
-        ("reconstruct", "reconstruct"),
+        ("reconstruct", "visualize reconstruction"),
         ("visualize", "visualize"),
         ("compare_runs", "compare"),
         ("index_images", "index"),

@@ -105,13 +105,6 @@ class TestEveryCommandFromTheWheel:
         command("test", KNN, "--pretrained", "run", "--work-dir", "knn", *loaders)
         assert "accuracy/top1" in json.loads((empty / "knn" / "metrics.json").read_text())
 
-    def test_reconstruct(self, command, empty):
-        command(
-            "reconstruct", CONFIGS["pretrain"], "run", "data/scenes/imagefolder/val",
-            "--limit", "2", "--out", "drawn.png",
-        )  # fmt: skip
-        assert Image.open(empty / "drawn.png").width > 100
-
     @pytest.mark.parametrize("view", ["reconstruction", "attention", "neighbours"])
     def test_visualize(self, view, command, empty):
         words = ("visualize", view, "run", "data/scenes/imagefolder/val", "--out", f"{view}.png")

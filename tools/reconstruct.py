@@ -1,8 +1,11 @@
-"""Draw what a pretrained model makes of images; the same as ``maskssl reconstruct``."""
+"""The same as ``maskssl visualize reconstruction``, by CONFIG CHECKPOINT IMAGES… [options]."""
 
 import sys
 
 from maskssl.__main__ import main
 
 if __name__ == "__main__":
-    main(["reconstruct", *sys.argv[1:]])
+    given = sys.argv[1:]
+    if given and not given[0].startswith("-"):
+        given = [*given[1:], "--config", given[0]]
+    main(["visualize", "reconstruction", "--out", "reconstructions.png", *given])

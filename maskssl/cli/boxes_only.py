@@ -2,8 +2,9 @@
 
 from mmengine.config import Config
 
-from .classes import EVALUATORS, LOADERS
+from .classes import EVALUATORS
 from .config import ConfigError
+from .data_check.nodes import LOADERS
 from .mask_codes import pipelines
 
 

@@ -1,6 +1,5 @@
 """Make a cache of a config's training images, and say what it costs and saves."""
 
-import os
 import shutil
 import statistics
 import time
@@ -175,8 +174,3 @@ def check_cache(dataset: IndexedImages, folder: str | Path) -> None:
         CacheError: see ``PixelCache``.
     """
     PixelCache(folder, data_hash(dataset)).check()
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))

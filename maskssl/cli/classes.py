@@ -1,16 +1,15 @@
 """One number of classes for all that must agree on it: heads, preprocessor, data sets, metrics."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from .config import ConfigError
-from .data_check.nodes import Node, nodes_of
+from .config import ConfigError, dicts_below
+from .data_check.nodes import LOADERS, Node, nodes_of
 
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 EVALUATORS = ("val_evaluator", "test_evaluator")
 # data sets that bring no class names of their own
 NAMELESS = ("BaseSegDataset", "CustomDataset", "ImageNet", "IndexedImages")
@@ -38,7 +37,7 @@ def set_num_classes(cfg: Config, num_classes: int, names: Sequence[str] | None =
         raise ConfigError(f"num_classes={num_classes} leaves nothing to tell; use {least} or more")
     if names is not None and len(names) != num_classes:
         raise ConfigError(f"num_classes={num_classes}, but {len(names)} names were given: {names}")
-    heads = list(_with_key(cfg.model, "num_classes"))
+    heads = _with_key(cfg.model, "num_classes")
     if not heads and cfg.model.type != "KNNClassifier":
         raise ConfigError(
             f"num_classes={num_classes} has no use here: {cfg.model.type} has no classes; give it "
@@ -54,17 +53,9 @@ def set_num_classes(cfg: Config, num_classes: int, names: Sequence[str] | None =
             _name_classes(node, num_classes, names)
 
 
-def _with_key(node: Any, key: str) -> Iterator[dict[str, Any]]:
+def _with_key(node: Any, key: str) -> list[dict[str, Any]]:
     """The dicts below a node that have a key, backbones left out."""
-    if isinstance(node, dict):
-        if key in node:
-            yield node
-        for name, value in node.items():
-            if name != "backbone":
-                yield from _with_key(value, key)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _with_key(value, key)
+    return [found for found in dicts_below(node, without=("backbone",)) if key in found]
 
 
 def _name_classes(node: Node, num_classes: int, names: Sequence[str] | None) -> None:

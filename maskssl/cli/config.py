@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,21 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     for option in options:
         _check_option(cfg, option)
     cfg.merge_from_dict(deepcopy(dict(options)))  # which takes _delete_ out of what it is given
+
+
+def dicts_below(node: Any, without: Container[str] = ()) -> Iterator[dict[str, Any]]:
+    """A node of a config and every dict below it, in lists too; keys may be left out with theirs.
+
+    Its taker may change a dict: what is below is looked for when the next one is asked for.
+    """
+    if isinstance(node, dict):
+        yield node
+        for key, value in node.items():
+            if key not in without:
+                yield from dicts_below(value, without)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from dicts_below(value, without)
 
 
 def located_config(path: str) -> str:

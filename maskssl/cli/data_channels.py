@@ -9,9 +9,7 @@ from mmengine.logging import print_log
 from ..datasets.folders import ENDINGS
 from ..datasets.transforms.channels import ARRAY_ENDING
 from .config import ConfigError
-from .data_check.nodes import BANK, loader_config, nodes_of
-
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader", BANK)
+from .data_check.nodes import BANK, LOADERS, loader_config, nodes_of
 
 Step = dict[str, Any]
 
@@ -41,7 +39,7 @@ def use_channels(cfg: Config, channels: int, values: Sequence[float] | None = No
     low, high = values or (0.0, 255.0)
     load = dict(type="LoadChannels", channels=channels, low=low, high=high)
     left: set[str] = set()
-    for loader in LOADERS:
+    for loader in (*LOADERS, BANK):
         for node in nodes_of(cfg, loader) if loader_config(cfg, loader) else ():
             dataset: Any = node.config
             if dataset.get("cache"):
@@ -52,6 +50,7 @@ def use_channels(cfg: Config, channels: int, values: Sequence[float] | None = No
             dataset["pipeline"] = _fitted(dataset.get("pipeline") or [], load, left)
             if node.kind == "images":
                 dataset["extensions"] = (*ENDINGS, ARRAY_ENDING)
+                dataset.pop("augment_on_device", None)  # which has colours of 8 bits alone
     model = cfg.model.get("module") or cfg.model  # inside the wrapper of a test over scales
     model.backbone.in_channels = channels
     preprocessor = model.data_preprocessor

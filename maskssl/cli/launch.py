@@ -1,9 +1,8 @@
 """From a config file and the command line to a runner, on any number of CPUs or GPUs."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -13,7 +12,7 @@ from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..engine.runner.resuming import join_processes
 from ..engine.runner.runner import MaskSSLRunner
 from ..engine.sharding.options import sharding_options
-from .config import ConfigError
+from .config import ConfigError, dicts_below
 from .data_check import check_data
 
 # names of torch's code paths on x86 CPUs that emulate bf16 number by number
@@ -162,7 +161,11 @@ def start_processes(cfg: Config, launcher: str) -> None:
 
 
 def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
-    changed = sum(_without_sync(cfg.model))
+    changed = 0
+    for node in dicts_below(cfg.model):
+        if node.get("type") == "SyncBN":
+            node["type"] = "BN"
+            changed += 1
     if changed:
         print_log(
             f"no GPU: {changed} SyncBN entries of the model become BN, which normalises each "
@@ -200,16 +203,3 @@ def _without_slow_bf16(cfg: Config) -> None:
         logger="current",
         level=30,  # logging.WARNING
     )
-
-
-def _without_sync(node: Any) -> Iterator[int]:
-    """Replace SyncBN by BN below a config node, yielding 1 for each."""
-    if isinstance(node, dict):
-        if node.get("type") == "SyncBN":
-            node["type"] = "BN"
-            yield 1
-        for value in node.values():
-            yield from _without_sync(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _without_sync(value)

@@ -6,9 +6,8 @@ from typing import Any
 from mmengine.config import Config
 
 from ..datasets.checks.label_codes import LabelCodes
-from .config import ConfigError
-
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+from .config import ConfigError, dicts_below
+from .data_check.nodes import LOADERS
 
 
 def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
@@ -48,11 +47,6 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
 
 def pipelines(node: Any) -> Iterator[list[dict[str, Any]]]:
     """Pipelines below a node of a config."""
-    if isinstance(node, dict):
-        if isinstance(node.get("pipeline"), list):
-            yield node["pipeline"]
-        for value in node.values():
-            yield from pipelines(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from pipelines(value)
+    for found in dicts_below(node):
+        if isinstance(found.get("pipeline"), list):
+            yield found["pipeline"]

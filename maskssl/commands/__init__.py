@@ -12,7 +12,6 @@ COMMANDS = {
     "evidence": "the project's own tables on real images: frozen features, and trained rows",
     "scenes": "write the drawn data set that the small configs train on",
     "visualize": "draw a run's schedule, masks, and what an encoder makes of pictures",
-    "reconstruct": "the former name of visualize reconstruction",
     "convert-checkpoint": "say what a checkpoint holds, tensor by tensor, and write its encoder",
     "export-backbone": "write a backbone for mmpretrain, timm, Hugging Face or ONNX",
     "compare": "put the logs of several runs into one picture and one table",

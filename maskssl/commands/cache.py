@@ -8,6 +8,7 @@ finished one and compares it with its checksums.
 """
 
 import argparse
+import os
 import time
 
 from ..cli.config_options import ConfigOptions
@@ -32,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Estimate, write, say how to use it."""
     from .. import registration  # noqa: F401
-    from ..cli.cache import check_cache, cores, dataset_of, estimate, make_cache, told_beforehand
+    from ..cli.cache import check_cache, dataset_of, estimate, make_cache, told_beforehand
 
     dataset = dataset_of(args.config, args.cfg_options)
     if args.check:
         check_cache(dataset, args.out)
         print(f"{args.out} is whole: {len(dataset):,} images")
         return
-    workers = args.workers or cores()
+    workers = args.workers or len(os.sched_getaffinity(0))
     found = estimate(dataset, args.size)
     print(told_beforehand(found, len(dataset), args.out, workers))
     if args.estimate:

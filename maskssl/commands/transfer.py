@@ -12,13 +12,9 @@ import argparse
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..cli.processes import start_processes
 from ..methods import METHODS
-
-if TYPE_CHECKING:
-    pass
 
 ON_CLASSES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5", "lowshot-10")
 ON_MAPS = ("patch-knn", "patch-linear")

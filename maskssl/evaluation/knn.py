@@ -1,5 +1,7 @@
 """Weighted k-nearest-neighbour classification on frozen features."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -74,9 +76,41 @@ def knn_scores(
     Raises:
         MaskSSLError: fewer than k features in the bank.
     """
-    similarity, neighbours = nearest(unit_length(features), bank, k)
-    # the largest similarity is subtracted so that exp cannot overflow
-    votes = ((similarity - similarity[:, :1]) / temperature).exp()
-    scores = torch.zeros(len(features), num_classes, device=features.device)
-    scores.scatter_add_(1, bank_labels[neighbours], votes)
+    (scores,) = swept_votes(features, bank, bank_labels, num_classes, [(k, temperature)])
     return scores / scores.sum(dim=1, keepdim=True)
+
+
+def swept_votes(
+    features: Tensor,
+    bank: Tensor,
+    bank_labels: Tensor,
+    num_classes: int,
+    settings: Sequence[tuple[int, float]],
+) -> list[Tensor]:
+    """``knn_scores`` of every setting, up to their scale, from one search of the bank.
+
+    Args:
+        features: (B, C) of any length.
+        bank: (M, C) of unit length.
+        bank_labels: (M,) int64, or shares (M, K) that a neighbour's vote is divided by.
+        num_classes: K.
+        settings: (k, temperature) each.
+
+    Returns:
+        Scores (B, K), one tensor per setting.
+
+    Raises:
+        MaskSSLError: the bank has fewer features than the largest k.
+    """
+    similarity, places = nearest(unit_length(features), bank, max(k for k, _ in settings))
+    labels = bank_labels[places]  # (B, k) or (B, k, K), nearest first
+    found = []
+    for k, temperature in settings:
+        # the largest similarity is subtracted so that exp cannot overflow
+        votes = ((similarity[:, :k] - similarity[:, :1]) / temperature).exp()
+        scores = torch.zeros(len(features), num_classes, device=features.device)
+        if labels.ndim == 2:
+            found.append(scores.scatter_add_(1, labels[:, :k], votes))
+        else:
+            found.append((votes[:, :, None] * labels[:, :k]).sum(dim=1))
+    return found

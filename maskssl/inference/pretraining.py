@@ -1,6 +1,5 @@
 """A whole pretraining, decoder and all, from its checkpoint alone."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.registry import init_default_scope
@@ -9,6 +8,7 @@ from torch import nn
 
 from .. import registration  # noqa: F401  the parts that a config names
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
+from ..cli.config import dicts_below
 from ..cli.pretraining_pictures import load_whole
 from ..errors import MaskSSLError
 from ..methods import METHODS
@@ -44,7 +44,7 @@ def pixel_model(path: str) -> nn.Module:
             f"({model.get('type', 'no config is saved in it')}); give a checkpoint of BootMAE's "
             "pretraining, with --config CONFIG if it has none"
         )
-    strange = set(_types(model)) - _PARTS
+    strange = {str(part["type"]) for part in dicts_below(model) if "type" in part} - _PARTS
     if strange:
         raise MaskSSLError(
             f"the config in {path} names {', '.join(sorted(strange))}, which a file is not trusted "
@@ -59,12 +59,3 @@ def pixel_model(path: str) -> nn.Module:
 def _described(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     content = read_checkpoint(checkpoint_at(path))
     return saved_model(content), content.get("state_dict", {})
-
-
-def _types(node: Any) -> Iterator[str]:
-    """Every ``type`` at any depth."""
-    for value in node.values() if isinstance(node, dict) else node:
-        if isinstance(value, (dict, list)):
-            yield from _types(value)
-    if isinstance(node, dict) and "type" in node:
-        yield str(node["type"])

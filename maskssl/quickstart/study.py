@@ -237,7 +237,7 @@ def write_study(rows: Sequence[StudyRow], seeds: Sequence[int], folder: Path) ->
     (folder / "study.md").write_text("\n".join(lines) + "\n")
 
 
-def print_study(rows: Sequence[StudyRow], console: Console | None = None) -> None:
+def print_study(rows: Sequence[StudyRow]) -> None:
     """Show the table in the terminal."""
     table = Table(title="mean ± standard deviation over the seeds")
     table.add_column("measured by us")
@@ -247,4 +247,4 @@ def print_study(rows: Sequence[StudyRow], console: Console | None = None) -> Non
     for row in rows:
         best = row.randoms[row.best]
         table.add_row(row.name, str(row.pretrained), str(best), str(row.gain), row.best)
-    (console or Console()).print(table)
+    Console().print(table)

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from ..errors import MaskSSLError
 from ..evaluation.attentive import AttentiveSetting, train_attentive
-from ..evaluation.knn import unit_length
-from ..evaluation.knn_sweep import swept_votes
+from ..evaluation.knn import swept_votes, unit_length
 from ..evaluation.linear_sweep import HeadSetting, train_heads
 from ..evaluation.logistic import LogisticFit, fit_logistic
 from ..evaluation.rows import Rows, ranks_of

@@ -1,4 +1,4 @@
-"""Run jobs side by side, in the order of their needs, with progress and time left.
+"""Run jobs side by side, in the order in which they are listed, with progress and time left.
 
 Each job is a child of one warmed process (multiprocessing's fork server), which has imported
 all that the jobs need: a child starts in milliseconds instead of seconds of imports, and has a
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -37,7 +37,7 @@ class JobError(MaskSSLError):
 
 @dataclass(frozen=True)
 class Job:
-    """A function to call in a process of its own, and what it waits for.
+    """A function to call in a process of its own.
 
     Attributes:
         name: unique.
@@ -45,7 +45,6 @@ class Job:
         arguments: of the target; pickled.
         log: file that takes all output.
         seconds: expected length, for the time left.
-        after: names of jobs that must have finished.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Job:
     arguments: tuple[Any, ...]
     log: Path
     seconds: float = 60.0
-    after: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,6 @@ def run_jobs(
     lanes: Lanes,
     line: ProgressLine,
     finished: Callable[[str, float], None] = lambda name, seconds: None,
-    done: Collection[str] = (),
     failed: Callable[[str, JobError], None] | None = None,
 ) -> dict[str, float]:
     """Run all jobs, at most one in each lane; earlier ones in the list go first.
@@ -101,19 +98,15 @@ def run_jobs(
         lanes: where they run.
         line: shows how far they are.
         finished: called with the name and the seconds of each job that ended well.
-        done: names of jobs that others may wait for and that are done already.
-        failed: called with the name of a job that failed, and why; the others go on, but for
-            those that wait for it, which are left out. None: the first one ends all.
+        failed: called with the name of a job that failed, and why; the others go on. None: the
+            first one ends all.
 
     Returns:
         Seconds that each job took.
 
     Raises:
-        JobError: a job failed, and nobody is to be told, or waits for one that does not exist;
-            the others are stopped.
+        JobError: a job failed, and nobody is to be told; the others are stopped.
     """
-    before = set(done)
-    _check_needs(jobs, before)
     context = multiprocessing.get_context("forkserver")
     warm(lanes)
     waiting, took = list(jobs), dict[str, float]()
@@ -122,8 +115,7 @@ def run_jobs(
     try:
         while waiting or running:
             free = set(range(len(lanes.environments))) - {item.lane for item in running}
-            ready = [job for job in waiting if set(job.after) <= before | took.keys()]
-            for lane, job in zip(sorted(free), ready, strict=False):
+            for lane, job in zip(sorted(free), list(waiting), strict=False):
                 waiting.remove(job)
                 running.append(_start(job, lane, lanes, context))
             wait([item.process.sentinel for item in running], 0.5)
@@ -134,9 +126,7 @@ def run_jobs(
                     if failed is None:
                         raise error
                     failed(item.job.name, error)
-                    waiting, jobs = (
-                        _without_waiting_for(item.job.name, some) for some in (waiting, jobs)
-                    )
+                    jobs = [job for job in jobs if job is not item.job]
                     continue
                 took[item.job.name] = seconds = time.monotonic() - item.begun
                 finished(item.job.name, seconds)
@@ -152,24 +142,6 @@ def run_jobs(
         line.clear()
         _stop(running)
     return took
-
-
-def _without_waiting_for(name: str, jobs: Sequence[Job]) -> list[Job]:
-    """The jobs that do not wait for one, nor for one that does."""
-    lost = {name}
-    for job in jobs:  # a job stands behind those that it waits for
-        if lost & set(job.after):
-            lost.add(job.name)
-    return [job for job in jobs if job.name not in lost]
-
-
-def _check_needs(jobs: Sequence[Job], done: set[str]) -> None:
-    seen = set(done)
-    for job in jobs:
-        unmet = set(job.after) - seen
-        if unmet:
-            raise JobError(f"job {job.name!r} waits for {sorted(unmet)}, listed nowhere before it")
-        seen.add(job.name)
 
 
 def _start(job: Job, lane: int, lanes: Lanes, context: Any) -> _Running:

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import MaskSSLError
-from ..evaluation.knn import unit_length
-from ..evaluation.knn_sweep import swept_votes
+from ..evaluation.knn import swept_votes, unit_length
 from ..evaluation.linear_sweep import HeadSetting, train_heads
 from .budgets import Budget
 from .feature_store import SHARES, TOKENS, FeatureSet

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..cli.config import load_config, merge_options
+from ..cli.config import dicts_below, load_config, merge_options
 from ..cli.launch import set_pretrained, use_auto_scale_lr
 from ..errors import MaskSSLError
 from ..inference.backbone import PretrainedViT
@@ -203,17 +203,9 @@ def _scaled_lr(cfg: Config, batch_size: int) -> float:
 
 def _rescale(node: Any, keys: tuple[str, ...], factor: float) -> None:
     """Multiply what the keys below a node hold."""
-    if factor == 1 or not isinstance(node, Mapping | list | tuple):
-        return
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key in keys:
-                node[key] = _scaled(key, value, factor)  # type: ignore[index]
-            else:
-                _rescale(value, keys, factor)
-    else:
-        for item in node:
-            _rescale(item, keys, factor)
+    for found in dicts_below(node) if factor != 1 else ():
+        for key in found.keys() & keys:
+            found[key] = _scaled(key, found[key], factor)
 
 
 def _scaled(key: str, value: Any, factor: float) -> Any:
@@ -224,16 +216,11 @@ def _scaled(key: str, value: Any, factor: float) -> Any:
     return value * factor
 
 
-def _widen(node: Any, old: int, new: int) -> None:
+def _widen(model: Any, old: int, new: int) -> None:
     """The encoder's width in the place of the recipe's, wherever a part reads the encoder."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == "in_channels" and value == old:
-                node[key] = new  # type: ignore[index]
-            elif key == "in_channels" and isinstance(value, list | tuple):
-                node[key] = [new if one == old else one for one in value]  # type: ignore[index]
-            elif key != "backbone":
-                _widen(value, old, new)
-    elif isinstance(node, list | tuple):
-        for item in node:
-            _widen(item, old, new)
+    for found in dicts_below(model, without=("backbone",)):
+        width = found.get("in_channels")
+        if isinstance(width, list | tuple):
+            found["in_channels"] = [new if one == old else one for one in width]
+        elif width == old:
+            found["in_channels"] = new

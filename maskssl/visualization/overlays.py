@@ -51,23 +51,31 @@ def marks_of_map(labels: NDArray[np.integer], names: Sequence[str]) -> Marks:
     return Marks(masks, np.array(present, int), captions=[names[label] for label in present])
 
 
-def overlay(pixels: NDArray[np.uint8], marks: Marks, width: int = 288) -> Image.Image:
+def overlay(
+    pixels: NDArray[np.uint8],
+    marks: Marks,
+    width: int = 288,
+    ground: float = _GROUND,
+    fill: float = _FILL,
+) -> Image.Image:
     """Draw regions, their contours, boxes and names over a dimmed picture.
 
     Args:
         pixels: (H, W, 3) RGB.
         marks: what to draw.
         width: of the result in pixels.
+        ground: brightness that is left to the picture; 1 dims nothing.
+        fill: share of the colour inside a region.
     """
     scale = width / pixels.shape[1]
     size = width, round(pixels.shape[0] * scale)
     picture = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-    shown = Image.blend(Image.new("RGB", size), picture, _GROUND)
+    shown = Image.blend(Image.new("RGB", size), picture, ground)
     colours = [COLOURS[int(label) % len(COLOURS)] for label in marks.labels]
     for mask, colour in zip(marks.masks, colours, strict=True):
         smooth = Image.fromarray(np.asarray(mask, bool)).convert("L").resize(size)
         region = smooth.point(lambda cover: 255 if cover > 127 else 0)
-        shown.paste(Image.blend(shown, Image.new("RGB", size, colour), _FILL), mask=region)
+        shown.paste(Image.blend(shown, Image.new("RGB", size, colour), fill), mask=region)
         inner = region.filter(ImageFilter.MinFilter(5))
         shown.paste(colour, mask=Image.fromarray(np.asarray(region) & ~np.asarray(inner)))
     pen = ImageDraw.Draw(shown)

@@ -98,8 +98,6 @@ def test_a_step_trains_student_and_teacher(name):
     changed = [k for k, v in one.model.state_dict().items() if not torch.equal(v, before[k])]
     for part in ("backbone.blocks.0", "neck", "target_generator"):
         assert any(key.startswith(part) for key in changed), part
-    one.restore(before_state := one.state())
-    assert before_state["model"].keys() == before.keys()
 
 
 def test_recomputed_blocks_keep_their_inputs_alone():
@@ -143,7 +141,7 @@ def test_measured_told_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "matmul_peak", lambda *_: 1e12)
     host = benchmark.machine("cpu", "fp32")
     against = f"{__name__}:other"
-    monkeypatch.setattr(benchmark, "_function", lambda name: other)
+    monkeypatch.setattr(benchmark, "function_named", lambda name: other)
     options = {"model.backbone.arch": dict(ARCH, _delete_=True)}
     row = benchmark.measure(
         BOOTMAE, 2, "cpu", "fp32", options=options, against=against, steps=1, runs=1
@@ -207,7 +205,7 @@ def test_what_cannot_be_timed_is_refused():
     with pytest.raises(MaskSSLError, match="default_scope='mmocr'.*mmpretrain, mmseg, mmdet"):
         batches.labelled_batch(training_step(cfg, 1, "cpu").model, "mmocr", 2)
     with pytest.raises(MaskSSLError, match="--against nowhere:step.*MODULE:FUNCTION"):
-        benchmark._function("nowhere:step")
+        benchmark.function_named("nowhere:step")
 
 
 def test_growth_is_measured_and_drawn(tmp_path):

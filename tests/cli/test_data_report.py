@@ -5,13 +5,16 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import PixelData
+from mmpretrain.structures import DataSample
 from PIL import Image
 
-from maskssl.cli.data_check import DataError, look_at_data
+from maskssl.cli.data_check import DataError, look_at_data, sheets
 from maskssl.cli.data_check.report import as_text, report
 from maskssl.cli.data_check.sheets import write_sheets
 from maskssl.datasets.checks.duplicates import duplicates
-from maskssl.visualization.truth import Drawn, colour_of, draw
+from maskssl.visualization.overlays import COLOURS
 from tests.cli.test_data_check import (
     DET,
     FINETUNE,
@@ -70,22 +73,28 @@ def test_sheets_show_every_scope(name, tmp_path):
     assert paths[0].name == "train_dataloader.png"
     for path in paths:
         with Image.open(path) as sheet:
-            assert sheet.width == 816 and len(set(sheet.convert("L").tobytes())) > 50
+            assert sheet.width in (412, 820) and len(set(sheet.convert("L").tobytes())) > 50
 
 
 def test_truth_is_drawn_where_it_lies():
-    pixels = np.full((100, 200, 3), 100, np.uint8)
-    labels = np.full((100, 200), 255)
-    labels[:50, :100] = 3
-    hidden = np.array([[False, False], [False, True]])
-    drawn = np.asarray(draw(Drawn(pixels, labels=labels, hidden=hidden, caption="pear")))
-    expected = 0.55 * 100 + 0.45 * np.array(colour_of(3))
+    view = torch.full((3, 100, 200), 100)
+    truth = DataSample()
+    labels = torch.full((1, 100, 200), 255)
+    labels[:, :50, :100] = 3
+    truth.set_field(PixelData(data=labels), "gt_sem_seg", dtype=PixelData)
+    truth.set_field(np.array([[False, False], [False, True]]), "mask")
+    (tile,) = sheets._drawn(dict(inputs=view, data_samples=truth), tuple("abcde"), False)
+    drawn = np.asarray(tile)
+    assert drawn.shape == (100 + 14, 200, 3)  # above the words
+    expected = 0.55 * 100 + 0.45 * np.array(COLOURS[3])
     np.testing.assert_allclose(drawn[20, 40], expected, atol=1)  # upper left: the label
     np.testing.assert_allclose(drawn[20, 160], 100, atol=1)  # upper right: neither
     np.testing.assert_allclose(drawn[80, 160], 35, atol=1)  # lower right: hidden
-    boxes = np.array([[20.0, 20.0, 60.0, 60.0]])
-    boxed = np.asarray(draw(Drawn(pixels, boxes=boxes)))
-    assert boxed[20, 40].tolist() == [255, 255, 0] and boxed[40, 40].tolist() == [100] * 3
+    assert (drawn[100:] < 128).any()
+    nameless = DataSample().set_gt_label(300)
+    (tile,) = sheets._drawn(dict(inputs=view, data_samples=nameless), None, False)
+    (named,) = sheets._drawn(dict(inputs=view, data_samples=nameless), {300: "label 300"}, False)
+    assert tile.tobytes() == named.tobytes()
 
 
 @pytest.mark.parametrize(

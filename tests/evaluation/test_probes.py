@@ -10,8 +10,7 @@ from torch import nn
 
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.attentive import AttentiveProbe, AttentiveSetting, train_attentive
-from maskssl.evaluation.knn import unit_length
-from maskssl.evaluation.knn_sweep import swept_votes
+from maskssl.evaluation.knn import swept_votes, unit_length
 from maskssl.evaluation.linear_sweep import HeadSetting, train_heads
 from maskssl.evaluation.logistic import TOLERANCE, fit_logistic
 from maskssl.evaluation.rows import Rows, ranks_of

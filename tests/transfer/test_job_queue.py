@@ -1,11 +1,10 @@
-"""Jobs: their order and needs, their own logs and environments, and what a failing one tells."""
+"""Jobs: their order, their own logs and environments, and what a failing one tells."""
 
 import io
 import multiprocessing
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,8 @@ TWO = Lanes([{"LANE": "first"}, {"LANE": "second"}], environment={"WARM": "yes"}
 def job(tmp_path):
     """A function of name, target and arguments."""
 
-    def build(name: str, target: str, *arguments, after=()):
-        return Job(name, target, arguments, tmp_path / "logs" / f"{name}.log", after=after)
+    def build(name: str, target: str, *arguments):
+        return Job(name, target, arguments, tmp_path / "logs" / f"{name}.log")
 
     return build
 
@@ -49,7 +48,7 @@ def test_a_failing_job_stops_the_others_and_shows_its_log(job, target, argument,
 
 def test_each_job_has_its_own_log_and_environment(job):
     show = "import os; print(os.environ['LANE'], os.environ['WARM'])"
-    jobs = [job("a", "builtins:exec", show), job("b", "builtins:exec", show, after=["a"])]
+    jobs = [job(name, "builtins:exec", show) for name in ("a", "b")]
     finished = []
     took = run(jobs, Lanes([{"LANE": "only"}], environment={"WARM": "yes"}),
                finished=lambda name, seconds: finished.append(name))  # fmt: skip
@@ -57,35 +56,11 @@ def test_each_job_has_its_own_log_and_environment(job):
     assert [item.log.read_text() for item in jobs] == ["only yes\n"] * 2
 
 
-def test_jobs_keep_to_their_needs(job, tmp_path):
-    mark = str(tmp_path / "mark")
-    slow = f"import os, time; time.sleep(0.5); os.mkdir({mark!r})"
-    jobs = [
-        job("first", "builtins:exec", slow),
-        job("second", "os:rmdir", mark, after=["first"]),  # fails unless the first is done
-        job("third", "os:mkdir", mark, after=["first", "second"]),
-    ]
-    assert list(run(jobs)) == ["first", "second", "third"]
-    assert Path(mark).is_dir()
-
-
-def test_needs_that_are_met_before_and_needs_that_never_are(job):
-    with pytest.raises(JobError, match=r"'a' waits for \['b'\], listed nowhere before it"):
-        run([job("a", "builtins:print", after=["b"])])
-    assert list(run([job("a", "builtins:print", after=["b"])], done=["b"])) == ["a"]
-
-
 def test_where_failures_are_told_the_others_go_on(job):
-    """But for those that wait for it, however far behind."""
-    jobs = [
-        job("first", "sys:exit", 3),
-        job("second", "builtins:abs", 1, after=["first"]),
-        job("third", "builtins:abs", 1, after=["second"]),
-        job("alone", "builtins:abs", 1),
-    ]
+    jobs = [job("first", "sys:exit", 3), *(job(n, "builtins:abs", 1) for n in ("second", "third"))]
     failed: dict[str, JobError] = {}
-    took = run(jobs, failed=failed.__setitem__)
-    assert list(took) == ["alone"]
+    took = run(jobs, Lanes([{}]), failed=failed.__setitem__)
+    assert list(took) == ["second", "third"]
     assert list(failed) == ["first"] and "exit code 3" in str(failed["first"])
 
 

@@ -1,6 +1,8 @@
 """The views by their command: from a checkpoint and pictures to one picture."""
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +156,9 @@ def test_a_file_builds_no_parts_but_those_of_a_pretraining(tmp_path):
         pixel_model(str(path))
 
 
-def test_the_former_name_still_draws_and_says_the_new_one(checkpoint, data, tmp_path, capsys):
+def test_the_tool_of_a_config_draws_what_the_view_does(
+    checkpoint, data, tmp_path, monkeypatch, repository
+):
     config = tmp_path / "config.py"
     transforms = [
         dict(type="LoadImage"),
@@ -165,9 +169,9 @@ def test_the_former_name_still_draws_and_says_the_new_one(checkpoint, data, tmp_
     loader = f"train_dataloader = dict(dataset=dict(pipeline={transforms}))\n"
     config.write_text(f"{MODEL}{loader}default_scope = 'mmpretrain'\n")
     words = [str(checkpoint), str(data), "--out"]
-    main(["reconstruct", str(config), *words, str(tmp_path / "old.png")])
-    told = capsys.readouterr()
-    assert "maskssl visualize reconstruction CHECKPOINT IMAGES now" in told.err
+    tool = str(repository / "tools" / "reconstruct.py")
+    monkeypatch.setattr(sys, "argv", [tool, str(config), *words, str(tmp_path / "old.png")])
+    runpy.run_path(tool, run_name="__main__")
     main(
         ["visualize", "reconstruction", *words, str(tmp_path / "new.png"), "--config", str(config)]
     )

@@ -106,15 +106,6 @@ class TrainingStep:
     def time_stages(self) -> None:
         """Let the clock see the stages of the model; it has none."""
 
-    def state(self) -> dict[str, Any]:
-        """Weights and optimizer, to go back to."""
-        return dict(model=self.model.state_dict(), optimizer=self.wrapper.state_dict())
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state."""
-        self.model.load_state_dict(state["model"])
-        self.wrapper.load_state_dict(state["optimizer"])
-
 
 class PretrainingStep(TrainingStep):
     """With the teacher's move, and by stages.

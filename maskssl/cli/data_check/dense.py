@@ -205,8 +205,6 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
     folder, path = node.prefix("img") or node.prefix("img_path"), node.ann_file
     if not path or is_url(path):
         return _elsewhere(node, path or "(no ann_file)")
-    if not os.path.isfile(path):
-        raise DataError(f"{node.loader}: there is no annotation file {path}")
     if folder is None or not (is_url(folder) or os.path.isdir(folder)):
         raise DataError(f"{node.loader}: there is no folder {folder}; set data_prefix.img")
     classes = node.classes

@@ -1,7 +1,7 @@
 """Look at images with or without class labels: lists, folders, shards."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,31 +30,17 @@ class _Listed:
     notes: list[str]
 
 
-class _IndexPaths(Sequence[str]):
-    """The paths of an index, read when asked for."""
+class _Lazy(Sequence[str]):
+    """Paths that are made when asked for."""
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def __getitem__(self, entry: Any) -> Any:
-        return self._index.image_path(entry)
-
-
-class _Joined(Sequence[str]):
-    """Paths below a folder, joined when asked for."""
-
-    def __init__(self, folder: str, paths: Sequence[str]) -> None:
-        self._folder = folder
-        self._paths = paths
+    def __init__(self, count: int, path: Callable[[int], str]) -> None:
+        self._count, self._path = count, path
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return self._count
 
     def __getitem__(self, entry: Any) -> Any:
-        return os.path.join(self._folder, self._paths[entry])
+        return self._path(entry)
 
 
 def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
@@ -87,7 +73,8 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
     notes = list(listed.notes)
     files: Sequence[str] = ()
     if not folder.endswith(".tar") and not is_url(folder):
-        files = _Joined(folder, listed.paths)
+        paths = listed.paths
+        files = _Lazy(len(paths), lambda entry: os.path.join(folder, paths[entry]))
         pictures, unreadable = look_at_all(
             (files[number] for number in sample(len(files), None if thorough else QUICK)),
             allowed,
@@ -120,10 +107,9 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
 
 def _indexed(node: Node, source: str, endings: tuple[str, ...]) -> _Listed:
     index = open_index(source_at(source, endings), node.setting("index_file"))
-    classes, notes = index.header["classes"], index.header["notes"]
-    return _Listed(
-        _IndexPaths(index), index.labels, tuple(classes) if classes else None, list(notes)
-    )
+    classes, notes = index.header["classes"], list(index.header["notes"])
+    paths = _Lazy(len(index), index.image_path)
+    return _Listed(paths, index.labels, tuple(classes) if classes else None, notes)
 
 
 def _walked(source: str, endings: tuple[str, ...]) -> _Listed:

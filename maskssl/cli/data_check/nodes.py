@@ -14,6 +14,7 @@ from ...datasets.checks.errors import DataError
 from ...datasets.checks.pictures import Look, look_at, look_at_channels
 from ...datasets.folders import is_url
 
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 BANK = "test_cfg.bank_dataloader"
 LOAD_CHANNELS = "LoadChannels"
 OWN_DATA = (

@@ -12,9 +12,7 @@ from . import length_of, look_at_data
 from .cost import cost, cost_line
 from .labels import batch_size
 from .looked_at import Found
-from .nodes import BANK, loader_config
-
-LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+from .nodes import BANK, LOADERS, loader_config
 
 _TRAINED = ("train_dataloader", BANK)
 _TESTED = 512  # test pictures that are looked for among the training's, where not all are

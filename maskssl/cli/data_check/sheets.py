@@ -7,16 +7,19 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ...datasets.checks.pictures import sample
 from ...view_changes import changed_views
-from ...visualization.truth import Drawn, tile_drawn
-from .nodes import LOAD_CHANNELS, loader_config, nodes_of, used_loaders
+from ...visualization.overlays import IGNORED, Marks, marks_of_map, overlay
+from ...visualization.sheets import framed, grid_of
+from .nodes import LOAD_CHANNELS, LOADERS, loader_config, nodes_of, used_loaders
 
 NUM_SAMPLES = 16
-
-_LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+_COLUMNS, _SIDE = 4, 200
+_FILL = 0.45  # so that what the model sees shows below its truth
+_HIDDEN = 0.35  # brightness that is left to masked patches
 
 
 def write_sheets(cfg: Config, folder: Path) -> list[Path]:
@@ -32,7 +35,7 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
     init_default_scope(cfg.get("default_scope") or "mmpretrain")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for loader in used_loaders(cfg, _LOADERS):
+    for loader in used_loaders(cfg, LOADERS):
         dataset = DATASETS.build((loader_config(cfg, loader) or {})["dataset"])
         classes = dataset.metainfo.get("classes")
         # LoadImage gives blue first, LoadChannels the file's order
@@ -43,12 +46,13 @@ def write_sheets(cfg: Config, folder: Path) -> list[Path]:
             for picture in _drawn(dataset[number], classes, blue_first)
         ]
         path = folder / f"{loader}.png"
-        tile_drawn(drawn).save(path)
+        rows = [drawn[at : at + _COLUMNS] for at in range(0, len(drawn), _COLUMNS)]
+        grid_of(rows, [""] * len(rows[0]), _SIDE).save(path)
         written.append(path)
     return written
 
 
-def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Drawn]:
+def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Image.Image]:
     """The views of a sample; the truth goes on each."""
     inputs, truth = packed["inputs"], packed["data_samples"]
     if isinstance(inputs, dict):  # left to the device
@@ -60,38 +64,37 @@ def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Drawn
     return [_one(view.numpy()[order], truth, classes) for view in views]
 
 
-def _one(view: NDArray[Any], truth: Any, classes: Any) -> Drawn:
-    pixels = np.ascontiguousarray(view.transpose(1, 2, 0))  # (H, W, 3) RGB
-    drawn = Drawn(pixels.clip(0, 255).astype(np.uint8))
+class _Numbered(dict[int, str]):
+    """Names of classes that have none."""
+
+    def __missing__(self, label: int) -> str:
+        return f"label {label}"
+
+
+def _one(view: NDArray[Any], truth: Any, classes: Any) -> Image.Image:
+    pixels = np.ascontiguousarray(view.transpose(1, 2, 0).clip(0, 255), np.uint8)  # (H, W, 3) RGB
+    names: Any = _Numbered() if classes is None else classes
+    shape, present = pixels.shape[:2], np.empty(0, int)
+    marks = Marks(np.zeros((0, *shape), bool), present)
     if "gt_label" in truth:
-        label = int(truth.gt_label.reshape(-1)[0])
-        drawn.caption = classes[label] if classes is not None else f"label {label}"
+        present = truth.gt_label.reshape(-1)[:1].numpy()
     if "mask" in truth:
-        drawn.hidden = np.asarray(truth.mask, bool)
+        hidden = Image.fromarray(np.asarray(truth.mask, bool)).resize(
+            shape[::-1], Image.Resampling.NEAREST
+        )
+        pixels[np.asarray(hidden)] = pixels[np.asarray(hidden)] * _HIDDEN
     if "gt_sem_seg" in truth:
         labels = truth.gt_sem_seg.data.numpy()[0]
-        if labels.shape == pixels.shape[:2]:
-            drawn.labels = labels
-        seen: NDArray[np.integer] = np.unique(labels[labels != 255])
-        drawn.caption = ", ".join(_names(seen, classes))
+        present = np.unique(labels[labels != IGNORED])
+        if labels.shape == shape:
+            marks = marks_of_map(labels, names)
     if "gt_instances" in truth:
         instances = truth.gt_instances
-        boxes = instances.bboxes
-        drawn.boxes = getattr(boxes, "tensor", boxes).numpy()
-        drawn.caption = ", ".join(_names(np.unique(instances.labels.numpy()), classes))
-        if "masks" in instances:
-            drawn.labels = _joined(instances, pixels.shape[:2])
-    return drawn
-
-
-def _names(labels: Any, classes: Any) -> list[str]:
-    return [classes[label] if classes is not None else str(label) for label in labels.tolist()]
-
-
-def _joined(instances: Any, shape: tuple[int, ...]) -> NDArray[np.integer]:
-    """Outlines of objects in one map, 255 where there is none."""
-    joined = np.full(shape, 255)
-    for mask, label in zip(instances.masks.to_ndarray(), instances.labels.tolist(), strict=True):
-        if mask.shape == joined.shape:
-            joined[mask.astype(bool)] = label
-    return joined
+        labels = instances.labels.numpy()
+        boxes, present = getattr(instances.bboxes, "tensor", instances.bboxes), np.unique(labels)
+        masks = instances.masks.to_ndarray().astype(bool) if "masks" in instances else None
+        if masks is None or masks.shape[1:] != shape:
+            masks = np.zeros((len(labels), *shape), bool)
+        marks = Marks(masks, labels, boxes.numpy(), [names[label] for label in labels])
+    caption = ", ".join(names[label] for label in present)
+    return framed(overlay(pixels, marks, _SIDE, ground=1.0, fill=_FILL), _SIDE, caption)

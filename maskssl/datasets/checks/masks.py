@@ -53,12 +53,10 @@ class MaskFacts:
     Attributes:
         pictures: the images of the masks.
         pixels: of each label, in the masks that were looked at.
-        ignored: pixels of ignore_index.
     """
 
     pictures: list[Picture]
     pixels: list[int]
-    ignored: int
 
 
 def check_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -113,13 +111,12 @@ def check_masks(
             "255 is ignored, so that only the background would be learnt; if 255 is an object, "
             f"{MAP_OPTION}, e.g. --map-masks 0=0 255=1"
         )
-    ignored = int(pixels[code.ignore_index]) if code.ignore_index < 256 else 0
     if pairs and not pixels[: code.num_labels].any():
         raise DataError(
             f"every pixel of the masks looked at, {pairs[0][1]} first, is ignored; "
             "see reduce_zero_label and ignore_index of the data set"
         )
-    return MaskFacts(pictures, pixels[: code.num_labels].tolist(), ignored)
+    return MaskFacts(pictures, pixels[: code.num_labels].tolist())
 
 
 def labels_of(path: str, code: MaskCode) -> NDArray[np.integer]:

@@ -162,15 +162,14 @@ def _lock(path: Path) -> int:
 class LoggedProgress:
     """Logs how far it is and how long the rest takes, every ten seconds."""
 
-    def __init__(self, location: str, every: float = REPORT_EVERY) -> None:
+    def __init__(self, location: str) -> None:
         self.location = location
-        self.every = every
         self.start = self.last = time.monotonic()
 
     def __call__(self, share: float, images: int) -> None:
         """Log if it is time."""
         now = time.monotonic()
-        if now - self.last < self.every:
+        if now - self.last < REPORT_EVERY:
             return
         self.last = now
         print_log(

@@ -9,7 +9,6 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -35,7 +34,7 @@ from ..sharding.placing import copied, placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
 from .content import check_resumable
-from .resuming import settle_resume
+from .resuming import from_first_process, settle_resume
 from .saving import taken
 from .train_loops import RESUMABLE
 
@@ -141,13 +140,12 @@ class MaskSSLRunner(Runner):
             self.load_checkpoint(path)
 
     def _newest(self) -> str | None:
-        found = [newest_to_resume(self.work_dir) if is_main_process() else None]
-        broadcast_object_list(found)
-        if found[0] is None:
+        found = from_first_process(lambda: newest_to_resume(self.work_dir))
+        if found is None:
             self.logger.info(f"nothing to resume in {self.work_dir}: the run starts anew")
             return None
-        self.logger.info(f"resuming from {found[0]}, the newest whole checkpoint")
-        return str(found[0])
+        self.logger.info(f"resuming from {found}, the newest whole checkpoint")
+        return str(found)
 
     def _share_out(self) -> None:
         """Between the weights' initialisation, which needs them whole, and a checkpoint's."""

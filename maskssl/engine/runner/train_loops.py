@@ -1,11 +1,10 @@
 """Training loops that go on from any iteration, with the same draws as if never stopped."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.registry import LOOPS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from ...datasets.draws.draw import seed_everything_for_step
@@ -50,9 +49,8 @@ def drawn_loader(runner: Runner, config: Any, by_epoch: bool, seed: int) -> Data
     )
 
 
-@LOOPS.register_module()
-class EpochTrainLoop(EpochBasedTrainLoop):
-    """mmengine's epochs, resumable in the middle of one.
+class DrawnLoop(BaseLoop):
+    """What both loops add to mmengine's, in front of whose they stand.
 
     Each step seeds all generators from (seed, step, rank): masks, drop path and sampled
     regions do not depend on what was drawn before.
@@ -62,24 +60,29 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         dataloader: config or loader.
         new_draws: let a resumed run draw otherwise than the one that it goes on from.
         **kwargs: of mmengine's loop.
+
+    Attributes:
+        by_epoch: whether epochs are counted.
+        epoch_length: iterations of an epoch; None where none is counted.
+        facts: of ``loader_facts``.
     """
+
+    by_epoch: bool
+    epoch_length: Any
 
     def __init__(
         self, runner: Runner, dataloader: Any, new_draws: bool = False, **kwargs: Any
     ) -> None:
         seed = shared_seed(runner)
-        super().__init__(runner, drawn_loader(runner, dataloader, True, seed), **kwargs)
+        super().__init__(runner, drawn_loader(runner, dataloader, self.by_epoch, seed), **kwargs)
         self.new_draws = new_draws
         self.facts = loader_facts(self.dataloader, dataloader, seed)
 
-    @property
-    def epoch_length(self) -> int:
-        """Iterations of an epoch."""
-        return len(self.dataloader)
-
     def go_to(self, iteration: int, epoch: int | None = None) -> None:
-        """Stand behind so many iterations; the weights stay what they are."""
-        put_loop_at(self, iteration, iteration // self.epoch_length if epoch is None else epoch)
+        """Stand behind so many iterations, in an epoch; the weights stay what they are."""
+        if epoch is None and self.by_epoch:
+            epoch = iteration // self.epoch_length
+        put_loop_at(self, iteration, epoch)
         self.runner.optim_wrapper.initialize_count_status(
             self.runner.model, iteration, self.max_iters
         )
@@ -92,6 +95,23 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         """
         take_up_draws(self)
         return super().run()
+
+    def run_iter(self, *batch: Any) -> None:
+        """Seed, then iterate."""
+        seed_everything_for_step(self.facts["seed"], self.iter, get_rank())
+        super().run_iter(*batch)
+
+
+@LOOPS.register_module()
+class EpochTrainLoop(DrawnLoop, EpochBasedTrainLoop):
+    """mmengine's epochs, resumable in the middle of one."""
+
+    by_epoch = True
+
+    @property
+    def epoch_length(self) -> int:
+        """Iterations of an epoch."""
+        return len(self.dataloader)
 
     def run_epoch(self) -> None:
         """Iterate an epoch from where the run stands in it.
@@ -120,54 +140,17 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook("after_train_epoch")
         put_loop_at(self, self.iter, self.epoch + 1)
 
-    def run_iter(self, idx: int, data_batch: Sequence[dict]) -> None:
-        """Seed, then iterate."""
-        seed_everything_for_step(self.facts["seed"], self.iter, get_rank())
-        super().run_iter(idx, data_batch)
-
 
 @LOOPS.register_module()
-class IterTrainLoop(IterBasedTrainLoop):
-    """mmengine's iterations, resumed without loading what was seen; else as EpochTrainLoop.
+class IterTrainLoop(DrawnLoop, IterBasedTrainLoop):
+    """mmengine's iterations, resumed without loading what was seen."""
 
-    Args:
-        runner: training.
-        dataloader: config or loader.
-        new_draws: let a resumed run draw otherwise than the one that it goes on from.
-        **kwargs: of mmengine's loop.
-    """
-
+    by_epoch = False
     epoch_length = None
 
-    def __init__(
-        self, runner: Runner, dataloader: Any, new_draws: bool = False, **kwargs: Any
-    ) -> None:
-        seed = shared_seed(runner)
-        super().__init__(runner, drawn_loader(runner, dataloader, False, seed), **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.dataloader_iterator = DrawIterator(self.dataloader)
-        self.new_draws = new_draws
-        self.facts = loader_facts(self.dataloader, dataloader, seed)
-
-    def go_to(self, iteration: int) -> None:
-        """Stand behind so many iterations; the weights stay what they are."""
-        put_loop_at(self, iteration)
-        self.runner.optim_wrapper.initialize_count_status(
-            self.runner.model, iteration, self.max_iters
-        )
-
-    def run(self) -> Any:
-        """Train; a resumed run must draw as before.
-
-        Raises:
-            MaskSSLError: it does not; see ``take_up_draws``.
-        """
-        take_up_draws(self)
-        return super().run()
-
-    def run_iter(self, data_batch: Sequence[dict]) -> None:
-        """Seed, then iterate."""
-        seed_everything_for_step(self.facts["seed"], self.iter, get_rank())
-        super().run_iter(data_batch)
 
 
 # mmengine's names in configs, and what runs in their place

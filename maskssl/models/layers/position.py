@@ -11,6 +11,7 @@ from ...errors import MaskSSLError
 Layout = Literal["bootmae", "mae"]
 Resize = Literal["bicubic", "antialiased", "offset"]
 RESIZES = get_args(Resize)
+TEMPERATURE = 10000.0  # longest wave length of a sin-cos table / 2 pi
 OFFSET = 0.1  # vision_transformer.py of DINO and DINOv2, against rounding, and in the kernel too
 
 
@@ -19,7 +20,6 @@ def sincos_position(
     dim: int,
     layout: Layout = "bootmae",
     num_prefix: int = 0,
-    temperature: float = 10000.0,
 ) -> Tensor:
     """Fixed 2-D sin-cos table in patch order (row by row), for any grid.
 
@@ -30,7 +30,6 @@ def sincos_position(
             modeling_pretrain_bootmae.py) or the column ('mae', also ExtreMA). On a
             square grid one is the transpose of the other.
         num_prefix: rows of zeros in front (1 for a cls token).
-        temperature: longest wave length / 2 pi.
 
     Returns:
         (1, num_prefix + h * w, C) float32.
@@ -42,7 +41,7 @@ def sincos_position(
         raise MaskSSLError(f"sin-cos position tables need a width divisible by 4, got {dim}")
     if layout not in ("bootmae", "mae"):
         raise MaskSSLError(f"pos_embed_layout={layout!r} is unknown; use 'bootmae' or 'mae'")
-    omega = temperature ** -(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
+    omega = TEMPERATURE ** -(torch.arange(dim // 4, dtype=torch.float32) / (dim // 4))
     rows, cols = torch.meshgrid(
         torch.arange(grid[0], dtype=torch.float32),
         torch.arange(grid[1], dtype=torch.float32),

@@ -4,30 +4,35 @@ The release keeps a q and a v bias beside a bias-free qkv; here the qkv bias is 
 with a k part, which softmax ignores: zero on the way in, left out on the way out.
 """
 
-import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from ...errors import MaskSSLError
+from .naming import Names, inverse, our_name
 
-# ours -> released, prefixes; the decoders' suffix is '' for pixels, '_1' for features
-_PREFIXES = (
-    ("backbone.", ""),
-    ("neck.pixel_position", "de_pos_embed"),
-    ("neck.to_pixels.", "lm_head.proj."),
-    ("neck.to_features.", "lm_head_1."),
-    ("neck.pixel.embed.", "down."),
-    ("neck.pixel.mask_token", "mask_token"),
-    ("neck.pixel.blocks.", "decode_blocks."),
-    ("neck.pixel.norm.", "decode_norm."),
-    ("neck.feature.embed.", "down_1."),
-    ("neck.feature.mask_token", "mask_token_1"),
-    ("neck.feature.blocks.", "decode_blocks_1."),
-    ("neck.feature.norm.", "decode_norm_1."),
+
+def _decoder(ours: str, end: str) -> Names:
+    return (
+        (f"down{end}.", f"neck.{ours}.embed."),
+        (f"mask_token{end}", f"neck.{ours}.mask_token"),
+        (f"decode_blocks{end}.{{i}}.c_attn.q_bias", f"neck.{ours}.blocks.{{i}}.cross_attn.q.bias"),
+        (f"decode_blocks{end}.{{i}}.c_attn.", f"neck.{ours}.blocks.{{i}}.cross_attn."),
+        (f"decode_blocks{end}.", f"neck.{ours}.blocks."),
+        (f"decode_norm{end}.", f"neck.{ours}.norm."),
+    )
+
+
+NAMES: Names = (
+    *((name, f"backbone.{name}") for name in ("cls_token", "pos_embed")),
+    *((part, f"backbone.{part}") for part in ("patch_embed.", "blocks.", "norm.")),
+    ("de_pos_embed", "neck.pixel_position"),
+    ("lm_head.proj.", "neck.to_pixels."),
+    ("lm_head_1.", "neck.to_features."),
+    *_decoder("pixel", ""),
+    *_decoder("feature", "_1"),
 )
-_ENCODER_ROOTS = ("cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.")
 
 
 def to_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -41,16 +46,12 @@ def to_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     released: dict[str, Tensor] = {}
     for name, value in state_dict.items():
-        ours, theirs = next(((o, t) for o, t in _PREFIXES if name.startswith(o)), (None, None))
-        if ours is None or theirs is None:
+        key = our_name(name, inverse(NAMES))
+        stem = key.rpartition(".attn.")[0]
+        if key == name:
             continue
-        key = (theirs + name[len(ours) :]).replace(".cross_attn.", ".c_attn.")
         if key.endswith(".attn.qkv.bias"):
-            q_bias, _, v_bias = value.chunk(3)
-            released[key.replace("qkv.bias", "q_bias")] = q_bias
-            released[key.replace("qkv.bias", "v_bias")] = v_bias
-        elif key.endswith(".c_attn.q.bias"):
-            released[key.replace("q.bias", "q_bias")] = value
+            released[f"{stem}.attn.q_bias"], _, released[f"{stem}.attn.v_bias"] = value.chunk(3)
         elif key.endswith(".c_attn.kv.bias"):
             released[key.replace("kv.bias", "v_bias")] = value.chunk(2)[1]
         else:
@@ -71,37 +72,29 @@ def from_released(
     Raises:
         MaskSSLError: a tensor that the table does not know.
     """
-    ours = {_our_name(key): value for key, value in _fused(model).items()}
-    teacher = _fused(model if model_ema is None else model_ema)
-    for key, value in teacher.items():
-        if key.startswith(_ENCODER_ROOTS):
+    fused = _fused(model)
+    ours = {our_name(key, NAMES): value for key, value in fused.items()}
+    if strange := fused.keys() & ours.keys():
+        raise MaskSSLError(
+            f"{min(strange)} is no tensor of a BootMAE release; is this another method's file?"
+        )
+    for key, value in _fused(model if model_ema is None else model_ema).items():
+        if our_name(key, NAMES) == f"backbone.{key}":
             ours[f"target_generator.encoder.{key}"] = value
     return ours
 
 
-def _our_name(key: str) -> str:
-    if key.startswith(_ENCODER_ROOTS):
-        return f"backbone.{key}"
-    known = [(mine, theirs) for mine, theirs in _PREFIXES if theirs and key.startswith(theirs)]
-    if known:
-        mine, theirs = max(known, key=lambda pair: len(pair[1]))  # mask_token_1 before mask_token
-        return mine + key[len(theirs) :]
-    raise MaskSSLError(f"{key} is no tensor of a BootMAE release; is this another method's file?")
-
-
 def _fused(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """With the biases of q and v as one, or of v alone, which follows k where attention crosses."""
     fused: dict[str, Tensor] = {}
     for key, value in tensors.items():
         stem, _, leaf = key.rpartition(".")
-        name = stem.replace(".c_attn", ".cross_attn")
-        cross = stem.endswith(".c_attn")
-        if leaf == "q_bias" and cross:
-            fused[f"{name}.q.bias"] = value
-        elif leaf == "v_bias" and cross:
-            fused[f"{name}.kv.bias"] = torch.cat([torch.zeros_like(value), value])
-        elif leaf == "q_bias":
+        crosses = stem.endswith(".c_attn")
+        if leaf == "v_bias" and crosses:
+            fused[f"{stem}.kv.bias"] = torch.cat([torch.zeros_like(value), value])
+        elif leaf == "q_bias" and not crosses:
             v_bias = tensors[f"{stem}.v_bias"]
-            fused[f"{name}.qkv.bias"] = torch.cat([value, torch.zeros_like(v_bias), v_bias])
+            fused[f"{stem}.qkv.bias"] = torch.cat([value, torch.zeros_like(v_bias), v_bias])
         elif leaf != "v_bias":
-            fused[re.sub(r"\.c_attn\.", ".cross_attn.", key)] = value
+            fused[key] = value
     return fused

@@ -1,23 +1,23 @@
 """The whole ExtreMA model between maskssl's names and the released ones."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from ...errors import MaskSSLError
+from .naming import Names, inverse, our_name
 
-# released -> ours; encoder and projector have the same names in student and teacher
-_PREFIXES = (
-    (r"base_encoder\.head\.", "neck.layers."),
-    (r"base_encoder\.blocks_token\.", "backbone.class_attention.blocks."),
-    (r"base_encoder\.cls_token$", "backbone.class_attention.cls_token"),
-    (r"base_encoder\.", "backbone."),
-    (r"momentum_encoder\.head\.", "target_generator.projector.layers."),
-    (r"momentum_encoder\.blocks_token\.", "target_generator.encoder.class_attention.blocks."),
-    (r"momentum_encoder\.cls_token$", "target_generator.encoder.class_attention.cls_token"),
-    (r"momentum_encoder\.", "target_generator.encoder."),
-    (r"predictor\.", "head.predictor.layers."),
+# encoder and projector have the same names in student and teacher
+NAMES: Names = (
+    ("base_encoder.head.", "neck.layers."),
+    ("base_encoder.blocks_token.", "backbone.class_attention.blocks."),
+    ("base_encoder.cls_token", "backbone.class_attention.cls_token"),
+    ("base_encoder.", "backbone."),
+    ("momentum_encoder.head.", "target_generator.projector.layers."),
+    ("momentum_encoder.blocks_token.", "target_generator.encoder.class_attention.blocks."),
+    ("momentum_encoder.cls_token", "target_generator.encoder.class_attention.cls_token"),
+    ("momentum_encoder.", "target_generator.encoder."),
+    ("predictor.", "head.predictor.layers."),
 )
 
 
@@ -30,14 +30,8 @@ def to_released(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         What the release keeps under 'state_dict', without the 'module.' of DDP.
     """
-    released: dict[str, Tensor] = {}
-    for name, value in state_dict.items():
-        for theirs, ours in _PREFIXES:
-            if name.startswith(ours):
-                prefix = theirs.replace("\\", "").removesuffix("$")
-                released[prefix + name[len(ours) :]] = value
-                break
-    return released
+    released = {our_name(name, inverse(NAMES)): value for name, value in state_dict.items()}
+    return {name: value for name, value in released.items() if name not in state_dict}
 
 
 def from_released(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -49,12 +43,10 @@ def from_released(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         MaskSSLError: a tensor that the table does not know.
     """
-    return {_our_name(key.removeprefix("module.")): value for key, value in model.items()}
-
-
-def _our_name(key: str) -> str:
-    for theirs, ours in _PREFIXES:
-        match = re.match(theirs, key)
-        if match:
-            return ours + key[match.end() :]
-    raise MaskSSLError(f"{key} is no tensor of an ExtreMA release; is this another method's file?")
+    theirs = {key.removeprefix("module."): value for key, value in model.items()}
+    ours = {our_name(key, NAMES): value for key, value in theirs.items()}
+    if strange := theirs.keys() & ours.keys():
+        raise MaskSSLError(
+            f"{min(strange)} is no tensor of an ExtreMA release; is this another method's file?"
+        )
+    return ours

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...checkpoints.errors import CheckpointError
 from ...checkpoints.reading import CONTAINERS
 from .naming import Made, joined, our_name
-from .source import ANY, Place, Source
+from .source import ANY, Source
 from .sources import SOURCES
 
 
@@ -38,7 +38,6 @@ class EncoderWeights:
 @dataclass(frozen=True)
 class _Found:
     container: str
-    place: Place
     below: dict[str, Tensor]
     outside: tuple[str, ...]
 
@@ -133,7 +132,7 @@ def _at(groups: Mapping[str, dict[str, Tensor]], source: Source, branch: str) ->
             below = {k[start:]: v for k, v in tensors.items() if k.startswith(place.prefix)}
             if any(re.match(source.marks[0], key) for key in below):
                 outside = tuple(key for key in tensors if not key.startswith(place.prefix))
-                found.append(_Found(container, place, below, outside))
+                found.append(_Found(container, below, outside))
     return found
 
 
