@@ -22,9 +22,18 @@ _STRONG = [
     dict(type="torchvision/ColorJitter", brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5),
     dict(type="torchvision/RandomGrayscale", p=0.4),
 ]
-COLOURS = load_config(EXTREMA.config).train_dataloader.dataset.pipeline[4].transforms[0][:-1]
 _START = "model.target_generator.schedule.start"
 _LR = "optim_wrapper.optimizer.lr"
+
+
+def _published() -> list[dict[str, Any]]:
+    """The colours of a view in ExtreMA's config."""
+    pipeline = load_config(EXTREMA.config).train_dataloader.dataset.pipeline
+    (views,) = (step for step in pipeline if step.type == "MultiView")
+    return [step for step in views.transforms[0] if step.type != "PILToNumpy"]
+
+
+COLOURS = _published()
 
 
 def _views(*changes: dict[str, Any], whole: bool = False) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Plan:
         if not real.held_out:
             return folder
         count = SMOKE_HELD_OUT if self.smoke else real.held_out
-        return hold_out(folder / real.pictures, count, self.out / "held_out" / name)
+        return hold_out(folder / real.pictures, count, self.out / "held_out" / f"{name}-{count}")
 
     def config(self, setting: Setting) -> Config:
         """The config of a pretraining."""

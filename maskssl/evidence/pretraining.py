@@ -60,13 +60,18 @@ def record_of(plan: Plan) -> Record:
 
 def facts_of(plan: Plan, setting: Setting) -> Facts:
     """What makes the weights, but for the code: config, seed and pictures by name and size."""
-    root = plan.data(setting.pictures) / SETS[setting.pictures].pictures
-    pictures = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
     return {
         "config": digest_of_text(plan.config(setting).pretty_text),
         "seed": str(SEEDS[0]),
-        "pictures": f"{len(pictures)} of {setting.pictures}, {digest_of_text(repr(pictures))}",
+        "pictures": pictures_of(plan, setting.pictures),
     }
+
+
+def pictures_of(plan: Plan, name: str) -> str:
+    """The training pictures of a set by number, names and sizes."""
+    root = plan.data(name) / SETS[name].pictures
+    pictures = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
+    return f"{len(pictures)} of {name}, {digest_of_text(repr(pictures))}"
 
 
 def _job(plan: Plan, setting: Setting) -> Job:

@@ -18,16 +18,18 @@ _TITLE_OF_RANDOM = "random weights"
 
 def markdown(results: Mapping[str, Any]) -> str:
     """All tables of a part; a setting, a row or a set without a figure is in none."""
+    held_out = results["part"] == "study"
+    judged_on = "training images that were held out" if held_out else "test images"
     lines = [
         f"# {TITLES[results['part']]}",
         "",
-        f"`{results['command']}` measures and writes these tables; every figure is on test images, "
+        f"`{results['command']}` measures and writes these tables; every figure is on {judged_on}, "
         "mean ± standard deviation over seeds of the fit or the training, of one pretraining. "
-        "Bold: above random weights beyond the draw of the test images and under every seed "
+        "Bold: above random weights beyond the draw of those images and under every seed "
         "(paired bootstrap, 5 %, Holm's correction).",
     ]
     for one in results["sets"].values():
-        lines += ["", f"## {one['title']}", "", _about(one), "", *_figures(one)]
+        lines += ["", f"## {one['title']}", "", _about(one, held_out), "", *_figures(one)]
         if compared := _differences(one):
             lines += ["", *compared]
     if results["pretrainings"]:
@@ -35,10 +37,11 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _about(one: Mapping[str, Any]) -> str:
+def _about(one: Mapping[str, Any], held_out: bool) -> str:
+    tested = "held-out" if held_out else "test"
     counts = list(one["data"].values())
     return (
-        f"{counts[0]['images']:,} training and {counts[1]['images']:,} test images of "
+        f"{counts[0]['images']:,} training and {counts[1]['images']:,} {tested} images of "
         f"{counts[0]['classes']} classes. {one['date']}, {one['machine']}, {_minutes(one)} of "
         f"fits, trainings and tests, one after the other; seeds {one['seeds']}, preset "
         f"{one['preset']}, {one['versions']}."
@@ -174,7 +177,7 @@ def yardstick_markdown(found: Mapping[str, Any]) -> str:
         body.append([f"{code}, mean ± sd", "", "", *cells])
     return "\n".join(
         [
-            "# BootMAE beside the authors' code",
+            "# BootMAE beside other code",
             "",
             f"`{found['command']}` trains both with the same model on the same pictures for the "
             "same minutes, one after the other with all cores, and measures both by the same "

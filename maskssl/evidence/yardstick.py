@@ -29,6 +29,7 @@ from ..transfer.plan import Plan as TransferPlan
 from ..transfer.summary import summarise
 from ..transfer.trained_jobs import train, write_run
 from .plan import SEEDS, Plan
+from .pretraining import pictures_of
 from .results import VERSION, date_of, machine, write_tables
 from .sets import SETS
 from .settings import Setting
@@ -131,7 +132,7 @@ def _trainings(plan: Plan, against: str, seconds: float, seed: int) -> list[Trai
     """Ours and theirs."""
     cfg = our_config(plan)
     pictures = plan.data(PICTURES) / SETS[PICTURES].pictures
-    made = {"seconds": str(seconds), "seed": str(seed)}
+    made = {"seconds": str(seconds), "seed": str(seed), "pictures": pictures_of(plan, PICTURES)}
     found = []
     for code, what, arguments in (
         (OURS, digest_of_text(cfg.pretty_text), (cfg.pretty_text, seconds, seed)),

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation.run_logs import Line, RunLog
 from maskssl.evidence import pretraining
 from maskssl.evidence.evidence import run_evidence
 from maskssl.evidence.plan import Plan
+from maskssl.evidence.results import _seconds
 from maskssl.progress import ProgressLine
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.trained_jobs import train
@@ -161,3 +163,13 @@ def test_a_table_made_in_several_goes_keeps_what_the_others_measured(plan, finis
     file.write_text("[]")
     with pytest.raises(MaskSSLError, match="evidence-frozen.json"):
         again(replace(plan, results=tmp_path, sets=()))
+
+
+def test_minutes_of_a_pretraining_leave_out_what_stood_still():
+    values = [dict(time=0.5), dict(time=0.5), dict(time=900.0), dict(time=0.25), dict(loss=1.0)]
+    lines = [
+        Line(iteration=10 * number, training=True, values=told)
+        for number, told in enumerate(values, start=1)
+    ]
+    assert _seconds(RunLog("run", lines)) == 0.5 * 40
+    assert _seconds(RunLog("run", lines[-1:])) == 0

@@ -186,6 +186,8 @@ def test_the_study_is_judged_on_training_pictures_that_it_did_not_see(plan):
     assert list(transfer.named) == ["random", *STUDY]
     folder = asked.data(name)
     assert transfer.data == folder
+    few = replace(asked, smoke=True).data(name)  # a smoke run leaves its few pictures to itself
+    assert len(list((few / "val").rglob("*.jpg"))) == 4
     pictures = {
         split: {path.read_text() for path in (folder / split).rglob("*.jpg")}
         for split in ("train", "val")

@@ -136,3 +136,10 @@ def test_a_loss_to_random_weights_is_never_bold(told_apart):
     worse = [pair("random", "mae", 0.1, told_apart)]  # as reports have it, the better one first
     results["sets"]["cifar10"]["rows"][0]["pairs"] = worse
     assert ["MAE of mmpretrain", "31.0 ± 0.2", ""] in rows(markdown(results))
+
+
+def test_the_study_says_that_its_pictures_were_held_out():
+    text = markdown(RESULTS | dict(part="study"))
+    assert "figure is on training images that were held out" in text
+    assert "2,000 held-out images" in text and "test images" not in text
+    assert "2,000 test images" in markdown(RESULTS)
