@@ -9,15 +9,21 @@ from dataclasses import replace
 from typing import Any
 
 from ..cli.config import load_config
-from .settings import EXTREMA, INFONCE, PIPELINE, RANDOM, SIZE, Setting, plain
+from .settings import (
+    HEAD_NORMS,
+    INFONCE,
+    KEY_NORM,
+    PIPELINE,
+    PUBLISHED,
+    RANDOM,
+    SIZE,
+    Setting,
+    plain,
+)
 
 PICTURES = "tiny_imagenet_held_out"
 SEEN = 15_000
 
-_BATCH = dict(type="BN1d", track_running_stats=False)
-_BATCH_NORMS = {"model.neck.norm_cfg": _BATCH, "model.head.predictor.norm_cfg": _BATCH}
-# no channel of projections, hence of keys, can be the same for all pictures of a batch
-_TARGET_NORM = {"model.neck.last_norm_cfg": dict(_BATCH, affine=False)}
 _STRONG = [
     dict(type="torchvision/ColorJitter", brightness=0.8, contrast=0.8, saturation=0.8, hue=0.5),
     dict(type="torchvision/RandomGrayscale", p=0.4),
@@ -28,7 +34,7 @@ _LR = "optim_wrapper.optimizer.lr"
 
 def _published() -> list[dict[str, Any]]:
     """The colours of a view in ExtreMA's config."""
-    pipeline = load_config(EXTREMA.config).train_dataloader.dataset.pipeline
+    pipeline = load_config(PUBLISHED.config).train_dataloader.dataset.pipeline
     (views,) = (step for step in pipeline if step.type == "MultiView")
     return [step for step in views.transforms[0] if step.type != "PILToNumpy"]
 
@@ -54,13 +60,13 @@ def _variant(
     name: str,
     title: str,
     options: Mapping[str, Any],
-    crop: tuple[float, float] = EXTREMA.crop,
+    crop: tuple[float, float] = PUBLISHED.crop,
 ) -> Setting:
     return replace(
-        EXTREMA,
+        PUBLISHED,
         name=name,
         title=title,
-        options={**EXTREMA.options, **options},
+        options={**PUBLISHED.options, **options},
         seen=SEEN,
         pictures=PICTURES,
         crop=crop,
@@ -68,7 +74,7 @@ def _variant(
     )
 
 
-_BOTH_NORMS = {**_BATCH_NORMS, **_TARGET_NORM}
+_BOTH_NORMS = {**HEAD_NORMS, **KEY_NORM}
 STUDY: dict[str, Setting] = {
     setting.name: setting
     for setting in (
@@ -88,8 +94,8 @@ STUDY: dict[str, Setting] = {
             _views(*_STRONG, whole=True),
             crop=(1.0, 1.0),
         ),
-        _variant("byol-batch-norm", "BatchNorm in projector and predictor", _BATCH_NORMS),
-        _variant("byol-target-norm", "BatchNorm behind the projector", _TARGET_NORM),
+        _variant("byol-batch-norm", "BatchNorm in projector and predictor", HEAD_NORMS),
+        _variant("byol-target-norm", "BatchNorm behind the projector", KEY_NORM),
         _variant("byol-both-norms", "BatchNorm in both places", _BOTH_NORMS),
         _variant(
             "byol-both-norms-strong",

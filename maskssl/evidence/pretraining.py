@@ -59,9 +59,14 @@ def record_of(plan: Plan) -> Record:
 
 
 def facts_of(plan: Plan, setting: Setting) -> Facts:
-    """What makes the weights, but for the code: config, seed and pictures by name and size."""
+    """What makes the weights, but for the code: config, seed and pictures by name and size.
+
+    Where the pictures lie is none of it: a folder that moves leaves its weights fresh.
+    """
+    config = plan.config(setting)
+    config.train_dataloader.dataset.data_root = setting.pictures
     return {
-        "config": digest_of_text(plan.config(setting).pretty_text),
+        "config": digest_of_text(config.pretty_text),
         "seed": str(SEEDS[0]),
         "pictures": pictures_of(plan, setting.pictures),
     }

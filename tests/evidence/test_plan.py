@@ -11,6 +11,7 @@ from maskssl.errors import MaskSSLError
 from maskssl.evidence.byol_study import STUDY
 from maskssl.evidence.parts import EVERY
 from maskssl.evidence.plan import Plan
+from maskssl.evidence.pretraining import facts_of
 from maskssl.evidence.sets import SETS, bring, hold_out, sets_of
 from maskssl.evidence.settings import BOOTMAE, OWN, SETTINGS, SMALL
 from maskssl.transfer.encoders import open_encoder
@@ -208,3 +209,11 @@ def test_classes_with_too_few_pictures_to_hold_some_out_are_told(tmp_path):
     with pytest.raises(MaskSSLError, match="cat has 4 pictures, 5 are needed"):
         hold_out(tmp_path / "train", 2, tmp_path / "held")
     assert not (tmp_path / "held").exists()
+
+
+def test_weights_stay_fresh_where_their_pictures_moved_but_not_with_another_setting(plan):
+    before = {name: facts_of(plan, SETTINGS[name]) for name in ("extrema", "bootmae")}
+    moved = replace(plan, data_root=plan.data_root.rename(plan.data_root.with_name("moved")))
+    assert {name: facts_of(moved, SETTINGS[name]) for name in before} == before
+    slower = replace(BOOTMAE, options={**BOOTMAE.options, "optim_wrapper.optimizer.lr": 1e-4})
+    assert facts_of(moved, slower)["config"] != before["bootmae"]["config"]

@@ -14,8 +14,11 @@ from maskssl.evidence.parts import EVERY, settings_of
 from maskssl.evidence.settings import (
     BOOTMAE,
     EXTREMA,
+    HEAD_NORMS,
+    KEY_NORM,
     OWN,
     PIPELINE,
+    PUBLISHED,
     RANDOM,
     SETTINGS,
     SMALL,
@@ -133,7 +136,8 @@ def test_a_setting_changes_nothing_but_what_it_says():
         ("bootmae-uniform", BOOTMAE, {"model.head.weight_mask"}),
         ("extrema-no-colour", EXTREMA, {"train_dataloader.dataset.pipeline"}),
         ("extrema-90x8", EXTREMA, {"model.mask_ratio", "model.num_masks"}),
-        ("extrema-infonce", EXTREMA, {"model.head.loss", "model.head.temperature"}),
+        ("extrema-published", EXTREMA, {*HEAD_NORMS, *KEY_NORM}),
+        ("extrema-infonce", PUBLISHED, {"model.head.loss", "model.head.temperature"}),
     ):
         ours, theirs = SETTINGS[name].options, of.options
         assert {key for key in ours | theirs if ours.get(key) != theirs.get(key)} == keys, name
@@ -151,7 +155,7 @@ def test_four_rows_are_trained_and_three_pretrained_on_a_dense_set_too():
         assert (setting.pictures, setting.seen) == ("nuclei", SETTINGS[name].seen // 2)
         assert setting.title == f"{SETTINGS[name].title}, on nuclei"
         assert setting.crop == (0.05, 0.5) and setting.options == SETTINGS[name].options
-    assert len(OWN) == 6 and len(set(title_order())) == 1 + 8 + 6 + len(STUDY) + len(SMALL)
+    assert len(OWN) == 6 and len(set(title_order())) == 1 + 9 + 6 + len(STUDY) + len(SMALL)
 
 
 def test_reading_a_setting_twice_gives_the_same():
@@ -168,12 +172,12 @@ def test_masks_of_mae_hide_three_quarters():
 
 def test_the_study_changes_one_thing_at_a_time_and_tells_it_from_the_published_form():
     assert list(settings_of("study")) == list(STUDY) and len(STUDY) >= 12
-    assert STUDY["byol"].options == EXTREMA.options
+    assert STUDY["byol"].options == PUBLISHED.options
     for setting in STUDY.values():
-        assert (setting.config, setting.seen) == (EXTREMA.config, SEEN)
+        assert (setting.config, setting.seen) == (PUBLISHED.config, SEEN)
         assert setting.pictures == PICTURES and setting.against == (RANDOM, "byol")
     changed = {
-        name: {key for key, value in setting.options.items() if EXTREMA.options.get(key) != value}
+        name: {key for key, value in setting.options.items() if PUBLISHED.options.get(key) != value}
         for name, setting in STUDY.items()
     }
     assert changed["byol-1-mask"] == {"model.num_masks"}
