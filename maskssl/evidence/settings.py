@@ -177,7 +177,9 @@ SETTINGS: dict[str, Setting] = {
             {"model.mask_ratio": 0.9, "model.num_masks": 8},
         ),
         replace(PUBLISHED, against=(RANDOM, EXTREMA.name)),
-        _ablation(PUBLISHED, "extrema-infonce", "ExtreMA, InfoNCE, 80 % x 5", INFONCE, trained=True),
+        _ablation(
+            PUBLISHED, "extrema-infonce", "ExtreMA, InfoNCE, 80 % x 5", INFONCE, trained=True
+        ),
         Setting(
             "mae",
             "MAE of mmpretrain",
