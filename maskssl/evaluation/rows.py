@@ -45,16 +45,21 @@ class Rows:
         for start in range(0, len(self), size):
             yield self.batch(torch.arange(start, min(start + size, len(self))))
 
-    def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (C,) of every channel in float64; a constant one has 1."""
+    def moments(self, size: int = 4096) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation (C,) of every channel in float64; a constant one has 1.
+
+        Args:
+            size: rows read at a time.
+        """
         total = torch.zeros(self.width, dtype=torch.float64, device=self.device)
         squares, count = torch.zeros_like(total), 0
-        for features, _ in self.batches():
-            total += features.double().sum(dim=0)
+        for features, _ in self.batches(size):
+            features = features.flatten(0, -2).double()  # (B, C), or (B N, C) of tokens
+            total += features.sum(dim=0)
             count += len(features)
         mean = total / count
-        for features, _ in self.batches():
-            squares += (features.double() - mean).square().sum(dim=0)
+        for features, _ in self.batches(size):
+            squares += (features.flatten(0, -2).double() - mean).square().sum(dim=0)
         std = (squares / count).sqrt()
         return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
 

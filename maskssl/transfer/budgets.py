@@ -18,6 +18,8 @@ class Budget:
         attentive_lrs: of attentive probes, at a batch of 256.
         attentive_decay: their weight decay.
         attentive_epochs: their passes.
+        attentive_steps: they make more passes, where these would be fewer steps: within some
+            dozen the query has found nothing yet.
         patch_bank: patches that kNN on patches compares with, at most.
         patch_neighbours: k of kNN on patches.
         patch_lrs: of linear heads on patches, at a batch of 256 images.
@@ -43,6 +45,7 @@ class Budget:
     patch_epochs: int
     trained_share: float
     trained_runs: int
+    attentive_steps: int = 300
     patch_batch_size: int = 16
     batch_size: int = 256
     last_block: bool = False
@@ -105,12 +108,17 @@ BUDGETS["evidence"] = replace(
     linear_decays=(0.0,),
     linear_epochs=15,
     inverse_penalties=(1e-2, 1e-1),
-    attentive_lrs=(2e-3,),
-    attentive_epochs=3,
+    attentive_lrs=(4e-3,),
+    attentive_epochs=6,
     patch_epochs=10,
     trained_share=1.0,
     trained_runs=3,
 )
 BUDGETS["smoke"] = replace(
-    BUDGETS["quick"], linear_epochs=2, attentive_epochs=1, patch_epochs=1, trained_share=0.01
+    BUDGETS["quick"],
+    linear_epochs=2,
+    attentive_epochs=1,
+    attentive_steps=1,
+    patch_epochs=1,
+    trained_share=0.01,
 )

@@ -1,5 +1,6 @@
 """What is measured of labels of whole images: kNN, probes, and a few labels."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -123,11 +124,13 @@ def _converged(rows: Rows, part: Part, penalty: float, start: LogisticFit | None
 
 def attentive_settings(features: FeatureSet, budget: Budget, count: int) -> list[Setting]:
     """Learning rate."""
+    steps = math.ceil(count / budget.batch_size)  # of a pass
+    epochs = max(budget.attentive_epochs, math.ceil(budget.attentive_steps / steps))
     return [
         dict(
             lr=lr,
             weight_decay=budget.attentive_decay,
-            epochs=budget.attentive_epochs,
+            epochs=epochs,
             batch_size=budget.batch_size,
             num_heads=features.num_heads,
         )

@@ -1,6 +1,7 @@
 """Probes against plain ones: NumPy's kNN, Newton's optimum, single heads, attention by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from maskssl.evaluation.knn import swept_votes, unit_length
 from maskssl.evaluation.linear_sweep import HeadSetting, train_heads
 from maskssl.evaluation.logistic import TOLERANCE, fit_logistic
 from maskssl.evaluation.rows import Rows, ranks_of
+from maskssl.transfer.budgets import BUDGETS
+from maskssl.transfer.class_measures import attentive_settings
 from tests.evaluation.probe_rows import clusters, rows_of
 
 
@@ -205,6 +208,29 @@ def test_the_attentive_probe_finds_the_one_token_that_tells():
     again = train_attentive(rows, 3, AttentiveSetting(0.05, 0.0, 2, 40, 3), seed=0)
     same = train_attentive(rows, 3, AttentiveSetting(0.05, 0.0, 2, 40, 3), seed=0)
     assert torch.equal(again.query, same.query)
+
+
+def test_the_attentive_probe_standardises_the_tokens():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(120) % 3
+    tokens = torch.randn(120, 6, 12, generator=generator)
+    tokens[..., :3] += 2.0 * F.one_hot(labels, 3)[:, None]
+    moved = tokens * torch.linspace(0.5, 2.0, 12) + 100.0
+    setting = AttentiveSetting(0.02, 0.0, 20, 40, 3)
+    found = []
+    for one in (tokens, moved):
+        rows = rows_of(one, labels)
+        probe = train_attentive(rows, 3, setting, seed=0)
+        found.append(probe(rows.batch(torch.arange(120))[0]))
+        assert accuracy(probe, rows) > 0.9
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("count", "passes"), [(3000, 25), (100, 300), (25_000, 20)])
+def test_few_images_are_passed_over_until_there_are_steps_enough(count, passes):
+    features = SimpleNamespace(num_heads=3)
+    settings = attentive_settings(features, BUDGETS["quick"], count)
+    assert [setting["epochs"] for setting in settings] == [passes] * 2
 
 
 # Chance

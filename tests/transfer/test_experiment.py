@@ -38,6 +38,7 @@ def small_budget():
         attentive_lrs=(0.02, 0.1),
         attentive_decay=0.05,
         attentive_epochs=4,
+        attentive_steps=0,
         patch_bank=2000,
         patch_neighbours=(1, 20),
         patch_lrs=(1.0, 30.0),

@@ -27,7 +27,7 @@ def test_shuffled_labels_give_chance_everywhere(tmp_path, monkeypatch):
     data = tmp_path / "data"
     write_pictures(data, "train", 20, 0, shuffled=True)
     write_pictures(data, "test", 60, 1, shuffled=True)
-    small = BUDGETS["quick"].__dict__ | dict(linear_epochs=4, attentive_epochs=2)
+    small = BUDGETS["quick"].__dict__ | dict(linear_epochs=4, attentive_epochs=2, attentive_steps=0)
     monkeypatch.setitem(BUDGETS, "quick", Budget(**small))
     stages = ("knn", "linear", "logistic", "attentive", "lowshot-5")
     paths = [str(save_encoder(tmp_path / f"{seed}.pth", seed)) for seed in (1, 2)]
