@@ -6,13 +6,17 @@ from torch import Tensor
 from ..errors import MaskSSLError
 
 
-def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+def hold_out(
+    labels: Tensor, share: float, seed: int, most: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Split a set, class by class, into a part to fit on and a part to choose settings on.
 
     Args:
         labels: (N,) int64.
         share: of every class that is held out, at least one image, and never all of them.
         seed: of the draw.
+        most: images of both parts together, about; each class loses the same share of its images,
+            and keeps two of them. None: all.
 
     Returns:
         Ids of the fitted part and of the held out one, each ascending.
@@ -27,6 +31,8 @@ def hold_out(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
                 f"class {label} has one training image; settings are chosen on a part of the "
                 "training images, so that each class needs 2 or more"
             )
+        if most is not None and most < len(labels):
+            ids = ids[: max(2, round(most / len(labels) * len(ids)))]
         count = min(max(1, round(share * len(ids))), len(ids) - 1)
         held.append(ids[:count])
         kept.append(ids[count:])

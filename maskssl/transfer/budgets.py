@@ -28,6 +28,8 @@ class Budget:
         trained_share: of a recipe's length, see ``length_on``.
         trained_runs: seeds that trained rows take, of those given.
         batch_size: images of a probe's step.
+        chosen_on: training images that settings are chosen on, at most, as many of each class as
+            in all of them; None: all.
     """
 
     neighbours: tuple[int, ...]
@@ -49,6 +51,7 @@ class Budget:
     patch_batch_size: int = 16
     batch_size: int = 256
     last_block: bool = False
+    chosen_on: int | None = None
 
 
 BUDGETS = {
@@ -110,6 +113,7 @@ BUDGETS["evidence"] = replace(
     inverse_penalties=(1e-2, 1e-1),
     attentive_lrs=(4e-3,),
     attentive_epochs=6,
+    chosen_on=10_000,
     patch_epochs=10,
     trained_share=1.0,
     trained_runs=3,

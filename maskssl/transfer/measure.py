@@ -85,8 +85,9 @@ class Measure:
     def choose(self, work: Work, name: str) -> Choice:
         """The figure of every setting on held out training images, mean over the seeds' splits."""
         plan = work.plan
-        features = work.features(name, work.sets[self.labels][0], self.kinds)
-        splits = [hold_out(features.labels, HELD_OUT, seed) for seed in plan.seeds]
+        features = work.features(name, self.labels)
+        most = plan.budget.chosen_on
+        splits = [hold_out(features.labels, HELD_OUT, seed, most) for seed in plan.seeds]
         settings = self.settings(features, plan.budget, len(splits[0][0]))
         if not settings:
             raise MaskSSLError(
@@ -107,8 +108,8 @@ class Measure:
 
     def score(self, work: Work, name: str, choice: Choice) -> dict[str, np.ndarray]:
         """Fit the chosen setting on all training images, then score the test images."""
-        plan, images = work.plan, work.sets[self.labels]
-        train, test = (work.features(name, part, self.kinds) for part in images)
+        plan = work.plan
+        train, test = (work.features(name, self.labels, tested) for tested in (False, True))
         work.line.say(f"{name}: {self.title} on the test images")
         settings: list[Setting] = [choice["chosen"]]
         if plan.published:

@@ -1,6 +1,6 @@
 """An experiment before it runs: what is opened, what is done already, where results are kept."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from ..errors import MaskSSLError
 from ..progress import ProgressLine
 from .encoders import Encoder, open_encoder
 from .fingerprints import Facts, Record, digest_of_code, open_record
+from .measure import Measure
 from .plan import Plan
 from .processes import rank_and_world
 from .rows import Stage
@@ -90,7 +91,7 @@ def open_experiment(plan: Plan, line: ProgressLine) -> Experiment:
         MaskSSLError: the data cannot be used, or plan.out has a result of other inputs.
     """
     stages = [STAGES[name] for name in plan.stages]
-    work = Work(plan, line, read_sets(plan, stages))
+    work = Work(plan, line, read_sets(plan, stages), kinds_read(stages))
     results = Results(work.sets, work.encoders)
     for name, given in plan.named.items():
         with failures(results, name, line):
@@ -113,6 +114,17 @@ def open_experiment(plan: Plan, line: ProgressLine) -> Experiment:
         record.is_done(f"choose {name} {stage.name}", own)
         record.is_done(f"score {name} {stage.name}", {**own, **test_facts(work, stage)})
     return Experiment(work, pairs, facts, record, results)
+
+
+def kinds_read(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:
+    """Kind of labels -> the kinds of features that frozen rows of it read."""
+    measures = [stage for stage in stages if isinstance(stage, Measure)]
+    return {
+        labels: tuple(
+            dict.fromkeys(kind for one in measures if one.labels == labels for kind in one.kinds)
+        )
+        for labels in {one.labels for one in measures}
+    }
 
 
 def stage_facts(work: Work, name: str, stage: Stage) -> dict[str, str]:

@@ -7,8 +7,7 @@ from PIL import Image
 from ..errors import MaskSSLError
 from ..progress import duration
 from .feature_store import bytes_needed
-from .measure import CLASSES, Measure
-from .rows import Stage
+from .measure import CLASSES
 from .stages import STAGES
 from .trained import BACKWARD, TrainedStage
 from .work import Work
@@ -34,7 +33,7 @@ def preflight(work: Work) -> list[str]:
                 said, took = _training_line(work, name, stage, work.pace(name))
                 lines.append(said)
                 seconds += took
-    needed, images = _features(work, stages)
+    needed, images = _features(work)
     seconds += sum(images * pace for pace in work.paces.values())
     free = shutil.disk_usage(_existing(work)).free
     disk = (
@@ -92,12 +91,11 @@ def _training_line(work: Work, name: str, stage: TrainedStage, pace: float) -> t
     )
 
 
-def _features(work: Work, stages: list[Stage]) -> tuple[int, int]:
+def _features(work: Work) -> tuple[int, int]:
     """Bytes of all features that the stages read, and images that each encoder sees."""
     needed = images = 0
     for labels, sets in work.sets.items():
-        measures = [s for s in stages if isinstance(s, Measure) and s.labels == labels]
-        kinds = {kind for measure in measures for kind in measure.kinds}
+        kinds = work.kinds.get(labels, ())
         for part in sets if kinds else ():
             images += len(part)
             for encoder in work.encoders.values():

@@ -23,6 +23,7 @@ class Work:
         plan: what is asked for.
         line: tells how far it is.
         sets: kind of labels -> training and test images.
+        kinds: kind of labels -> what the frozen rows read of an image.
         encoders: name -> encoder, of those that could be read.
         paces: name -> what ``pace`` has measured.
     """
@@ -30,6 +31,7 @@ class Work:
     plan: Plan
     line: ProgressLine
     sets: dict[str, Sets]
+    kinds: dict[str, tuple[str, ...]]
     encoders: dict[str, Encoder] = field(default_factory=dict)
     paces: dict[str, float] = field(default_factory=dict)
 
@@ -39,9 +41,18 @@ class Work:
             self.paces[name] = seconds_of_an_image(self.encoders[name], self.plan)
         return self.paces[name]
 
-    def features(self, name: str, images: ImageSet, kinds: tuple[str, ...]) -> FeatureSet:
-        """Features of an encoder, from the cache or computed now."""
-        plan = self.plan
+    def features(self, name: str, labels: str, tested: bool = False) -> FeatureSet:
+        """Features of an encoder on training or test images, from the cache or computed now.
+
+        They are those that any row reads: an image is seen once, not once for each kind of row.
+
+        Args:
+            name: of the encoder.
+            labels: kind of the images' labels.
+            tested: on the test images.
+        """
+        plan, images = self.plan, self.sets[labels][tested]
+        kinds = self.kinds[labels]
         how = Extraction(plan.cache, kinds, plan.batch_size, plan.num_workers, plan.device)
         return features_of(self.encoders[name], images, how, self.line)
 

@@ -2,6 +2,7 @@
 
 import math
 from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from maskssl.evaluation.paired import (
     shared_ranks,
 )
 from maskssl.evaluation.splits import few_per_class, hold_out
+from maskssl.transfer import measure
 
 
 def resampled_means(outcomes: np.ndarray, resamples: int = 5000) -> np.ndarray:
@@ -149,6 +151,32 @@ def test_a_part_of_each_class_is_held_out():
     assert labels[hold_out(labels, 0.9, 0)[0]].bincount().tolist() == [1, 1, 1]
     with pytest.raises(MaskSSLError, match="class 1 has one training image"):
         hold_out(torch.tensor([0, 0, 1]), 0.2, 0)
+
+
+def test_settings_may_be_chosen_on_some_images_of_each_class():
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 3)
+    kept, held = hold_out(labels, 0.2, seed=0, most=77)
+    assert labels[kept].bincount().tolist() == [40, 20, 1]
+    assert labels[held].bincount().tolist() == [10, 5, 1]
+    assert not set(kept.tolist()) & set(held.tolist())
+    whole = hold_out(labels, 0.2, seed=0, most=153)
+    assert all(map(torch.equal, whole, hold_out(labels, 0.2, seed=0)))
+
+
+def test_a_preset_chooses_on_no_more_images_than_it_says(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(measure, "hold_out", lambda *args: (drawn.append(args), hold_out(*args))[1])
+    features = SimpleNamespace(labels=torch.tensor([0] * 60 + [1] * 40))
+    work = SimpleNamespace(
+        plan=SimpleNamespace(budget=SimpleNamespace(chosen_on=50), seeds=(3,)),
+        features=lambda *_: features,
+    )
+    counts = []
+    one = measure.Measure(
+        "a", "a", lambda _f, _b, count: counts.append(count) or [{}], lambda *_: None, seeded=False
+    )
+    assert one.choose(work, "x")["chosen"] == {}
+    assert counts == [40] and drawn[0][1:] == (measure.HELD_OUT, 3, 50)
 
 
 def test_a_few_images_of_each_class():

@@ -13,7 +13,7 @@ import pytest
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
 from maskssl.progress import ProgressLine
-from maskssl.transfer import experiment
+from maskssl.transfer import experiment, feature_store
 from maskssl.transfer.budgets import BUDGETS, Budget
 from maskssl.transfer.experiment import run_experiment
 from maskssl.transfer.image_set import labelled_sets
@@ -117,6 +117,15 @@ def test_everything_is_chosen_before_a_test_image_is_opened(data, encoders, tmp_
     for stage in STAGES:
         own, before = cells_of(seen, stage)["whole"], cells_of(finished[1], stage)["whole"]
         assert own["figure"] == before["figure"] and own["setting"] == before["setting"]
+
+
+def test_an_encoder_sees_an_image_once_for_all_rows(data, encoders, tmp_path, monkeypatch):
+    filled, fill = [], feature_store._fill
+    monkeypatch.setattr(
+        feature_store, "_fill", lambda *args: (filled.append(sorted(args[2])), fill(*args))
+    )
+    run(plan_of(data, tmp_path, encoders["whole"], stages=("knn", "attentive", "linear")))
+    assert filled == [["pooled", "tokens"]] * 2  # of training and of test images
 
 
 def test_a_label_of_a_test_image_chooses_nothing(data, encoders, tmp_path, finished):
