@@ -59,33 +59,58 @@ class StoredTensor:
         return torch.cat(found)
 
 
-def write_shards(tensors: Mapping[str, Tensor], checkpoint: str | Path) -> dict[str, Any]:
-    """Write the shares of all processes; every process calls it.
+class ShardsWriter:
+    """The shares of all processes on their way to the disk.
+
+    All processes make one at the same time, each calls ``write``, in any thread of its own, and
+    then all together ``finish``.
 
     Args:
-        tensors: by path; of DTensors that are split by rows each process writes its own, other
-            tensors are written by the first process.
+        tensors: by path; copied. Of DTensors that are split by rows each process writes its own,
+            other tensors are written by the first process.
         checkpoint: the file that will name the folder, on a file system that all share.
-
-    Returns:
-        What belongs under KEY in the file's content, on every process.
-
-    Raises:
-        DiskFullError: on every process, if one had no space; nothing is left.
     """
-    checkpoint = Path(checkpoint)
-    own = _own_rows(tensors)
-    needed = sum(tensor.numel() * tensor.element_size() for tensor in own.values())
-    final = checkpoint.with_name(f"{checkpoint.stem}.{secrets.token_hex(4)}{SUFFIX}")
-    with full_disk_told(checkpoint, lambda: needed), ExitStack() as stack:
-        final, part = _by_first(lambda: (final, stack.enter_context(hidden(final, True))))
-        told = all_gather_object(_written(own, part / f"{get_rank():05d}.safetensors"))
-        for found in told:
-            if isinstance(found, OSError):  # the same on every process
-                raise found
-        _by_first(lambda: _complete(part, final))  # it is there when any process goes on
-    files = {name: known for name, known, _ in told}
-    return dict(folder=final.name, files=files, tensors=_index(tensors, told))
+
+    def __init__(self, tensors: Mapping[str, Tensor], checkpoint: str | Path) -> None:
+        self._checkpoint = Path(checkpoint)
+        self._shapes = {path: list(tensor.shape) for path, tensor in tensors.items()}
+        self._own = _own_rows(tensors)
+        self._told: _Told | OSError | None = None
+        self._folder = ExitStack()  # keeps the hidden folder, in the first process
+        name = f"{self._checkpoint.stem}.{secrets.token_hex(4)}{SUFFIX}"
+        final = self._checkpoint.with_name(name)
+        try:
+            self._final, self._part = _by_first(
+                lambda: (final, self._folder.enter_context(hidden(final, is_folder=True)))
+            )
+        except OSError as error:
+            self._told = error
+
+    def write(self) -> None:
+        """Write this process's share; what fails is told by ``finish``."""
+        if self._told is None:
+            self._told = _written(self._own, self._part / f"{get_rank():05d}.safetensors")
+
+    def finish(self, wanted: bool = True) -> dict[str, Any]:
+        """Give the folder its name once every process has written, or remove it if not wanted.
+
+        Returns:
+            What belongs under KEY in the file's content, on every process.
+
+        Raises:
+            DiskFullError: on every process, if one had no space; nothing is left.
+        """
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in self._own.values())
+        with full_disk_told(self._checkpoint, lambda: needed), self._folder:
+            told = all_gather_object(self._told)
+            if not wanted:
+                return {}
+            for found in told:
+                if isinstance(found, OSError):  # the same on every process
+                    raise found
+            _by_first(lambda: _complete(self._part, self._final))
+        files = {name: known for name, known, _ in told}  # all see the folder by now
+        return dict(folder=self._final.name, files=files, tensors=_index(self._shapes, told))
 
 
 def stored_tensors(facts: dict[str, Any], checkpoint: str | Path) -> dict[str, StoredTensor]:
@@ -217,16 +242,16 @@ def _as_os_error(error: SafetensorError) -> Exception:
     return OSError(int(code[1]), str(error)) if code else error
 
 
-def _index(tensors: Mapping[str, Tensor], told: list[_Told]) -> dict[str, dict[str, Any]]:
+def _index(shapes: dict[str, list[int]], told: list[_Told]) -> dict[str, dict[str, Any]]:
     """Path -> shape, and (file, first row, last row + 1) of each part in the order of rows."""
     found: dict[str, dict[str, Any]] = {}
-    for path, tensor in tensors.items():
+    for path, shape in shapes.items():
         parts, row = [], 0
         for name, _, rows in told:  # processes hold consecutive rows
             if path in rows:
                 parts.append((name, row, row + rows[path]))
                 row += rows[path]
-        found[path] = dict(shape=list(tensor.shape), parts=parts)
+        found[path] = dict(shape=shape, parts=parts)
     return found
 
 

@@ -35,10 +35,16 @@ def content(step: int) -> dict:
     return dict(state_dict=weights, optimizer=dict(state=state, param_groups=groups))
 
 
+def written(tensors, path):
+    writer = shards.ShardsWriter(tensors, path)
+    writer.write()
+    return writer.finish()
+
+
 def save(path, step=3):
     tensors: dict = {}
     rest = map_leaves(content(step), lambda name, leaf: taken_out(tensors, name, leaf))
-    facts = shards.write_shards(tensors, path)
+    facts = written(tensors, path)
     write_checkpoint(dict(rest, meta=dict(iter=step, epoch=step), shards=facts), path)
     return path
 
@@ -261,7 +267,7 @@ def test_a_folder_that_cannot_be_made_leaves_nothing(name, tmp_path, monkeypatch
 
     monkeypatch.setattr(shards.Path, name, full)
     with pytest.raises(DiskFullError, match="epoch_1.pth was not saved, the disk is full"):
-        shards.write_shards({"a": torch.zeros(3)}, tmp_path / "epoch_1.pth")
+        written({"a": torch.zeros(3)}, tmp_path / "epoch_1.pth")
     assert not list(tmp_path.iterdir())
 
 

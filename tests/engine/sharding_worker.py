@@ -7,10 +7,12 @@ what it found as FOLDER/found.pt.
 import errno
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -19,6 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
+from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 
 import maskssl.registration  # noqa: F401  registers
@@ -26,6 +29,8 @@ from maskssl.checkpoints import shards
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import write_checkpoint
 from maskssl.cli.ending import leave_processes
+from maskssl.engine.hooks import checkpoint as checkpoint_hook
+from maskssl.engine.hooks.checkpoint import SafeCheckpointHook
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.engine.sharding.fsdp2 import share_out, whole_weights
@@ -34,6 +39,7 @@ from maskssl.masking import split_ordering
 
 FSDP2 = dict(type="fsdp2")
 SHARDED = dict(type="fsdp2", checkpoint="sharded")
+BESIDE = dict(background=True)
 DDP = dict(type="MMDistributedDataParallel", device_ids=None, broadcast_buffers=False)
 BATCH = 4  # of one process; two take half each
 STEPS = 3
@@ -171,6 +177,8 @@ def run(
     kind: str = "OptimWrapper",
     broken: int | None = None,
     publish: tuple[str, ...] = (),
+    saving: dict[str, Any] | None = None,
+    hooks: tuple[Hook, ...] = (),
     **cfg: Any,
 ) -> tuple[MaskSSLRunner, Recorder]:
     """Epochs of three steps with the usual hooks; of two processes each takes half a batch."""
@@ -194,12 +202,16 @@ def run(
             dict(type="FeatureWeightHook"),
             *([] if broken is None else [Broken(broken), dict(type="FiniteStepHook")]),
             recorder,
+            *hooks,
         ],
         default_scope="mmpretrain",
         randomness=dict(seed=3),
         default_hooks=dict(
             checkpoint=dict(
-                type="SafeCheckpointHook", interval=1, published_keys=list(publish) or None
+                type="SafeCheckpointHook",
+                interval=1,
+                published_keys=list(publish) or None,
+                **(saving or {}),
             )
         ),
         load_from=str(resume) if isinstance(resume, Path) else None,
@@ -238,7 +250,7 @@ def allocations() -> Iterator[dict[str, tuple[int, int]]]:
 
 def without_space(folder: Path) -> dict[str, Any]:
     """Training when the disk of the second process is full at the save of the second epoch."""
-    save_file, calls = shards.save_file, []
+    calls = []
 
     def write(*args):
         calls.append(1)
@@ -246,12 +258,79 @@ def without_space(folder: Path) -> dict[str, Any]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return save_file(*args)
 
-    shards.save_file = write
-    try:
-        _, recorder = run(folder, epochs=3, sharding=SHARDED)
-    finally:
-        shards.save_file = save_file
-    return dict(steps=len(recorder.losses), left=sorted(path.name for path in folder.iterdir()))
+    with patch.object(shards, "save_file", write):
+        _, recorder = run(folder, epochs=3, sharding=SHARDED, saving=BESIDE)
+    return dict(steps=len(recorder.losses), left=names(folder))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+class Held(Hook):
+    """The second process writes its share of epoch 1 between steps 5 and 6; what lies there."""
+
+    priority = "LOWEST"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.gate, self.seen = threading.Event(), []
+
+    def save_file(self, *args: Any) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert dist.get_rank() == 0 or self.gate.wait(60)
+        save_file(*args)
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        self.seen.append([name for name in names(self.folder) if name.endswith(".pth")])
+        hook = next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))
+        if runner.iter + 1 == 5:
+            self.gate.set()
+        if hook._saver.begun and (dist.get_rank() == 0 or self.gate.is_set()):
+            hook._saver.begun[0].written.result()
+        dist.barrier()
+
+
+def only_in_main(talk: Any) -> Any:
+    """A talk of the processes, which no other thread may hold."""
+
+    def talked(*args: Any, **options: Any) -> Any:
+        assert threading.current_thread() is threading.main_thread()
+        return talk(*args, **options)
+
+    return talked
+
+
+class Validated(Hook):
+    """Stands in for validations before epochs 2, 3 and 4."""
+
+    def before_train_epoch(self, runner) -> None:
+        scores = {1: 1.0, 2: 3.0, 3: 2.0}
+        hook = next(hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook))
+        if runner.epoch in scores:
+            hook.after_val_epoch(runner, dict(acc=scores[runner.epoch]))
+
+
+def beside(folder: Path) -> dict[str, Any]:
+    """Sharded checkpoints written beside the training."""
+    held = Held(folder / "held")
+    with (
+        patch.object(shards, "save_file", held.save_file),
+        patch.object(checkpoint_hook, "_ASKED_EVERY", 2),
+        patch.object(shards, "all_gather_object", only_in_main(shards.all_gather_object)),
+        patch.object(shards, "broadcast_object_list", only_in_main(shards.broadcast_object_list)),
+    ):
+        run(folder / "held", epochs=3, sharding=SHARDED, saving=BESIDE, hooks=(held,))
+
+    def full_for_one(own: dict[str, torch.Tensor], file: Path) -> None:
+        if dist.get_rank() == 1 and "best_acc_epoch_2" in str(file):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save_file(own, file)
+
+    best = dict(BESIDE, save_best="acc", max_keep_ckpts=1, keep_every=2)
+    with patch.object(shards, "save_file", full_for_one):
+        run(folder / "best", epochs=4, sharding=SHARDED, saving=best, hooks=(Validated(),))
+    return dict(seen=held.seen, best=names(folder / "best"))
 
 
 def pictures(runner: MaskSSLRunner) -> list[torch.Tensor]:
@@ -300,6 +379,7 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     _, recorder = run(folder / "broken", epochs=2, broken=1, sharding=SHARDED)
     found["broken"] = dict(losses=recorder.losses, norms=recorder.norms)
     found["without space"] = without_space(folder / "full")
+    found["beside"] = beside(folder)
     _, recorder = run(folder / "accumulated", every=2, sharding=FSDP2)
     found["accumulated"] = recorder.losses
     run(folder / "ddp", epochs=2)

@@ -280,7 +280,8 @@ def test_without_a_count_all_stay(tmp_path):
     assert checkpoints(tmp_path) == ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
 
 
-def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
+@both_ways
+def test_the_old_goes_after_the_new_is_there(background, tmp_path, monkeypatch):
     events = []
 
     def write(content, path):
@@ -299,7 +300,8 @@ def test_the_old_goes_after_the_new_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(saving, "write_text", point)
     monkeypatch.setattr(saving, "remove_checkpoint", remove)
     scores = [dict(acc=1.0), dict(acc=2.0)]
-    build(tmp_path, epochs=2, scores=scores, max_keep_ckpts=1, save_best="acc").train()
+    options = dict(max_keep_ckpts=1, save_best="acc", background=background)
+    build(tmp_path, epochs=2, scores=scores, **options).train()
     assert events == [
         *["wrote epoch_1.pth", "points to epoch_1.pth"],
         *["wrote best_acc_epoch_1.pth", "wrote epoch_1.pth", "points to epoch_1.pth"],
@@ -390,6 +392,36 @@ def test_killed_at_any_moment_while_a_checkpoint_is_written_in_the_background(wh
     assert resumed_from == {"epoch_2.pth", "epoch_3.pth"}
 
 
+def test_killed_at_any_moment_while_the_best_is_written_in_the_background(tmp_path):
+    """What the newest whole checkpoint says is the best is there and whole."""
+    options = dict(max_keep_ckpts=1, save_best="acc", background=True)
+    build(tmp_path / "first", epochs=1, scores=[dict(acc=1.0)], **options).train()
+    seen, killed, lines = [], True, 0
+    while killed:
+        folder = tmp_path / str(lines)
+        shutil.copytree(tmp_path / "first", folder)
+        for path in folder.glob("*.pth"):  # as if the first epoch had been run here
+            content = read_checkpoint(path)
+            facts = content["message_hub"]["runtime_info"]
+            facts.update(best_ckpt=str(folder / "best_acc_epoch_1.pth"))
+            writing.write_checkpoint(content, path)
+
+        def train(folder=folder):
+            build(folder, 2, scores=[dict(acc=2.0)], resume=True, **options).train()
+
+        killed = killed_after(lines, train, [checkpoint_hook, saving])
+        newest = newest_valid(folder)
+        facts = read_checkpoint(newest)["message_hub"]["runtime_info"]
+        assert check_checkpoint(facts["best_ckpt"]) is None
+        step, score = int(newest.stem[6:]), facts["best_score"]
+        seen.append((step, score, (folder / "best_acc_epoch_1.pth").exists()))
+        lines += 10
+    assert lines > 100
+    assert set(seen) <= {(1, 1.0, True), (2, 1.0, True), (2, 2.0, True), (2, 2.0, False)}
+    assert len({step for step, *_ in seen}) == len({score for _, score, _ in seen}) == 2
+    assert seen[-1] == (2, 2.0, False)
+
+
 @pytest.mark.parametrize("way", ["config", "runner"])
 def test_who_resumes_gives_a_whole_file_its_checksum(way, tmp_path):
     build(tmp_path, epochs=1).train()
@@ -427,7 +459,7 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(whole, tmp_path, gate):
     seen = []
 
     def close(runner) -> None:
-        hook_of(runner)._saver.begun.outcome.result()  # epoch 2 is written
+        hook_of(runner)._saver.begun[0].written.result()  # epoch 2 is written
         gate.clear()
 
     def look(runner) -> None:
@@ -445,6 +477,41 @@ def test_the_run_goes_on_while_a_checkpoint_is_written(whole, tmp_path, gate):
         assert str(ours[key]) == str(theirs[key])
 
 
+def test_the_run_goes_on_while_the_best_is_written(tmp_path, gate):
+    """As it was at its epoch; the former best stays, and what speaks of the new one comes last."""
+    scores = [dict(acc=value) for value in (1.0, 2.0, 0.0)]
+    options = dict(max_keep_ckpts=1, save_best="acc")
+    build(tmp_path / "waiting", epochs=3, scores=scores, **options).train()
+    folder, seen = tmp_path / "run", []
+    gate.set()
+
+    def close(runner) -> None:  # the save before validation goes through, those behind it do not
+        hook_of(runner)._settle(runner)
+        gate.clear()
+
+    class Closing(Hook):
+        def after_val_iter(self, runner, *args, **kwargs) -> None:
+            if runner.epoch == 2:
+                close(runner)
+
+    def look(runner) -> None:
+        said = read_checkpoint(folder / "epoch_2.pth")["message_hub"]["runtime_info"]
+        seen.append((checkpoints(folder), said["best_score"]))
+        gate.set()
+
+    hooks = [Closing(), At(10, look)]
+    build(folder, epochs=3, scores=scores, hooks=hooks, background=True, **options).train()
+    assert seen == [(["best_acc_epoch_1.pth", "epoch_2.pth"], 1.0)]
+    best = "best_acc_epoch_2.pth"
+    assert checkpoints(folder) == checkpoints(tmp_path / "waiting") == [best, "epoch_3.pth"]
+    for name in checkpoints(folder):
+        ours, theirs = (read_checkpoint(tmp_path / way / name) for way in ("run", "waiting"))
+        assert ours.keys() == theirs.keys()
+        for key in ours.keys() - {"meta", "message_hub"}:
+            assert str(ours[key]) == str(theirs[key])
+    assert_tidy(folder)
+
+
 def test_one_save_at_most_is_under_way(tmp_path, gate, monkeypatch, warned):
     """The next one waits before it takes a copy, and says how long the run waited."""
     events = []
@@ -457,7 +524,7 @@ def test_one_save_at_most_is_under_way(tmp_path, gate, monkeypatch, warned):
     settle = checkpoint_hook.SafeCheckpointHook._settle
 
     def settled(hook, runner):
-        if hook._saver.begun is not None:  # epoch 1 is held up until the run waits for it
+        if hook._saver.begun:  # epoch 1 is held up until the run waits for it
             gate.set()
         return settle(hook, runner)
 
@@ -490,21 +557,25 @@ def test_saving_now_waits_for_the_writer(tmp_path, gate, monkeypatch):
     assert_tidy(tmp_path)
 
 
-@pytest.mark.parametrize(("epoch", "steps"), [(1, {4, 5}), (2, {8})], ids=["next step", "end"])
-def test_an_error_of_the_writer_ends_the_run(epoch, steps, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [("/epoch_1.pth", {4, 5}), ("/best_acc_epoch_1.pth", {4, 5}), ("/epoch_2.pth", {8})],
+    ids=["next step", "best", "end"],
+)
+def test_an_error_of_the_writer_ends_the_run(name, steps, tmp_path, monkeypatch):
     def write(content, path):
-        if path.endswith(f"epoch_{epoch}.pth"):
+        if path.endswith(name):
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         writing.write_checkpoint(content, path)
 
     def until_written(runner):
-        hook_of(
-            runner
-        )._saver.begun.outcome.exception()  # step 6 raises it, if step 5 came too early
+        # step 6 raises it, if step 5 came too early
+        hook_of(runner)._saver.begun[0].written.exception()
 
     monkeypatch.setattr(runner_saving, "write_checkpoint", write)
-    hooks = [At(5, until_written)] if epoch == 1 else []
-    runner = build(tmp_path, epochs=2, hooks=hooks, background=True)
+    hooks = [At(5, until_written)] if "1" in name else []
+    options = dict(scores=[dict(acc=1.0)] * 2, save_best="acc") if "best" in name else {}
+    runner = build(tmp_path, epochs=2, hooks=hooks, background=True, **options)
     with pytest.raises(OSError, match="Input/output error"):
         runner.train()
     assert runner.iter in steps  # done before
@@ -604,12 +675,17 @@ def test_a_full_disk_costs_no_best(background, tmp_path, monkeypatch, warned):
     runner = build(tmp_path, epochs=3, scores=scores, **options)
     fill_disk(monkeypatch, lambda name: "best_acc_epoch_2" in name)
     hub, scored = runner.message_hub, []
-    runner.register_hook(
-        At(9, lambda _: scored.append([hub.get_info("best_score"), hub.get_info("best_ckpt")]))
-    )
+
+    def look(runner) -> None:
+        hook_of(runner)._settle(runner)
+        said = read_checkpoint(tmp_path / "epoch_2.pth")["message_hub"]["runtime_info"]
+        scored.extend([said["best_score"], hub.get_info("best_score"), hub.get_info("best_ckpt")])
+
+    runner.register_hook(At(9, look))
     runner.train()
     assert "best_acc_epoch_2.pth was not saved" in warned(runner)[0]
-    assert scored == [[1.0, str(tmp_path / "best_acc_epoch_1.pth")]]
+    assert scored == [1.0, 1.0, str(tmp_path / "best_acc_epoch_1.pth")]
+    assert warned(runner, logging.ERROR) == []
     assert checkpoints(tmp_path) == ["best_acc_epoch_3.pth", "epoch_3.pth"]
     assert hub.get_info("best_score") == 2.0
     assert_tidy(tmp_path)

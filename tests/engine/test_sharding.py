@@ -10,9 +10,10 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar
-from maskssl.engine.runner.saving import in_shards
+from maskssl.engine.runner.saving import without_tensors
 from maskssl.engine.sharding.fsdp2 import share_out
 from maskssl.engine.sharding.options import ShardingError, refuse_one_process, sharding_options
 from tests.support import python
@@ -213,7 +214,7 @@ def test_shards_are_published_as_one_file(folder):
 
 def test_shards_are_not_written_to_other_storage():
     with pytest.raises(ShardingError, match="https://x/epoch_1.pth is none; use checkpoint='whole"):
-        in_shards(dict(state_dict={}), "https://x/epoch_1.pth", local=False)
+        without_tensors(dict(state_dict={}), "https://x/epoch_1.pth", local=False)
 
 
 def test_ddp_goes_on_from_shards(found, folder, alone):
@@ -231,6 +232,30 @@ def test_one_full_disk_stops_the_save_on_all(found):
     assert kinds == ["epoch_1.TOKEN.shards", "epoch_3.TOKEN.shards"]
     assert [name for name in left if name.endswith(".pth")] == ["epoch_1.pth", "epoch_3.pth"]
     assert not any("part" in name for name in left)
+
+
+def test_shares_count_once_all_processes_have_written(found, folder):
+    """The second one's of epoch 1 is held up to step 5; they ask each other at even steps."""
+    one, two = ["epoch_1.pth"], ["epoch_1.pth", "epoch_2.pth"]
+    assert found["beside"]["seen"] == [[]] * 5 + [one, one, two, two]
+    for name in two:
+        ours, expected = (read_checkpoint(folder / run / name) for run in ("held", "sharded"))
+        for key in ("state_dict", "optimizer", "param_schedulers"):
+            assert str(ours[key]) == str(expected[key])
+    assert newest_valid(folder / "held").name == "epoch_3.pth"
+
+
+def test_the_best_shares_go_last_and_a_full_disk_costs_none(found, folder):
+    """The second best finds no space on one process, and no checkpoint speaks of it."""
+    kept = ["best_acc_epoch_3.pth", "epoch_2.pth", "epoch_4.pth"]
+    left = found["beside"]["best"]
+    assert [name for name in left if name.endswith(".pth")] == kept
+    shares = {name: read_sidecar(folder / "best" / name).shards for name in kept}
+    assert sorted(shares.values()) == [name for name in left if name.endswith(".shards")]
+    assert not any("part" in name for name in left)
+    assert all(check_checkpoint(folder / "best" / name) is None for name in kept)
+    hubs = [read_checkpoint(folder / "best" / name)["message_hub"] for name in kept]
+    assert [hub["runtime_info"]["best_score"] for hub in hubs] == [2.0, 1.0, 2.0]
 
 
 def test_a_step_that_is_not_finite_is_left_out(found, worker, tmp_path):

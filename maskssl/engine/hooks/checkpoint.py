@@ -19,6 +19,7 @@ from ...errors import MaskSSLError
 from .saving import Save, Saver, had_space, remove
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
+_ASKED_EVERY = 10  # steps
 
 
 @HOOKS.register_module()
@@ -32,8 +33,10 @@ class SafeCheckpointHook(CheckpointHook):
 
     In the background, the run waits for a copy in host memory alone, and for the former save
     where that is not done yet; an error of the writer is raised at the next step. Training does
-    not end, and ``save_now`` does not return, before all is on the disk. The best by a metric
-    (weights alone), and the shares of a sharded checkpoint, are written while the run waits.
+    not end, and ``save_now`` does not return, before all is on the disk. The best by a metric and
+    the newest that speaks of it are copied together and written one behind the other. Shares of a
+    sharded checkpoint count once every process has written its own, which they ask each other
+    every few steps, since no thread beside the run may.
 
     Args:
         *args: of CheckpointHook.
@@ -72,6 +75,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._saver = Saver()
         self._superseded: list[tuple[str | None, str]] = []  # (former, new) best ones
         self._behind = False  # the last save was given up
+        self._waited = 0.0  # seconds, since the last save was begun
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder, and finish what a killed run left undone."""
@@ -103,10 +107,13 @@ class SafeCheckpointHook(CheckpointHook):
     ) -> None:
         """Save if it is this iteration's turn; raise what has broken the writer."""
         self._saver.raise_errors()
+        if self.every_n_train_iters(runner, _ASKED_EVERY) and self._saver.waits_for_all():
+            self._settle(runner)
         if not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_iter(runner))
         ):
+            self._settle(runner)
             done = runner.iter + 1
             self._save_step(runner, done, dict(epoch=runner.epoch, iter=done))
 
@@ -116,6 +123,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.every_n_epochs(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_epoch(runner))
         ):
+            self._settle(runner)
             done = runner.epoch + 1
             self._save_step(runner, done, dict(epoch=done, iter=runner.iter))
 
@@ -142,10 +150,9 @@ class SafeCheckpointHook(CheckpointHook):
             path = str(Path(self.out_dir, name))
             former = hub.get_info(f"best_ckpt{suffix}")
             facts = {f"best_score{suffix}": score, f"best_ckpt{suffix}": path}
+            runner.logger.info(f"best {key} so far, {score:.4f}: saving {name}")
+            self._superseded.append((former, path))
             self._begin(runner, path, dict(meta), facts, newest=False)
-            if self._settle(runner):
-                self._superseded.append((former, path))
-                runner.logger.info(f"best {key} so far, {score:.4f}: saved to {name}")
         # again, because the one saved before validation does not know of the new best
         if self._superseded and self.last_ckpt is not None:
             self._save_step(runner, step, meta)
@@ -182,13 +189,11 @@ class SafeCheckpointHook(CheckpointHook):
         if runner.message_hub.get_info("last_ckpt") == path:
             return path  # it was this step's turn anyway
         meta = dict(epoch=runner.epoch, iter=done)
-        self._begin(runner, path, meta, {_PREEMPTED: path, "last_ckpt": path})
-        return path if self._settle(runner) else None
+        facts = {_PREEMPTED: path, "last_ckpt": path}
+        return path if self._begin(runner, path, meta, facts, background=False) else None
 
     def _save_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one of those that are counted; what it replaces goes when it is there."""
-        start = time.monotonic()
-        self._settle(runner)
         path = self._path_of(step)
         facts: dict[str, Any] = {"last_ckpt": path}
         if self.max_keep_ckpts > 0:
@@ -196,11 +201,7 @@ class SafeCheckpointHook(CheckpointHook):
             # does so when it resumes from this file.
             facts["keep_ckpt_ids"] = [*(s for s in self.keep_ckpt_ids if s != step), step]
         runner.logger.info(f"Saving {path}")
-        background = self.background and getattr(runner, "saves_in_background", False)
-        self._begin(runner, path, meta, facts, background=background)
-        if not background:
-            self._settle(runner)
-        runner.logger.info(f"the run waited {time.monotonic() - start:.2f} s for {Path(path).name}")
+        self._begin(runner, path, meta, facts)
 
     def _path_of(self, step: int) -> str:
         return str(Path(self.out_dir, self.filename_tmpl.format(step)))
@@ -221,11 +222,20 @@ class SafeCheckpointHook(CheckpointHook):
         meta: dict[str, Any],
         facts: dict[str, Any],
         newest: bool = True,
-        background: bool = False,
-    ) -> None:
-        """Begin to save one file; ``_settle`` has to be called before the next one."""
-        replaced = [runner.message_hub.get_info(_PREEMPTED)] if newest else []
-        replaced += map(self._path_of, self._beyond_count(facts.get("keep_ckpt_ids", ())))
+        background: bool = True,
+    ) -> bool:
+        """Begin to save one file, or save it where nothing is left to the background.
+
+        Returns:
+            Whether it was saved or may yet be.
+        """
+        start = time.monotonic()
+        background = background and self.background and hasattr(runner, "copied_checkpoint")
+        replaced: list[str | None] = []
+        if newest:
+            replaced += [runner.message_hub.get_info(_PREEMPTED)]
+            replaced += map(self._path_of, self._beyond_count(facts.get("keep_ckpt_ids", ())))
+            replaced += [former for former, best in self._superseded if former != best]
         self._saver.begin(
             runner,
             Save(path, facts, newest, replaced, self.last_ckpt),
@@ -237,31 +247,37 @@ class SafeCheckpointHook(CheckpointHook):
             by_epoch=self.by_epoch,
             backend_args=self.backend_args,
         )
+        self._waited += time.monotonic() - start
+        saved = background or self._settle(runner)
+        runner.logger.info(f"the run waited {self._waited:.2f} s for {Path(path).name}")
+        self._waited = 0.0
+        return saved
 
     def _settle(self, runner: Runner) -> bool:
-        """Wait for the save that was begun, if any, and do what was left until it is there.
+        """Wait for the saves that were begun, if any, and do what was left until they are there.
 
         Returns:
-            Whether it was saved, and the message hub keeps what it took up.
+            Whether all were saved, and the message hub keeps what it took up.
         """
+        start = time.monotonic()
         settled = self._saver.settle(runner)
-        if settled is None:
-            return True
-        save, (saved, pointed) = settled
-        if save.newest:
-            self._behind = not saved
-        if save.newest and saved:
-            self.last_ckpt = save.path
-            self.keep_ckpt_ids = deque(save.facts.get("keep_ckpt_ids", self.keep_ckpt_ids))
-        if pointed:
-            self._remove_beyond_count(runner)
-            if _PREEMPTED not in save.facts:
-                runner.message_hub.pop_info(_PREEMPTED)
-        if save.newest:
-            for former, best in self._superseded:
-                remove(runner, former, unless=best)
-            self._superseded = []
-        return saved
+        for save, (saved, pointed, wanted) in settled:
+            if not save.newest:
+                if not saved:
+                    self._superseded = [pair for pair in self._superseded if pair[1] != save.path]
+                continue
+            if wanted:
+                self._behind = not saved
+            if saved:
+                self.last_ckpt = save.path
+                self.keep_ckpt_ids = deque(save.facts.get("keep_ckpt_ids", self.keep_ckpt_ids))
+            if pointed:
+                self._superseded = []
+                self._remove_beyond_count(runner)
+                if _PREEMPTED not in save.facts:
+                    runner.message_hub.pop_info(_PREEMPTED)
+        self._waited += time.monotonic() - start
+        return all(outcome.saved for _, outcome in settled)
 
     def _beyond_count(self, steps: Collection[int]) -> list[int]:
         """Which of the counted ones go."""

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmengine.dist import broadcast_object_list, is_main_process
+import torch
+from mmengine.dist import all_reduce, broadcast_object_list, is_main_process
 from mmengine.runner import Runner
 
 from ...checkpoints.errors import DiskFullError
@@ -14,10 +15,17 @@ from ...checkpoints.writing import remove_checkpoint, sidecar_of, write_text
 
 
 class Outcome(NamedTuple):
-    """What became of a save: whether the file is whole, and named as the newest."""
+    """What became of a save: whether the file is whole, and named as the newest.
+
+    Not ``wanted`` is the newest behind a best one that was not saved, of which it speaks.
+    """
 
     saved: bool
     pointed: bool = False
+    wanted: bool = True
+
+
+_UNWANTED = Outcome(saved=False, wanted=False)
 
 
 class Save(NamedTuple):
@@ -41,7 +49,8 @@ class Save(NamedTuple):
 class _Begun(NamedTuple):
     save: Save
     before: dict[str, Any]  # what the hub said of the same, to go back to
-    outcome: Future[Outcome]  # known when the file is written
+    written: Future[Any]  # the outcome, or nothing where there is something to
+    finish: Callable[[bool], None] | None  # of all processes together
 
 
 class Saver:
@@ -50,17 +59,18 @@ class Saver:
     All processes call it alike.
 
     Attributes:
-        begun: the save that is not settled yet.
+        begun: the saves that are not settled yet, in order.
     """
 
     def __init__(self) -> None:
-        self.begun: _Begun | None = None
+        self.begun: list[_Begun] = []
         self._writer = ThreadPoolExecutor(1, "checkpoint")  # Python's exit waits for it too
 
     def begin(self, runner: Runner, save: Save, background: bool, **options: Any) -> None:
         """Begin to save one file; the message hub takes up its facts with it.
 
-        ``settle`` tells whether it was saved, and has to be called before the next one.
+        ``settle`` tells whether it was saved. The newest, begun before that, speaks of this file,
+        and is not saved unless this one is.
 
         Args:
             runner: training.
@@ -72,36 +82,64 @@ class Saver:
         before = {key: hub.get_info(key) for key in save.facts if key in hub.runtime_info}
         hub.update_info_dict(save.facts)  # the file holds them
         where = str(Path(save.path).parent), Path(save.path).name
-        outcome: Future[Outcome] = Future()
-        if background:
-            write = runner.copied_checkpoint(*where, **options)
-            outcome = self._writer.submit(_store, runner, save, write)
+        written: Future[Any] = Future()
+        finish = None
+        if not background:
+            write = partial(runner.save_checkpoint, *where, **options)
+            written.set_result(_store(runner, save, write))
         else:
-            outcome.set_result(
-                _store(runner, save, partial(runner.save_checkpoint, *where, **options))
-            )
-        self.begun = _Begun(save, before, outcome)
+            write, finish = runner.copied_checkpoint(*where, **options)
+            if finish is None:
+                earlier = [begun.written for begun in self.begun if save.newest]
+                written = self._writer.submit(_store_behind, earlier, runner, save, write)
+            else:
+                written = self._writer.submit(write)
+        self.begun.append(_Begun(save, before, written, finish))
 
     def raise_errors(self) -> None:
         """Raise what has broken the writer, if it is known by now."""
-        if self.begun is not None and self.begun.outcome.done():
-            self.begun.outcome.result()
+        for begun in self.begun:
+            if begun.written.done():
+                begun.written.result()
 
-    def settle(self, runner: Runner) -> tuple[Save, Outcome] | None:
-        """Wait for the save that was begun, if any; all processes learn what became of it.
+    def waits_for_all(self) -> bool:
+        """Whether every process has written what they have to finish together."""
+        if not any(begun.finish for begun in self.begun):
+            return False
+        done = torch.tensor(int(all(begun.written.done() for begun in self.begun)))
+        all_reduce(done, "min")
+        return bool(done)
 
-        Where it was not saved, the message hub says again what it said before.
+    def settle(self, runner: Runner) -> list[tuple[Save, Outcome]]:
+        """Wait for the saves that were begun, if any; all processes learn what became of them.
+
+        Where one was not saved, the message hub says again what it said before.
         """
-        if self.begun is None:
-            return None
-        (save, before, outcome), self.begun = self.begun, None
-        shared = [outcome.result()]
-        broadcast_object_list(shared)
-        if not shared[0].saved:
-            for key in save.facts.keys() - before.keys():
-                runner.message_hub.pop_info(key)
-            runner.message_hub.update_info_dict(before)
-        return save, shared[0]
+        settled: list[tuple[Save, Outcome]] = []
+        begun, self.begun = self.begun, []
+        for save, before, written, finish in begun:
+            outcome = written.result()
+            if finish is not None:
+                if save.newest and not all(found.saved for _, found in settled):
+                    finish(False)
+                    outcome = _UNWANTED
+                else:
+                    outcome = _store(runner, save, partial(finish, True))
+            shared = [outcome]
+            broadcast_object_list(shared)
+            if not shared[0].saved:
+                for key in save.facts.keys() - before.keys():
+                    runner.message_hub.pop_info(key)
+                runner.message_hub.update_info_dict(before)
+            settled.append((save, shared[0]))
+        return settled
+
+
+def _store_behind(earlier: list[Future[Outcome]], *args: Any) -> Outcome:
+    """``_store``, if those that the only thread has written before were saved."""
+    if all(outcome.result().saved for outcome in earlier):
+        return _store(*args)
+    return _UNWANTED
 
 
 def _store(runner: Runner, save: Save, write: Callable[[], None]) -> Outcome:

@@ -35,7 +35,7 @@ from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
 from .content import check_resumable
 from .resuming import from_first_process, settle_resume
-from .saving import taken
+from .saving import Taken, taken
 from .train_loops import RESUMABLE
 
 
@@ -195,17 +195,12 @@ class MaskSSLRunner(Runner):
                 f"file_client_args={file_client_args} is not taken any more; use backend_args"
             )
         states = dict(save_optimizer=save_optimizer, save_param_scheduler=save_param_scheduler)
-        taken(self, whole, out_dir, filename, meta, by_epoch, backend_args, **states)()
+        found = taken(self, whole, out_dir, filename, meta, by_epoch, backend_args, **states)
+        found.write()
+        if found.finish is not None:
+            found.finish(True)
 
-    @property
-    def saves_in_background(self) -> bool:
-        """Whether ``copied_checkpoint`` leaves to the writer what takes long.
-
-        Shares are written by all processes, which talk to each other meanwhile.
-        """
-        return getattr(self.sharding, "checkpoint", "whole") != "sharded"
-
-    def copied_checkpoint(self, out_dir: str, filename: str, **options: Any) -> Callable[[], None]:
+    def copied_checkpoint(self, out_dir: str, filename: str, **options: Any) -> Taken:
         """Copy what ``save_checkpoint`` would write into host memory. All processes call it.
 
         Args:
@@ -214,7 +209,7 @@ class MaskSSLRunner(Runner):
             **options: likewise.
 
         Returns:
-            What writes it, in any thread while the run goes on.
+            What writes it while the run goes on.
         """
         return taken(self, copied, out_dir, filename, **options)
 

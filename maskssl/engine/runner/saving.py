@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import join_path
 from mmengine.runner import save_checkpoint
 from torch import Tensor
 
-from ...checkpoints.shards import KEY, write_shards
+from ...checkpoints.shards import KEY, ShardsWriter
 from ...checkpoints.tree import map_leaves
 from ...checkpoints.writing import is_local, told_plain, write_checkpoint
 from ..sharding.options import ShardingError
@@ -23,6 +22,20 @@ if TYPE_CHECKING:
 _PLAIN = ("meta", "message_hub", "param_schedulers")
 
 
+class Taken(NamedTuple):
+    """A checkpoint that is not on the disk yet.
+
+    Attributes:
+        write: what takes long, in any thread of each process.
+        finish: what all processes do together when each has written, in their main threads: the
+            checkpoint counts from then on, or is removed if it is not wanted. None where ``write``
+            does all.
+    """
+
+    write: Callable[[], None]
+    finish: Callable[[bool], None] | None = None
+
+
 def taken(
     runner: "MaskSSLRunner",
     take: Callable[[str, Any], Any],
@@ -33,8 +46,8 @@ def taken(
     backend_args: dict | None = None,
     save_optimizer: bool = True,
     save_param_scheduler: bool = True,
-) -> Callable[[], None]:
-    """What writes a checkpoint, in any thread. All processes call it.
+) -> Taken:
+    """Take a checkpoint. All processes call it.
 
     Args:
         runner: training.
@@ -42,7 +55,7 @@ def taken(
         out_dir: as of ``save_checkpoint``, like all that follows.
     """
     if not (runner.shared_out or is_main_process()):
-        return _nothing
+        return Taken(_nothing)
     done = dict(epoch=runner.epoch + int(by_epoch), iter=runner.iter + int(not by_epoch))
     content = training_content(
         runner, {**done, **(meta or {})}, save_optimizer, save_param_scheduler
@@ -50,22 +63,33 @@ def taken(
     runner.call_hook("before_save_checkpoint", checkpoint=content)
     path = join_path(out_dir, filename, backend_args=backend_args)
     local = is_local(path, backend_args)
-    if not runner.saves_in_background and runner.shared_out:
-        content = in_shards(content, path, local)
+    if runner.shared_out and getattr(runner.sharding, "checkpoint", "whole") == "sharded":
+        content, tensors = without_tensors(content, path, local)
+        shards = ShardsWriter(tensors, path)
+        return Taken(shards.write, partial(_finish, shards, map_leaves(content, take), path))
     content = map_leaves(content, take)
     if not is_main_process():
-        return _nothing
+        return Taken(_nothing)
     if local:
-        return partial(write_checkpoint, content, path)
-    return partial(save_checkpoint, told_plain(content), path, backend_args=backend_args)
+        return Taken(partial(write_checkpoint, content, path))
+    content = told_plain(content)
+    return Taken(partial(save_checkpoint, content, path, backend_args=backend_args))
 
 
 def _nothing() -> None:
     """What a process that does not write has to do."""
 
 
-def in_shards(content: dict[str, Any], path: str, local: bool) -> dict[str, Any]:
-    """The content with its tensors in a folder that all processes write; all call it.
+def _finish(shards: ShardsWriter, content: dict[str, Any], path: str, wanted: bool) -> None:
+    facts = shards.finish(wanted)
+    if wanted and is_main_process():
+        write_checkpoint({**content, KEY: facts}, path)
+
+
+def without_tensors(
+    content: dict[str, Any], path: str, local: bool
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The content for a file that lies beside its shards, and the tensors that these hold.
 
     Raises:
         ShardingError: the path is not on a file system.
@@ -85,4 +109,4 @@ def in_shards(content: dict[str, Any], path: str, local: bool) -> dict[str, Any]
 
     states = {key: value for key, value in content.items() if key not in _PLAIN}
     rest = map_leaves(states, taken_out)
-    return {**content, **rest, KEY: write_shards(tensors, Path(path))}
+    return {**content, **rest}, tensors
