@@ -678,6 +678,7 @@ def test_a_full_disk_costs_no_best(background, tmp_path, monkeypatch, warned):
 
     def look(runner) -> None:
         hook_of(runner)._settle(runner)
+        assert check_checkpoint(tmp_path / "best_acc_epoch_1.pth") is None
         said = read_checkpoint(tmp_path / "epoch_2.pth")["message_hub"]["runtime_info"]
         scored.extend([said["best_score"], hub.get_info("best_score"), hub.get_info("best_ckpt")])
 

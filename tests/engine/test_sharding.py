@@ -16,6 +16,7 @@ from maskssl.checkpoints.writing import read_sidecar
 from maskssl.engine.runner.saving import without_tensors
 from maskssl.engine.sharding.fsdp2 import share_out
 from maskssl.engine.sharding.options import ShardingError, refuse_one_process, sharding_options
+from tests.stress.resume_stress import differing
 from tests.support import python
 
 pytestmark = pytest.mark.skipif(
@@ -239,9 +240,8 @@ def test_shares_count_once_all_processes_have_written(found, folder):
     one, two = ["epoch_1.pth"], ["epoch_1.pth", "epoch_2.pth"]
     assert found["beside"]["seen"] == [[]] * 5 + [one, one, two, two]
     for name in two:
-        ours, expected = (read_checkpoint(folder / run / name) for run in ("held", "sharded"))
-        for key in ("state_dict", "optimizer", "param_schedulers"):
-            assert str(ours[key]) == str(expected[key])
+        ours, waiting = (read_checkpoint(folder / run / name) for run in ("held", "sharded"))
+        assert ours["optimizer"]["state"] and not list(differing(ours, waiting))
     assert newest_valid(folder / "held").name == "epoch_3.pth"
 
 
