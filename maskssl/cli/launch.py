@@ -160,7 +160,8 @@ def start_processes(cfg: Config, launcher: str) -> None:
     torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=seconds))
 
 
-def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
+def replace_sync_bn(cfg: Config) -> None:
+    """Make SyncBN, which is for GPUs, BN; it is told."""
     changed = 0
     for node in dicts_below(cfg.model):
         if node.get("type") == "SyncBN":
@@ -173,6 +174,10 @@ def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
             logger="current",
             level=30,  # logging.WARNING
         )
+
+
+def _fit_to_cpu(cfg: Config, distributed: bool) -> None:
+    replace_sync_bn(cfg)
     _without_slow_bf16(cfg)
     if not distributed:
         return

@@ -2,13 +2,15 @@
 
 maskssl benchmark pretrain/bootmae_vit-base-p16_16xb256-amp-coslr-800e_in1k.py
 maskssl benchmark CONFIG --plain --against my_module:my_step --json steps.json
-maskssl benchmark CONFIG --vary batch_size=64,128,256 model.num_masks=1,2,5 --picture growth.png
+maskssl benchmark CONFIG --vary batch_size=64,128 model.num_masks=1,2,5 ranks=1,2 --picture a.png
 maskssl benchmark --images FOLDER --neighbours 10000 50000 768
 
 Tells images per second with their spread over the runs, the share of the measured peak of matrix
 products, memory, the time of compiling, the time by part, and what each block keeps for the
 backward. MODULE:FUNCTION is called with batch_size and device and returns a step without
-arguments, which is timed in turn with ours.
+arguments, which is timed in turn with ours. ranks are processes of this machine that average
+their gradients (DDP): one for each GPU over NCCL, or over gloo on a CPU, whose threads they share
+equally.
 
 --images loads crops as the authors' transform does, ours from the files and from a cache, and tells
 how far the pixels differ. --neighbours searches so many queries, in a bank of so many features of
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=ConfigOptions,
         default={},
         metavar="KEY=V1,V2",
-        help="batch_size or a config's key: draw how the first config's cost grows with it",
+        help="batch_size, ranks or a config's key: draw how the first config's cost grows with it",
     )
     parser.add_argument("--picture", default="growth.png", help="of --vary; default growth.png")
     parser.add_argument(

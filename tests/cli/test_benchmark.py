@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from maskssl import config_file
-from maskssl.cli.benchmark import batches, growth, images, neighbours
+from maskssl.cli.benchmark import batches, growth, images, neighbours, ranks
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
 from maskssl.cli.benchmark.step import TrainingStep, training_step
@@ -224,6 +224,62 @@ def test_growth_is_measured_and_drawn(tmp_path):
     assert flops[1] > 1.5 * flops[0]
     growth.draw_growth(found, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_ranks_are_measured_and_drawn(tmp_path, monkeypatch, one_thread):
+    """Two processes of a batch each, in the picture of the others."""
+    monkeypatch.setattr(ranks, "START", "fork")  # saves the imports; one thread outlives it
+    options = {"model.backbone.arch": dict(ARCH, _delete_=True)}
+    vary = {"ranks": [2], "batch_size": [2]}
+    found = growth.measure_growth(
+        BOOTMAE, vary, 2, "cpu", precision="fp32", options=options, steps=1, runs=1
+    )
+    [two], [one] = found["ranks"], found["batch_size"]
+    assert (two["value"], two["ranks"], two["batch_size"], two["images_per_step"]) == (2, 2, 2, 4)
+    assert two["threads"] == 1
+    assert two["images_per_second"] * two["seconds_per_step"] == pytest.approx(4)
+    assert two["flops_per_image"] == one["flops_per_image"]
+    growth.draw_growth(found, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("value", "device"), [(0, "cpu"), (10_000, "cpu"), (1000, "cuda")])
+def test_ranks_that_the_machine_has_not_are_refused(value, device):
+    with pytest.raises(MaskSSLError, match=f"--vary ranks={value}: there are .* here; give 1 to"):
+        growth.measure_growth(BOOTMAE, {"ranks": [value]}, 2, device)
+
+
+@pytest.mark.parametrize("name", [BOOTMAE, next(iter(DOWNSTREAM))])
+def test_a_joined_step_averages_its_gradients(name, tmp_path):
+    """All that is trained passes through what several processes average."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1
+    )
+    try:
+        one = training_step(load_config(config_file(name)), 2, "cpu", "fp32")
+        one.join_ranks()
+        reduced = []
+
+        def count(_, bucket):
+            reduced.append(bucket.buffer().numel())
+            future = torch.futures.Future()
+            future.set_result(bucket.buffer())
+            return future
+
+        one.called.register_comm_hook(None, count)
+        one()
+    finally:
+        torch.distributed.destroy_process_group()
+    trained = [p.numel() for p in one.model.parameters() if p.requires_grad]
+    assert sum(reduced) == sum(trained) > 0
 
 
 def test_neighbours_beside_a_brute_force():

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import is_distributed
 
 from ... import config_file
 from ...models.compiling import Staged, compile_stages
 from ..config import load_config
+from ..launch import replace_sync_bn
 from ..other_code import function_named
 from .cost import flops_per_image, saved_per_block
 from .step import TrainingStep, training_step
@@ -32,7 +34,7 @@ def measure(
     steps: int = 10,
     runs: int = 3,
 ) -> dict[str, Any]:
-    """Measure the step of one config.
+    """Measure the step of one config; of several processes each measures its own.
 
     Args:
         name: of the config, in configs/ or a path.
@@ -51,6 +53,8 @@ def measure(
     """
     path = name if Path(name).is_file() else config_file(name)
     cfg = load_config(path, options)
+    if is_distributed() and device == "cpu":
+        replace_sync_bn(cfg)
     step = training_step(cfg, batch_size, device, precision)
     compiled = compiled if isinstance(step.model, Staged) else None
     found: dict[str, Any] = dict(
@@ -62,6 +66,8 @@ def measure(
         flops_per_image=flops_per_image(step),
         saved_bytes_per_block=saved_per_block(step),
     )
+    if is_distributed():
+        step.join_ranks(find_unused_parameters=cfg.get("find_unused_parameters", False))
     if compiled:
         compile_stages(step.model, compiled)
         found["first_steps_seconds"] = _first_steps(step)

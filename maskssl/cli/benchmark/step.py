@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor
@@ -76,6 +77,7 @@ class TrainingStep:
         self, model: Any, wrapper: Any, batch: dict[str, Any], batch_size: int, device: str
     ) -> None:
         self.model, self.wrapper, self.batch = model, wrapper, batch
+        self.called = model  # what the losses come from
         self.batch_size, self.device = batch_size, torch.device(device)
         self.clock: Clock = _untimed
 
@@ -92,6 +94,17 @@ class TrainingStep:
             self.wrapper.zero_grad()
         return losses
 
+    def join_ranks(self, **options: Any) -> None:
+        """Average gradients over the processes from now on, wrapped as a runner wraps a model.
+
+        Args:
+            **options: of DDP.
+        """
+        devices = [torch.cuda.current_device()] if self.device.type == "cuda" else None
+        self.called = MMDistributedDataParallel(
+            self.model, device_ids=devices, broadcast_buffers=False, **options
+        )
+
     def inputs(self) -> Any:
         """The batch on the device, normalised."""
         # detectors change the boxes of their samples in place
@@ -100,8 +113,8 @@ class TrainingStep:
 
     def forward(self, inputs: Any) -> dict[str, Tensor]:
         """The losses alone, under the config's precision."""
-        with self.clock("forward"), self.wrapper.optim_context(self.model):
-            return self.model(**inputs, mode="loss")
+        with self.clock("forward"), self.wrapper.optim_context(self.called):
+            return self.called(**inputs, mode="loss")
 
     def time_stages(self) -> None:
         """Let the clock see the stages of the model; it has none."""
@@ -128,8 +141,8 @@ class PretrainingStep(TrainingStep):
 
     def forward(self, inputs: list[Tensor]) -> dict[str, Tensor]:
         """The losses alone, under the config's precision."""
-        with self.wrapper.optim_context(self.model):
-            return self.model.loss(inputs, self.batch["data_samples"])
+        with self.wrapper.optim_context(self.called):
+            return self.called(inputs, self.batch["data_samples"], mode="loss")
 
     def time_stages(self) -> None:
         """Let the clock see the model's stages too, compiled or not."""
