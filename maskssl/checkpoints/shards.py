@@ -88,8 +88,12 @@ class ShardsWriter:
 
     def write(self) -> None:
         """Write this process's share; what fails is told by ``finish``."""
-        if self._told is None:
+        if self._told is not None:
+            return
+        with ExitStack() as undo:  # nobody finishes what ends in another error
+            undo.callback(self._folder.close)
             self._told = _written(self._own, self._part / f"{get_rank():05d}.safetensors")
+            undo.pop_all()
 
     def finish(self, wanted: bool = True) -> dict[str, Any]:
         """Give the folder its name once every process has written, or remove it if not wanted.

@@ -45,7 +45,7 @@ def folder(worker, repository, tmp_path_factory):
         env={**os.environ, "PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     assert "6 blocks and the rest of FSDPBootMAE sharded over 2 processes" in done.stdout
