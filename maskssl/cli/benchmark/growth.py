@@ -71,7 +71,8 @@ def draw_growth(found: Mapping[str, Sequence[dict[str, Any]]], path: str | Path)
         if key == RANKS:
             second = [row["images_per_second"] for row in rows]
             beside.set_ylabel("img/s of all ranks")
-            panel.set_xlabel(f"ranks, of {', '.join(str(row['threads']) for row in rows)} threads")
+            threads = ", ".join(str(row["threads"]) for row in rows)
+            panel.set_xlabel(f"ranks (threads of each: {threads})")
         else:
             second = [sum(row["saved_bytes_per_block"].values()) / 2**20 for row in rows]
             beside.set_ylabel("MiB kept by the blocks")
