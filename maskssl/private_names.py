@@ -5,6 +5,7 @@ tests/test_private_names.py tries them all and names the release that broke one.
 """
 
 import atexit
+from collections.abc import Callable
 from typing import Any
 
 
@@ -54,3 +55,10 @@ def keep_graphs_whole_under_ddp() -> None:
     import torch
 
     torch._dynamo.config.optimize_ddp = False
+
+
+def collate_by(kind: type, joined: Callable[..., Any]) -> None:
+    """Have torch's default_collate join samples of a kind; its documentation shows it so."""
+    from torch.utils.data._utils.collate import default_collate_fn_map
+
+    default_collate_fn_map[kind] = joined

@@ -15,7 +15,7 @@ FILTERS = dict(bilinear=Image.Resampling.BILINEAR, bicubic=Image.Resampling.BICU
 # Reduced, an image keeps so many pixels to one of the result that the decoder's own filter is not
 # seen: see the test of their difference, and docs/speed.md.
 _KEPT = 2
-_JPEG = b"\xff\xd8"
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -31,13 +31,14 @@ class StoredImage:
 
     Attributes:
         shape: (H, W) of the whole image.
+        plain_jpeg: the file, if any decoder takes it: a whole JPEG, grey or of luma and chroma.
 
     Raises:
         OSError, ValueError, cv2.error: it is no image; likewise ``decoded``.
     """
 
     def __init__(self, data: bytes | Pixels) -> None:
-        self._data, self._whole = b"", None
+        self._data, self._whole, self.plain_jpeg = b"", None, b""
         if not isinstance(data, bytes):
             self._whole = data
         elif data.startswith(_JPEG):
@@ -47,6 +48,9 @@ class StoredImage:
         if self._whole is None:
             with Image.open(io.BytesIO(self._data)) as header:
                 self.shape = header.height, header.width
+                plain = header.mode in ("L", "RGB") and header.info.get("adobe_transform") != 0
+            if plain and self._data.rstrip(b"\0").endswith(_JPEG_END):
+                self.plain_jpeg = self._data
         else:
             self.shape = self._whole.shape[:2]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...datasets.checks.pictures import sample
+from ...encoded_crops import EncodedCrops
 from ...view_changes import changed_views
 from ...visualization.overlays import IGNORED, Marks, marks_of_map, overlay
 from ...visualization.sheets import framed, grid_of
@@ -56,7 +58,10 @@ def _drawn(packed: dict[str, Any], classes: Any, blue_first: bool) -> list[Image
     """The views of a sample; the truth goes on each."""
     inputs, truth = packed["inputs"], packed["data_samples"]
     if isinstance(inputs, dict):  # left to the device
-        made = changed_views(inputs["images"][None], inputs["drawn"][None])
+        images = inputs["images"]
+        encoded = isinstance(images, EncodedCrops)
+        images = images.decoded(torch.device("cpu"))[0] if encoded else images[None]
+        made = changed_views(images, inputs["drawn"][None])
         inputs = made[0] if isinstance(made, Tensor) else [view[0] for view in made]
     views = inputs if isinstance(inputs, list | tuple) else [inputs]
     # red, green and blue, or what comes first of other channels

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from mmengine.dataset.base_dataset import force_full_init
@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 from mmpretrain.datasets import BaseDataset
 from numpy.typing import NDArray
 
+from ...errors import MaskSSLError
 from ...private_names import is_initialised, mark_initialised
 from ..cache.pixel_cache import PixelCache
 from ..draws.facts import data_hash
@@ -61,8 +62,10 @@ class IndexedImages(BaseDataset):
             ``img``, read from there, and loading transforms open no file.
         augment_on_device: flips and colours of a pretraining's pipeline are drawn here, and made in
             batch by PretrainDataPreprocessor, the same to the bit; see ``transforms.deferred``.
+            'decode' leaves decoding and cropping (LoadResizedCrop) there too.
 
     Raises:
+        MaskSSLError: ``augment_on_device`` does not fit the pipeline or the cache.
         ImageIndexError: nothing to list, a list or label that makes no sense, labels missing, or
             not the number of classes given.
     """
@@ -85,10 +88,16 @@ class IndexedImages(BaseDataset):
         classes: str | Sequence[str] | None = None,
         index_file: str | None = None,
         cache: str | None = None,
-        augment_on_device: bool = False,
+        augment_on_device: bool | Literal["decode"] = False,
     ) -> None:
         if not (data_root or data_prefix or ann_file):
             raise ImageIndexError("give data_root, data_prefix or ann_file; all are empty")
+        decode = augment_on_device == "decode"
+        if (decode and cache is not None) or not (decode or isinstance(augment_on_device, bool)):
+            raise MaskSSLError(
+                f"augment_on_device={augment_on_device!r}, cache={cache!r}: use True, False or, "
+                "without a cache, whose images are decoded, 'decode'"
+            )
         self.with_label = with_label
         self.extensions = tuple(dict.fromkeys(ending.lower() for ending in extensions))
         self.index_file = index_file
@@ -100,7 +109,7 @@ class IndexedImages(BaseDataset):
             metainfo=metainfo,
             data_root=os.path.expanduser(data_root),
             data_prefix=data_prefix,
-            pipeline=deferred(pipeline) if augment_on_device else pipeline,
+            pipeline=deferred(pipeline, decode) if augment_on_device else pipeline,
             test_mode=test_mode,
             lazy_init=True,
             max_refetch=max_refetch,

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 import torch
 
+Crop = tuple[int, int, int, int]  # top, left, height, width, in pixels
 _TRIES = 10
 
 
-def drawn_crop(
-    height: int, width: int, scale: Sequence[float], ratio: Sequence[float]
-) -> tuple[int, int, int, int]:
+def drawn_crop(height: int, width: int, scale: Sequence[float], ratio: Sequence[float]) -> Crop:
     """A crop of an image, by torch's CPU generator, with torchvision's draws one by one.
 
     Area and logarithm of the aspect are uniform; a crop that does not fit is drawn again, ten
@@ -21,9 +20,6 @@ def drawn_crop(
         width: likewise.
         scale: area of the crop as a share of the image, drawn from this range.
         ratio: width over height, likewise.
-
-    Returns:
-        Top, left, height, width, in pixels.
     """
     # in float32, as torchvision has it
     low, high = torch.tensor([ratio[0], ratio[1]]).log_().tolist()

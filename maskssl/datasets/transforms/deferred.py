@@ -10,8 +10,10 @@ from mmpretrain.datasets import PackInputs
 from mmpretrain.registry import TRANSFORMS
 from torchvision.transforms import ColorJitter, RandomGrayscale
 
+from ...encoded_crops import EncodedCrops
 from ...errors import MaskSSLError
 from ...view_changes import NOTHING, Change, Drawn
+from .load_encoded_crop import LoadEncodedCrop
 
 Step = Mapping[str, Any]
 
@@ -27,7 +29,7 @@ class _Draws(NamedTuple):
 _BLIND = ("BlockMask",)
 
 
-def deferred(pipeline: Sequence[Any]) -> list[Any]:
+def deferred(pipeline: Sequence[Any], decode: bool = False) -> list[Any]:
     """The steps, with flips and colours drawn and not made: PretrainDataPreprocessor makes them.
 
     Draws are those of the pipeline as it is, from the same generators in the same order. Images are
@@ -35,10 +37,11 @@ def deferred(pipeline: Sequence[Any]) -> list[Any]:
 
     Args:
         pipeline: configs of transforms.
+        decode: leave what LoadResizedCrop does too; ``images`` are then EncodedCrops.
 
     Raises:
         MaskSSLError: behind the first of what is left to the device stands a step that would have
-            to see the result.
+            to see the result; or another step loads, and ``decode`` is asked for.
     """
     steps: list[Any] = []
     begun = False
@@ -47,10 +50,16 @@ def deferred(pipeline: Sequence[Any]) -> list[Any]:
         options = {key: step[key] for key in step if key != "type"} if kind in _MADE else {}
         if kind in _MADE:
             begun = True
-            steps += _MADE[kind](**options)
+            loads_here = decode and kind == "LoadResizedCrop"
+            steps += [_encoded(**options)] if loads_here else _MADE[kind](**options)
+        elif decode and not begun:
+            raise MaskSSLError(
+                "augment_on_device='decode' leaves LoadResizedCrop to the device, and the pipeline "
+                f"begins with {kind}; load by LoadResizedCrop, or use augment_on_device=True"
+            )
         elif begun and kind not in _BLIND:
             raise MaskSSLError(
-                f"augment_on_device=True leaves flips and colours to the device, and the pipeline "
+                f"augment_on_device leaves flips and colours to the device, and the pipeline "
                 f"has {kind} behind the first of them; only {', '.join([*_MADE, *_BLIND])} may "
                 "stand there. Use augment_on_device=False"
             )
@@ -63,11 +72,15 @@ def _loaded(**options: Any) -> list[Any]:
     return [dict(options, type="LoadResizedCrop", flip_on_device=True)]
 
 
+def _encoded(**options: Any) -> LoadEncodedCrop:
+    return LoadEncodedCrop(**dict(options, flip_on_device=True))
+
+
 def _converted(to_rgb: bool = False, to_bgr: bool = False) -> list[Any]:
     """Nothing: Pillow's images are made for the colours alone."""
     if not (to_rgb or to_bgr):
         raise MaskSSLError(
-            "augment_on_device=True makes colours of red, green and blue; give "
+            "augment_on_device makes colours of red, green and blue; give "
             "dict(type='NumpyToPIL', to_rgb=True) and dict(type='PILToNumpy', to_bgr=True)"
         )
     return []
@@ -87,7 +100,7 @@ class DrawFlip(BaseTransform):
         self.flip = TRANSFORMS.build(dict(options, type="RandomFlip"))
         if self.flip.direction != "horizontal":
             raise MaskSSLError(
-                f"augment_on_device=True flips left and right; direction={self.flip.direction!r} "
+                f"augment_on_device flips left and right; direction={self.flip.direction!r} "
                 "is made by augment_on_device=False"
             )
 
@@ -129,6 +142,11 @@ class DrawColours(BaseTransform):
 class PackDrawn(PackInputs):
     """PackInputs, with what is drawn beside the image."""
 
+    @staticmethod
+    def format_input(input_: Any) -> Any:
+        """A tensor, or what the device decodes as it is."""
+        return input_ if isinstance(input_, EncodedCrops) else PackInputs.format_input(input_)
+
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """``inputs`` are ``images`` (3, H, W) and ``drawn`` (L, 2) or (V, L, 2)."""
         packed = super().transform(results)
@@ -167,7 +185,7 @@ def _draws(step: Step) -> _Draws:
     if isinstance(found, RandomGrayscale):
         return _Draws(1, lambda: [(Change.GREY, 0.0) if torch.rand(1) < found.p else NOTHING])
     raise MaskSSLError(
-        f"augment_on_device=True makes the colours of torchvision/ColorJitter and "
+        f"augment_on_device makes the colours of torchvision/ColorJitter and "
         f"torchvision/RandomGrayscale, also within RandomApply; {step['type']} is made by "
         "augment_on_device=False"
     )

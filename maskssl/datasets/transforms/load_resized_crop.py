@@ -12,7 +12,7 @@ from mmpretrain.registry import TRANSFORMS
 from ...errors import MaskSSLError
 from ...view_changes import NOTHING, Change
 from ..decoding import FILTERS, StoredImage, resized_crop
-from .crop_draw import drawn_crop
+from .crop_draw import Crop, drawn_crop
 from .loading import named_where_unreadable
 
 
@@ -69,21 +69,25 @@ class LoadResizedCrop(BaseTransform):
             stored = StoredImage(
                 fileio.get(path, backend_args=self.backend_args) if brought is None else brought
             )
-        top, left, height, width = drawn_crop(*stored.shape, self.scale, self.ratio)
+        drawn = drawn_crop(*stored.shape, self.scale, self.ratio)
         flipped = self.flip_prob > 0 and torch.rand(1).item() < self.flip_prob
-        with named_where_unreadable(path):
-            shrinking = min(height, width) / self.size if self.reduce else 1.0
-            pixels, by = stored.decoded(shrinking)
-        box = (left / by, top / by, (left + width) / by, (top + height) / by)
-        size = (self.size, self.size)
-        image = resized_crop(pixels, box, size, self.interpolation)
+        image, by = self.cropped(path, stored, drawn)
         if self.flip_on_device:
             results["drawn"] = [(Change.FLIP, 0.0) if flipped else NOTHING]
         elif flipped:  # laid out as the image is, channel by channel
             image = np.ascontiguousarray(image.transpose(2, 0, 1)[..., ::-1]).transpose(1, 2, 0)
         results["img"] = image
-        results.update(ori_shape=stored.shape, img_shape=size, reduction=by)
+        results.update(ori_shape=stored.shape, img_shape=(self.size, self.size), reduction=by)
         return results
+
+    def cropped(self, path: str, stored: StoredImage, drawn: Crop) -> tuple[Any, int]:
+        """The crop of the image at a path, resized, and what it was reduced by."""
+        top, left, height, width = drawn
+        with named_where_unreadable(path):
+            shrinking = min(height, width) / self.size if self.reduce else 1.0
+            pixels, by = stored.decoded(shrinking)
+        box = (left / by, top / by, (left + width) / by, (top + height) / by)
+        return resized_crop(pixels, box, (self.size, self.size), self.interpolation), by
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value}" for name, value in vars(self).items())
