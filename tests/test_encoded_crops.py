@@ -1,7 +1,6 @@
 """Crops that the model's device decodes: the loader's crops, from its draws, file by file."""
 
 import io
-import pickle
 
 import matplotlib.cbook
 import numpy as np
@@ -219,8 +218,3 @@ def test_memory_that_runs_out_is_no_fault_of_a_file(folder, monkeypatch):
     monkeypatch.setattr(decoders, "decode_jpeg", full)
     with pytest.raises(torch.OutOfMemoryError):
         batch.decoded(CPU)
-
-
-def test_it_can_be_pickled(folder):
-    crops = both_ways([str(folder / "500.jpg")])[1][0]["img"]
-    assert torch.equal(pickle.loads(pickle.dumps(crops)).data, crops.data)

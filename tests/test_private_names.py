@@ -13,7 +13,7 @@ import mmengine
 import pytest
 import torch
 import torch._dynamo
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, default_collate
 from mmengine.dataset.base_dataset import force_full_init
 from mmengine.optim import OptimWrapper
 
@@ -72,6 +72,15 @@ def test_inductor():
     assert "max_autotune" in options
     assert tried("torch", private_names.inductor_knows, "max_autotune")
     assert not private_names.inductor_knows("none such")
+
+
+def test_collating():
+    class Own:
+        pass
+
+    tried("torch", private_names.collate_by, Own, lambda batch, **_: len(batch))
+    assert default_collate([dict(own=Own())] * 3) == dict(own=3)
+    assert torch.utils.data.default_collate([Own()] * 2) == 2
 
 
 def test_graphs_under_ddp(monkeypatch):

@@ -12,9 +12,9 @@ arguments, which is timed in turn with ours. ranks are processes of this machine
 their gradients (DDP): one for each GPU over NCCL, or over gloo on a CPU, whose threads they share
 equally.
 
---images loads crops as the authors' transform does, ours from the files and from a cache, and tells
-how far the pixels differ. --neighbours searches so many queries, in a bank of so many features of
-such a width, beside a brute force in NumPy.
+--images loads crops as the authors' transform does, ours from the files and from a cache, has the
+device decode a batch of them, and tells how far the pixels differ. --neighbours searches so many
+queries, in a bank of so many features of such a width, beside a brute force in NumPy.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
         parts["neighbours"] = measure_neighbours(queries, bank, width, device)
         print(neighbours_table(parts["neighbours"]))
     if args.images:
-        parts["images"] = measure_images(args.images)
+        parts["images"] = measure_images(args.images, device, args.batch_size)
         print(images_table(parts["images"]))
     if args.json:
         write(args.json, host, parts)

@@ -295,11 +295,13 @@ def test_images_beside_the_authors_transform(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "SIZES", (96, 24))
     for seed, size in enumerate([(500, 375), (300, 400)]):
         photograph(*size, seed).save(tmp_path / f"{seed}.jpg", quality=92)
-    found = images.measure_images(str(tmp_path), size=64, short_side=100, count=2, runs=1)
+    found = images.measure_images(
+        str(tmp_path), batch_size=3, size=64, short_side=100, count=2, runs=1
+    )
     assert list(found["images_per_second"]) == [
         *["the authors' transform", "from JPEG", "from a cache"],
         *["ExtreMA's two views", "two views, from a cache"],
-        *["the same, changed on the device", "both"],
+        *["the same, changed on the device", "both", "decoded there too"],
     ]
     assert found["cached_bytes_per_image"] == (133 * 100 * 3 + 100 * 133 * 3) / 2
     for side, reduced in ((96, 0), (24, 1)):
@@ -307,8 +309,24 @@ def test_images_beside_the_authors_transform(tmp_path, monkeypatch):
         assert value["reduced"] == reduced
         assert value["mean"] < 2 and value["p99"] < 8 and value["shift"] < 0.1
         assert (value["mean"] > 0.3) is bool(reduced)  # a picture is not compared with itself
+    there = found["on_device"]
+    assert there["images_per_second"] > 0 and there["elsewhere"] == 0
+    assert 0 < there["differences"]["mean"] < 0.3 and there["differences"]["p99"] <= 2
     text = images.images_table(found)
+    assert "resized by cpu, 3 at once:" in text and " 0 of them not by it; mean diff" in text
     assert "2 images of 154 thousand pixels, crops of 64" in text and "crop of  96: mean" in text
+
+
+def test_a_device_that_decodes_nothing_leaves_the_other_rows(tmp_path, monkeypatch):
+    def refusing(batch, device):
+        raise MaskSSLError("no nvJPEG")
+
+    photograph(50, 40).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(images, "SIZES", (24,))
+    monkeypatch.setattr(images.EncodedCrops, "decoded", refusing)
+    found = images.measure_images(str(tmp_path), size=24, count=1, runs=1)
+    assert found["on_device"] == dict(device="cpu", batch_size=256, refusal="no nvJPEG")
+    assert images.images_table(found).endswith("resized by cpu, 256 at once:\n  no nvJPEG")
 
 
 def test_a_shift_is_measured():

@@ -22,24 +22,37 @@ from ... import config_file
 from ...datasets.cache.pixel_cache import IMAGES_PER_PART, PixelCache, write_header, write_part
 from ...datasets.folders import image_files
 from ...datasets.transforms.deferred import deferred
+from ...datasets.transforms.load_encoded_crop import LoadEncodedCrop
 from ...datasets.transforms.load_resized_crop import LoadResizedCrop
+from ...encoded_crops import EncodedCrops
 from ...errors import MaskSSLError
 from ..config import load_config
+from .timing import timed
 
 SCALE = (0.2, 1.0)
+_CPU = torch.device("cpu")
 SIZES = (224, 160, 96, 64)  # of crops that are compared
 _TWO_VIEWS = "pretrain/extrema_vit-base-p16_8xb256-amp-coslr-300e_in1k.py"
 
 
 def measure_images(
-    folder: str, size: int = 224, short_side: int = 256, count: int = 200, runs: int = 3
+    folder: str,
+    device: str = "cpu",
+    batch_size: int = 256,
+    size: int = 224,
+    short_side: int = 256,
+    count: int = 200,
+    runs: int = 3,
 ) -> dict[str, Any]:
     """Load crops in one thread: with torchvision on Pillow as the authors do, ours, from a cache.
 
-    Ours end where the loader hands bytes over; the model normalises them on its device.
+    Ours end where the loader hands bytes over; the model normalises them on its device, which may
+    decode and crop them too, a batch at once.
 
     Args:
         folder: of images.
+        device: 'cuda' or 'cpu', that decodes.
+        batch_size: images that it decodes at once.
         size: of the crop.
         short_side: of the cache, which is written into a temporary folder.
         count: most images.
@@ -55,7 +68,7 @@ def measure_images(
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     crop, pack = LoadResizedCrop(size, SCALE, flip_prob=0.5), PackInputs()
-    views, left = _two_views(size)
+    views, left, encoded = _two_views(size)
     theirs = tv.Compose(
         [
             _cropping(size),
@@ -78,6 +91,7 @@ def measure_images(
                 "two views, from a cache": lambda n: views(dict(img_path=paths[n], img=cache[n])),
                 "the same, changed on the device": lambda n: left(dict(img_path=paths[n])),
                 "both": lambda n: left(dict(img_path=paths[n], img=cache[n])),
+                "decoded there too": lambda n: encoded(dict(img_path=paths[n])),
             },
             len(paths),
             runs,
@@ -92,7 +106,8 @@ def measure_images(
         cached_bytes_per_image=cached / len(paths),
         file_bytes_per_image=statistics.fmean(Path(path).stat().st_size for path in paths),
         images_per_second={name: 1 / value for name, value in seconds.items()},
-        differences={side: _differences(paths, side) for side in SIZES},
+        differences={side: _differences(paths, LoadResizedCrop(side, SCALE)) for side in SIZES},
+        on_device=_decoded_on(torch.device(device), paths, batch_size, size, runs),
     )
 
 
@@ -117,6 +132,20 @@ def images_table(found: dict[str, Any]) -> str:
             f"largest of an image {value['worst_p99']:.1f}, shift {value['shift']:.3f}; "
             f"{value['reduced']:.0%} decoded at less than full size"
         )
+    there = found["on_device"]
+    lines.append(
+        f"decoded, cropped and resized by {there['device']}, {there['batch_size']} at once:"
+    )
+    if "refusal" in there:
+        lines.append(f"  {there['refusal']}")
+    else:
+        value = there["differences"]
+        lines.append(
+            f"  {there['images_per_second']:.0f} images per second (spread {there['spread']:.0%}), "
+            f"{there['elsewhere']} of them not by it; mean difference {value['mean']:.2f}, 99th "
+            f"percentile {value['p99']:.1f}, largest of an image {value['worst_p99']:.1f}, shift "
+            f"{value['shift']:.3f}"
+        )
     return "\n".join(lines)
 
 
@@ -133,12 +162,13 @@ def _cropping(size: int) -> tv.Compose:
 
 
 def _two_views(size: int) -> list[Compose]:
-    """ExtreMA's published pipeline; and with its flips and colours left to the model's device."""
+    """ExtreMA's published pipeline; flips and colours left to the model's device; decoding too."""
     cfg = load_config(config_file(_TWO_VIEWS))
     load, *steps = cfg.train_dataloader.dataset.pipeline
     pipeline = [dict(load, size=size), *steps]
     with DefaultScope.overwrite_default_scope("mmpretrain"):
-        return [Compose(pipeline), Compose(deferred(pipeline))]
+        ways = pipeline, deferred(pipeline), deferred(pipeline, decode=True)
+        return [Compose(steps) for steps in ways]
 
 
 def _in_turn(loads: dict[str, Callable[[int], Any]], count: int, runs: int) -> dict[str, float]:
@@ -154,8 +184,40 @@ def _in_turn(loads: dict[str, Callable[[int], Any]], count: int, runs: int) -> d
     return {name: statistics.median(values[1:]) for name, values in found.items()}
 
 
-def _differences(paths: Sequence[str], size: int, crops: int = 2) -> dict[str, float]:
-    ours, theirs = LoadResizedCrop(size, SCALE, flip_prob=0.5), _cropping(size)
+def _decoded_on(
+    device: torch.device, paths: Sequence[str], batch_size: int, size: int, runs: int
+) -> dict[str, Any]:
+    """A batch from files in memory to crops, by the clock; how far they are from Pillow's."""
+    load = LoadEncodedCrop(size, SCALE)
+    parts = [load(dict(img_path=paths[n % len(paths)]))["img"] for n in range(batch_size)]
+    batch = EncodedCrops.joined(parts)
+    found: dict[str, Any] = dict(device=str(device), batch_size=batch_size)
+    try:
+        elsewhere = len(batch.decoded(device)[1])
+    except MaskSSLError as error:
+        return dict(found, refusal=str(error))
+    if device.type == "cuda":
+        batch = batch.pin_memory()
+    timing = timed(lambda: batch.decoded(device), device, steps=3, runs=runs)
+    return dict(
+        found,
+        elsewhere=elsewhere,
+        images_per_second=batch_size / timing.seconds,
+        spread=timing.spread,
+        memory_bytes=timing.memory,
+        differences=_differences(paths, load, device),
+    )
+
+
+def _differences(
+    paths: Sequence[str],
+    load: LoadResizedCrop,
+    device: torch.device = _CPU,
+    crops: int = 2,
+) -> dict[str, float]:
+    """Of what ``load`` loads, or leaves to the device, to torchvision's crops of Pillow images."""
+    bicubic = InterpolationMode.BICUBIC
+    theirs = tv.RandomResizedCrop(load.size, SCALE, interpolation=bicubic)
     means, percentiles, shifts, reduced = [], [], [], 0
     counts = np.zeros(256, np.int64)
     for seed in range(crops):
@@ -163,8 +225,11 @@ def _differences(paths: Sequence[str], size: int, crops: int = 2) -> dict[str, f
             torch.manual_seed(seed * len(paths) + number)
             expected = np.asarray(theirs(_opened(path))).astype(np.float64)
             torch.manual_seed(seed * len(paths) + number)
-            results = ours(dict(img_path=path))
-            found = results["img"][..., ::-1].astype(np.float64)
+            results = load(dict(img_path=path))
+            image = results["img"]
+            if isinstance(image, EncodedCrops):
+                image = image.decoded(device)[0][0].permute(1, 2, 0).cpu().numpy()
+            found = image[..., ::-1].astype(np.float64)
             difference = abs(found - expected)
             counts += np.bincount(difference.astype(np.int64).ravel(), minlength=256)
             means.append(difference.mean())
