@@ -313,7 +313,10 @@ def test_images_beside_the_authors_transform(tmp_path, monkeypatch):
     assert there["images_per_second"] > 0 and there["elsewhere"] == 0
     assert 0 < there["differences"]["mean"] < 0.3 and there["differences"]["p99"] <= 2
     text = images.images_table(found)
-    assert "resized by cpu, 3 at once:" in text and " 0 of them not by it; mean diff" in text
+    assert (
+        "resized by cpu, 3 at once:" in text and "), 0 of the batch decoded elsewhere; mean" in text
+    )
+    assert "images per second of CPU time (spread" in text
     assert "2 images of 154 thousand pixels, crops of 64" in text and "crop of  96: mean" in text
 
 

@@ -30,7 +30,13 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def timed(step: Callable[[], Any], device: torch.device, steps: int = 10, runs: int = 3) -> Timing:
+def timed(
+    step: Callable[[], Any],
+    device: torch.device,
+    steps: int = 10,
+    runs: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Timing:
     """Time steps after two for warming up; a run ends when the device has finished it."""
     for _ in range(2):
         step()
@@ -39,11 +45,11 @@ def timed(step: Callable[[], Any], device: torch.device, steps: int = 10, runs: 
         torch.cuda.reset_peak_memory_stats(device)
     seconds = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = clock()
         for _ in range(steps):
             step()
         synchronise(device)
-        seconds.append((time.perf_counter() - start) / steps)
+        seconds.append((clock() - start) / steps)
     median = statistics.median(seconds)
     memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return Timing(median, (max(seconds) - min(seconds)) / median, memory)
