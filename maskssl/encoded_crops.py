@@ -19,7 +19,7 @@ from .private_names import collate_by
 
 Box = tuple[int, int, int, int]
 _CPU = torch.device("cpu")
-_PIXELS_AT_ONCE = 2**26  # a batch of usual photographs; 1.2 GiB decoded, and again as float32
+_PIXELS_AT_ONCE = 2**26  # a batch of usual photographs; 1.2 GiB, decoded and as float32
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,6 @@ def _decoded(
 def _one(path: str, data: Tensor, device: torch.device, elsewhere: list[str]) -> Tensor:
     try:
         return _decode([data], device)[0]
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as refusal:
         try:
             [image] = _decode([data], _CPU)

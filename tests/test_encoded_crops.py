@@ -35,6 +35,8 @@ def folder(tmp_path_factory):
         photograph(width, height, seed).save(folder / f"{width}.jpg", quality=92)
     photograph(500, 375, 3).save(folder / "progressive.jpg", quality=92, progressive=True)
     photograph(200, 160, 4).convert("L").save(folder / "grey.jpg")
+    edges = photograph(300, 200, 8).point(lambda value: 255 * (value > 128))  # filters overshoot
+    edges.save(folder / "edges.jpg", quality=95)
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph(300, 200, 5).save(folder / "turned.jpg", exif=exif, quality=92)
@@ -83,10 +85,12 @@ def test_crops_are_torchvisions_on_pillow_images(size, mode, folder):
             expected = np.asarray(crop(image.convert("RGB")))[..., ::-1].astype(float)
         found = found.transpose(1, 2, 0)
         difference = abs(found - expected)
-        assert difference.mean() < 2 and np.percentile(difference, 99) < 8, path
+        # of black and white alone Pillow cuts off what overshoots twice, in each direction
+        mean, p99 = (1, 16) if path.endswith("edges.jpg") else (0.3, 3)
+        assert difference.mean() < mean and np.percentile(difference, 99) < p99, path
         assert abs(shift(found[..., ::-1].astype(float), expected[..., ::-1])).max() < 0.1
         seen += 1
-    assert seen == 21
+    assert seen == 24
     assert [line.split("/")[-1] for line in elsewhere] == [
         "drawn.png (no plain JPEG)",
         "print.jpg (no plain JPEG)",
@@ -113,7 +117,7 @@ def test_an_image_is_the_same_in_any_batch_and_twice_in_one(folder, monkeypatch)
     )
     monkeypatch.setattr(encoded_crops, "_PIXELS_AT_ONCE", 500 * 375)
     torch.testing.assert_close(batch_of(left).decoded(CPU)[0], alone, rtol=0, atol=0)
-    assert sum(calls) == 7 and len(calls) > 3
+    assert sum(calls) == 8 and len(calls) > 3
 
 
 class Images(torch.utils.data.Dataset):
@@ -212,9 +216,13 @@ def test_memory_that_runs_out_is_no_fault_of_a_file(folder, monkeypatch):
     batch = batch_of(both_ways([str(folder / "500.jpg")])[1])
     batch.decoded(CPU)
 
+    calls = []
+
     def full(files, mode, device):
+        calls.append(files)
         raise torch.OutOfMemoryError("full")
 
     monkeypatch.setattr(decoders, "decode_jpeg", full)
     with pytest.raises(torch.OutOfMemoryError):
         batch.decoded(CPU)
+    assert len(calls) == 1
