@@ -167,8 +167,11 @@ def test_zeros_behind_a_file_do_not_matter_and_colours_of_other_kinds_do(tmp_pat
     (tmp_path / "a.jpg").write_bytes(encoded(image) + bytes(5))
     # red, green and blue themselves; Pillow says so by Adobe's marker
     (tmp_path / "b.jpg").write_bytes(encoded(image, keep_rgb=True))
+    inks = bytearray(encoded(image.convert("CMYK")))
+    inks[inks.index(b"Adobe") + 11] = 2  # inks as luma, chroma and black
+    (tmp_path / "c.jpg").write_bytes(inks)
     crops = [LoadEncodedCrop(SIZE)(dict(img_path=path))["img"] for path in paths_of(tmp_path)]
-    assert [bool(crop.boxes.any()) for crop in crops] == [True, False]
+    assert [bool(crop.boxes.any()) for crop in crops] == [True, False, False]
 
 
 def test_a_file_with_broken_tables_is_named(tmp_path, folder):
