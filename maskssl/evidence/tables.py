@@ -25,8 +25,8 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         f"`{results['command']}` measures and writes these tables; every figure is on {judged_on}, "
         "mean ± standard deviation over seeds of the fit or the training, of one pretraining. "
-        "Bold: above random weights beyond the draw of those images and under every seed "
-        "(paired bootstrap, 5 %, Holm's correction).",
+        "Bold: above random weights, or a difference that is told from none, beyond the draw of "
+        "those images and under every seed (paired bootstrap, 5 %, Holm's correction).",
     ]
     for one in results["sets"].values():
         lines += ["", f"## {one['title']}", "", _about(one, held_out), "", *_figures(one)]

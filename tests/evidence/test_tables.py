@@ -1,11 +1,14 @@
 """The tables, of results written by hand."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
 
 from maskssl.evidence.tables import markdown, percent
 
+RESULTS_FOLDER = Path(__file__).parents[2] / "docs" / "results"
 CELL = dict(seeds=[0.4, 0.5], interval=[0.4, 0.5], setting={})
 
 
@@ -143,3 +146,9 @@ def test_the_study_says_that_its_pictures_were_held_out():
     assert "figure is on training images that were held out" in text
     assert "2,000 held-out images" in text and "test images" not in text
     assert "2,000 test images" in markdown(RESULTS)
+
+
+@pytest.mark.parametrize("part", ["frozen", "study"])
+def test_the_shipped_tables_are_made_of_the_values_beside_them(part):
+    file = RESULTS_FOLDER / f"evidence-{part}.json"
+    assert file.with_suffix(".md").read_text() == markdown(json.loads(file.read_text()))
