@@ -55,10 +55,12 @@ def summarise(plan: Plan, results: Results) -> dict[str, Any]:
 def facts_of(plan: Plan, results: Results) -> dict[str, str]:
     """What a reader of the table must know."""
     cuda = plan.device.type == "cuda"
+    most = plan.budget.chosen_on
+    limit = "" if most is None else f", of {most:,} at most"
     return {
-        "settings": f"chosen on {HELD_OUT:.0%} of the training images, held out class by class, "
-        f"mean over {len(plan.seeds)} splits; then fitted on all training images and scored on the "
-        "test images, once",
+        "settings": f"chosen on {HELD_OUT:.0%} of the training images{limit}, held out class by "
+        f"class, mean over {len(plan.seeds)} splits; then fitted on all training images and scored "
+        "on the test images, once",
         "±": "standard deviation over seeds of the fit; apart from the draw of the test images",
         "interval": "95 %, bootstrap over test images",
         "rank": "1 + the number of checkpoints that are better beyond doubt (paired bootstrap, "

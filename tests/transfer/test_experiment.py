@@ -6,6 +6,7 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from maskssl.transfer.experiment import run_experiment
 from maskssl.transfer.image_set import labelled_sets
 from maskssl.transfer.pages import write_pages
 from maskssl.transfer.plan import Plan
-from maskssl.transfer.summary import summarise
+from maskssl.transfer.summary import facts_of, summarise
 from tests.transfer.scenes import save_encoder, write_pictures
 
 STAGES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5")
@@ -126,6 +127,15 @@ def test_an_encoder_sees_an_image_once_for_all_rows(data, encoders, tmp_path, mo
     )
     run(plan_of(data, tmp_path, encoders["whole"], stages=("knn", "attentive", "linear")))
     assert filled == [["pooled", "tokens"]] * 2  # of training and of test images
+
+
+def test_the_report_says_on_how_many_images_settings_are_chosen(finished, monkeypatch):
+    plan, report = finished
+    assert "of the training images, held out" in report["facts"]["settings"]
+    fewer = replace(BUDGETS["quick"], chosen_on=10_000)
+    monkeypatch.setitem(BUDGETS, "quick", fewer)
+    results = SimpleNamespace(preflight=[], sets={})
+    assert "images, of 10,000 at most, held out" in facts_of(plan, results)["settings"]
 
 
 def test_a_label_of_a_test_image_chooses_nothing(data, encoders, tmp_path, finished):
