@@ -41,6 +41,7 @@ def run_evidence(plan: Plan, line: ProgressLine) -> tuple[dict[str, Any], Failed
         transfer = plan.transfer(name, pretrained)
         measured = run_experiment(transfer, line)
         failed |= {f"{name}: {what}": why for what, why in measured.failed.items()}
+        results = read_results(plan)  # another call may have added its sets meanwhile
         add_set(results, plan, name, summarise(transfer, measured))
         write_results(results, plan)
     return results, failed

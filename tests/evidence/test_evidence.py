@@ -9,7 +9,7 @@ import pytest
 
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import Line, RunLog
-from maskssl.evidence import pretraining
+from maskssl.evidence import evidence, pretraining
 from maskssl.evidence.evidence import run_evidence
 from maskssl.evidence.plan import Plan
 from maskssl.evidence.results import _seconds
@@ -163,6 +163,21 @@ def test_a_table_made_in_several_goes_keeps_what_the_others_measured(plan, finis
     file.write_text("[]")
     with pytest.raises(MaskSSLError, match="evidence-frozen.json"):
         again(replace(plan, results=tmp_path, sets=()))
+
+
+def test_calls_at_the_same_time_keep_each_others_sets(plan, finished, tmp_path, monkeypatch):
+    file, measure = tmp_path / "evidence-frozen.json", evidence.run_experiment
+
+    def while_another_writes(*args):
+        found = json.loads(file.read_text())
+        found["sets"]["clothing"] = finished[0]["sets"]["cifar10"]
+        file.write_text(json.dumps(found))
+        return measure(*args)
+
+    monkeypatch.setattr(evidence, "run_experiment", while_another_writes)
+    results, _ = again(replace(plan, results=tmp_path))
+    assert set(results["sets"]) == {*plan.sets, "clothing"}
+    assert json.loads(file.read_text()) == results
 
 
 def test_minutes_of_a_pretraining_leave_out_what_stood_still():
