@@ -67,35 +67,13 @@ def measure_images(
         raise MaskSSLError(f"{folder} holds no images; give a folder of photographs")
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    crop, pack = LoadResizedCrop(size, SCALE, flip_prob=0.5), PackInputs()
-    views, left, encoded = _two_views(size)
-    theirs = tv.Compose(
-        [
-            _cropping(size),
-            tv.ToTensor(),
-            tv.Normalize([0.5] * 3, [0.5] * 3),
-        ]
-    )
     with tempfile.TemporaryDirectory() as made:
         for number, start in enumerate(range(0, len(paths), IMAGES_PER_PART)):
             part = paths[start : start + IMAGES_PER_PART]
             write_part(Path(made), number, part, short_side)
         write_header(Path(made), "", len(paths), short_side)
         cache = PixelCache(made)
-        seconds = _in_turn(
-            {
-                "the authors' transform": lambda n: theirs(_opened(paths[n])),
-                "from JPEG": lambda n: pack(crop(dict(img_path=paths[n]))),
-                "from a cache": lambda n: pack(crop(dict(img_path=paths[n], img=cache[n]))),
-                "ExtreMA's two views": lambda n: views(dict(img_path=paths[n])),
-                "two views, from a cache": lambda n: views(dict(img_path=paths[n], img=cache[n])),
-                "the same, changed on the device": lambda n: left(dict(img_path=paths[n])),
-                "both": lambda n: left(dict(img_path=paths[n], img=cache[n])),
-                "decoded there too": lambda n: encoded(dict(img_path=paths[n])),
-            },
-            len(paths),
-            runs,
-        )
+        seconds = _in_turn(_loads(paths, cache, size), len(paths), runs)
         cached = int(cache.starts[-1])
     pixels = [Image.open(path).size for path in paths]
     return dict(
@@ -109,6 +87,23 @@ def measure_images(
         differences={side: _differences(paths, LoadResizedCrop(side, SCALE)) for side in SIZES},
         on_device=_decoded_on(torch.device(device), paths, batch_size, size, runs),
     )
+
+
+def _loads(paths: Sequence[str], cache: PixelCache, size: int) -> dict[str, Callable[[int], Any]]:
+    """Way of loading -> what loads image n by it."""
+    crop, pack = LoadResizedCrop(size, SCALE, flip_prob=0.5), PackInputs()
+    views, left, encoded = _two_views(size)
+    theirs = tv.Compose([_cropping(size), tv.ToTensor(), tv.Normalize([0.5] * 3, [0.5] * 3)])
+    return {
+        "the authors' transform": lambda n: theirs(_opened(paths[n])),
+        "from JPEG": lambda n: pack(crop(dict(img_path=paths[n]))),
+        "from a cache": lambda n: pack(crop(dict(img_path=paths[n], img=cache[n]))),
+        "ExtreMA's two views": lambda n: views(dict(img_path=paths[n])),
+        "two views, from a cache": lambda n: views(dict(img_path=paths[n], img=cache[n])),
+        "the same, changed on the device": lambda n: left(dict(img_path=paths[n])),
+        "both": lambda n: left(dict(img_path=paths[n], img=cache[n])),
+        "decoded there too": lambda n: encoded(dict(img_path=paths[n])),
+    }
 
 
 def images_table(found: dict[str, Any]) -> str:
