@@ -192,6 +192,22 @@ SETTINGS: dict[str, Setting] = {
     )
 }
 
+# four times the pictures of the first table: what a loss that stands still there does with time
+LONG: dict[str, Setting] = {
+    setting.name: setting
+    for setting in (
+        _ablation(EXTREMA, "extrema-long", "ExtreMA, BYOL, four times as long", {}, seen=200_000),
+        _ablation(
+            SETTINGS["extrema-infonce"],
+            "extrema-infonce-long",
+            "ExtreMA, InfoNCE, four times as long",
+            {},
+            seen=200_000,
+            trained=False,
+        ),
+    )
+}
+
 
 def settings_on(pictures: str) -> dict[str, Setting]:
     """The trained ones, pretrained on a dense set's own training pictures; half as many seen."""

@@ -7,7 +7,6 @@ log, random states and registries of its own.
 
 import multiprocessing
 import os
-import re
 import signal
 import sys
 import threading
@@ -24,9 +23,8 @@ from typing import Any
 
 from ..errors import MaskSSLError
 from ..progress import ProgressLine, duration
+from .time_left import Underway, eta, position, tail, time_left
 
-# the position that mmengine's log lines give: '[3][40/63]' or '[ 40/300]'
-_POSITION = re.compile(r"\((?:train|val|test)\)\s+(\[[^a-zA-Z]*\])")
 _LAST_LINES = 15
 _PATIENCE = 20.0  # seconds that a job may take to stop when told to
 
@@ -110,7 +108,7 @@ def run_jobs(
     context = multiprocessing.get_context("forkserver")
     warm(lanes)
     waiting, took = list(jobs), dict[str, float]()
-    running: list[_Running] = []
+    running, ended = list[_Running](), list[tuple[float, float]]()
     begun = time.monotonic()
     try:
         while waiting or running:
@@ -129,15 +127,17 @@ def run_jobs(
                     jobs = [job for job in jobs if job is not item.job]
                     continue
                 took[item.job.name] = seconds = time.monotonic() - item.begun
+                ended.append((item.job.seconds, seconds))
                 finished(item.job.name, seconds)
-                left = _time_left(jobs, took, running, len(lanes.environments))
+                left = _time_left(waiting, running, ended, lanes)
                 line.say(
                     f"[{_clock(begun)}] {item.job.name} done in {seconds:.0f} s "
-                    f"({len(took)}/{len(jobs)}, about {duration(left)} left)"
+                    f"({len(took)}/{len(jobs)}, about {left} left)"
                 )
-            states = ", ".join(f"{item.job.name} {_position(item.job.log)}" for item in running)
-            left = _time_left(jobs, took, running, len(lanes.environments))
-            line.show(f"[{_clock(begun)}] {states}; about {duration(left)} left")
+            logs = {item.job.name: tail(item.job.log) for item in running}
+            states = ", ".join(f"{name} {position(lines)}" for name, lines in logs.items())
+            left = _time_left(waiting, running, ended, lanes)
+            line.show(f"[{_clock(begun)}] {states}; about {left} left")
     finally:
         line.clear()
         _stop(running)
@@ -216,27 +216,18 @@ def _failure(item: _Running) -> str:
     return f"{item.job.name} {how}; its log {item.job.log} ends:\n  {tail}"
 
 
-def _position(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4096))
-        found = _POSITION.findall(file.read().decode(errors="replace"))
-    return found[-1].replace(" ", "") if found else "starting"
-
-
 def _time_left(
-    jobs: Sequence[Job], took: Mapping[str, float], running: Sequence[_Running], slots: int
-) -> float:
-    """Expected seconds of what is not done, corrected by how the finished jobs compare."""
-    expected = sum(job.seconds for job in jobs if job.name in took)
-    pace = sum(took.values()) / expected if expected else 1.0
+    waiting: Sequence[Job],
+    running: Sequence[_Running],
+    ended: Sequence[tuple[float, float]],
+    lanes: Lanes,
+) -> str:
     now = time.monotonic()
-    active = {item.job.name: now - item.begun for item in running}
-    left = [
-        max(job.seconds * pace - active.get(job.name, 0.0), 0.05 * job.seconds)
-        for job in jobs
-        if job.name not in took
+    under_way = [
+        Underway(item.job.seconds, now - item.begun, eta(tail(item.job.log))) for item in running
     ]
-    return max([sum(left) / slots, *left], default=0.0)
+    expected = [job.seconds for job in waiting]
+    return duration(time_left(expected, under_way, ended, len(lanes.environments)))
 
 
 def _clock(begun: float) -> str:

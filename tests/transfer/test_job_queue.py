@@ -56,6 +56,22 @@ def test_each_job_has_its_own_log_and_environment(job):
     assert [item.log.read_text() for item in jobs] == ["only yes\n"] * 2
 
 
+def test_the_line_shows_where_jobs_are_and_when_by_their_own_logs_they_end(job, tmp_path):
+    """Until a job has been seen at its position it does not end."""
+    (tmp_path / "logs").mkdir()
+    shown = tmp_path / "shown"
+    told = "Epoch(train) [1][ 4/9]  eta: 2:00:00  time: 1.0"
+    wait = (
+        "import pathlib, time\n"
+        f"print({told!r}, flush=True)\n"
+        f"while '[1][4/9]' not in pathlib.Path({str(shown)!r}).read_text(): time.sleep(0.05)"
+    )
+    with shown.open("w", buffering=1) as stream:
+        line = ProgressLine(stream, every_elsewhere=0.0)
+        run_jobs([job("a", "builtins:exec", wait)], Lanes([{}]), line)
+    assert "a [1][4/9]; about 2 h" in shown.read_text()
+
+
 def test_where_failures_are_told_the_others_go_on(job):
     jobs = [job("first", "sys:exit", 3), *(job(n, "builtins:abs", 1) for n in ("second", "third"))]
     failed: dict[str, JobError] = {}
