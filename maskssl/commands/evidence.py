@@ -3,15 +3,17 @@
 maskssl evidence frozen --data-root ~/data --results docs/results
 maskssl evidence trained --data-root ~/data --results docs/results --sets clothing
 maskssl evidence study --data-root ~/data --results docs/results
+maskssl evidence length --data-root ~/data --results docs/results
 maskssl evidence yardstick --data-root ~/data --results docs/results --against my_module:train
 
 frozen: every setting of every method, by features that stay as they are. trained: random weights,
 BootMAE, ExtreMA and MAE, fine-tuned, in segmentation and in detection. study: what ExtreMA's BYOL
-needs to learn something at this scale, judged on training pictures that are held out. yardstick:
-BootMAE beside other code, the same model and pictures for the same minutes. vit-small: frozen
-features of two pretrainings of ViT-S, four minutes each on one GPU. The same command goes on where
-it was broken off; --settings and --sets make a table in several goes. docs/evidence.md says which
-sets there are, how they lie, and how the other code is called.
+needs to learn something at this scale, judged on training pictures that are held out. length: both
+losses of ExtreMA, as long as in the first table and four times as long. yardstick: BootMAE beside
+other code, the same model and pictures for the same minutes. vit-small: frozen features of two
+pretrainings of ViT-S, four minutes each on one GPU. The same command goes on where it was broken
+off; --settings and --sets make a table in several goes. docs/evidence.md says which sets there
+are, how they lie, and how the other code is called.
 """
 
 import argparse
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
     from ..evidence.plan import Plan
 
 
+PARTS = ("frozen", "trained", "study", "length", "yardstick", "vit-small")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which table, of what, and where to write."""
-    parser.add_argument("part", choices=["frozen", "trained", "study", "yardstick", "vit-small"])
+    parser.add_argument("part", choices=PARTS)
     parser.add_argument(
         "--data-root", required=True, metavar="DIR", help="holds the sets' folders, see --sets"
     )

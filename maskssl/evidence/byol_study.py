@@ -68,6 +68,7 @@ def _variant(
         title=title,
         options={**PUBLISHED.options, **options},
         seen=SEEN,
+        seconds=200.0,
         pictures=PICTURES,
         crop=crop,
         against=(RANDOM, "byol"),

@@ -1,16 +1,17 @@
 """What each table has: its settings, and all of them by name."""
 
 from .byol_study import STUDY as STUDIED
-from .sets import FROZEN, SMALL, STUDY, TRAINED, YARDSTICK
-from .settings import OWN, SETTINGS, Setting
+from .sets import FROZEN, LENGTH, SMALL, STUDY, TRAINED, YARDSTICK
+from .settings import LENGTHS, OWN, SETTINGS, Setting
 from .settings import SMALL as SMALL_ONES
 
-EVERY: dict[str, Setting] = {**SETTINGS, **OWN, **STUDIED, **SMALL_ONES}
+EVERY: dict[str, Setting] = {**SETTINGS, **LENGTHS, **OWN, **STUDIED, **SMALL_ONES}
 _SETTINGS_OF = {
     FROZEN: SETTINGS,
     TRAINED: {name: one for name, one in SETTINGS.items() if one.trained},
     STUDY: STUDIED,
     SMALL: SMALL_ONES,
+    LENGTH: LENGTHS,
     YARDSTICK: {},
 }
 

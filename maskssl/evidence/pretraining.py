@@ -12,8 +12,6 @@ from .plan import SEEDS, Plan
 from .sets import SETS
 from .settings import Setting
 
-SECONDS = 600.0  # of each, see settings.py
-
 
 def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
     """Train what has no weights yet, two at a time on a CPU.
@@ -82,7 +80,7 @@ def pictures_of(plan: Plan, name: str) -> str:
 def _job(plan: Plan, setting: Setting) -> Job:
     folder = plan.folder(setting)
     file = write_run(folder, plan.config(setting), SEEDS[0])
-    return Job(setting.name, TRAIN, (file,), folder / "train.log", SECONDS)
+    return Job(setting.name, TRAIN, (file,), folder / "train.log", setting.seconds)
 
 
 def weights_of(plan: Plan, failed: Sequence[str]) -> list[Setting]:

@@ -12,6 +12,7 @@ from ..errors import MaskSSLError
 from ..quickstart.arrangement import Arrangement
 
 FROZEN, TRAINED, STUDY, YARDSTICK = "frozen", "trained", "study", "yardstick"
+LENGTH = "length"  # frozen features, too
 SMALL = "vit-small"  # frozen features of pretrainings for a GPU
 _CLASSIFIED = ("knn", "linear", "attentive", "logistic")
 
@@ -102,7 +103,12 @@ class RealSet:
 SETS: dict[str, RealSet] = {
     one.name: one
     for one in (
-        RealSet("tiny_imagenet", "Tiny-ImageNet", {FROZEN: _CLASSIFIED}, "train"),
+        RealSet(
+            "tiny_imagenet",
+            "Tiny-ImageNet",
+            {FROZEN: _CLASSIFIED, LENGTH: _CLASSIFIED},
+            "train",
+        ),
         RealSet(
             "tiny_imagenet_held_out",
             "Tiny-ImageNet's training pictures",

@@ -11,6 +11,7 @@ TITLES = {
     "frozen": "Frozen features",
     "trained": "Trained rows",
     "vit-small": "Frozen features of ViT-S",
+    "length": "How long ExtreMA needs",
     "study": "What BYOL needs at this scale",
 }
 _TITLE_OF_RANDOM = "random weights"

@@ -16,6 +16,7 @@ from maskssl.evidence.settings import (
     EXTREMA,
     HEAD_NORMS,
     KEY_NORM,
+    LENGTHS,
     OWN,
     PIPELINE,
     PUBLISHED,
@@ -155,7 +156,20 @@ def test_four_rows_are_trained_and_three_pretrained_on_a_dense_set_too():
         assert (setting.pictures, setting.seen) == ("nuclei", SETTINGS[name].seen // 2)
         assert setting.title == f"{SETTINGS[name].title}, on nuclei"
         assert setting.crop == (0.05, 0.5) and setting.options == SETTINGS[name].options
-    assert len(OWN) == 6 and len(set(title_order())) == 1 + 9 + 6 + len(STUDY) + len(SMALL)
+    assert len(OWN) == 6 and len(set(title_order())) == 1 + 9 + 2 + 6 + len(STUDY) + len(SMALL)
+
+
+def test_both_losses_at_two_lengths_and_nothing_else_changed():
+    assert list(settings_of("length")) == list(LENGTHS)
+    for loss in ("extrema", "extrema-infonce"):
+        short, long = LENGTHS[loss], LENGTHS[f"{loss}-long"]
+        assert short is SETTINGS[loss] and long.against == (RANDOM, loss)
+        assert (long.seen, long.seconds, long.trained) == (200_000, 2400.0, False)
+        assert (long.options, long.pictures, long.crop) == (
+            short.options,
+            short.pictures,
+            short.crop,
+        )
 
 
 def test_reading_a_setting_twice_gives_the_same():

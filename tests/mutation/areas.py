@@ -15,6 +15,7 @@ SOURCES = (
 TESTS = (
     "tests/test_masking.py",
     "tests/test_schedules.py",
+    "tests/test_encoded_crops.py",
     "tests/models",
     "tests/datasets/test_augment_on_device.py",
     "tests/datasets/test_load_resized_crop.py",
