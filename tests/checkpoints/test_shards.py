@@ -101,15 +101,16 @@ def test_shards_are_files_of_a_known_format_that_the_group_may_read(tmp_path):
 def stored(folder, shape, rows):
     """A tensor whose rows several processes have written; some have none."""
     whole = torch.arange(torch.Size(shape).numel()).view(shape)
-    files, parts, start = {}, [], 0
+    files, told, start = {}, [], 0
     for rank, count in enumerate(rows):
         name = f"{rank:05d}.safetensors"
         own = whole[start : start + count].clone()
         shards.save_file({"a": own} if count else {}, folder / name)
         files[name] = dict(bytes=(folder / name).stat().st_size, sha256="")
-        parts += [(name, start, start + count)] if count else []
+        told.append((name, files[name], {"a": count} if count else {}))
         start += count
-    facts = dict(folder=folder.name, files=files, tensors={"a": dict(shape=shape, parts=parts)})
+    index = shards._index({"a": shape}, told)
+    facts = dict(folder=folder.name, files=files, tensors=index)
     return whole, shards.stored_tensors(facts, folder.with_name("epoch_1.pth"))["a"]
 
 

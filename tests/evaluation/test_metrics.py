@@ -66,6 +66,13 @@ def test_categories_without_objects_do_not_count():
     assert average_precision(np.array([image]), np.ones((1, 1))) == pytest.approx(0.5)
 
 
+def test_a_draw_without_a_category_is_that_of_the_others():
+    first, second = [entry(0, 0.9), entry(0, TRUTH)], [entry(1, 0.8), entry(1, TRUTH)]
+    drawn = np.array([[2.0, 0], [0, 2], [1, 1]])
+    found = average_precision(np.array([first, second]), drawn)
+    assert found == pytest.approx([1, 1, 1])
+
+
 def test_models_are_compared_on_the_same_images():
     generator = np.random.default_rng(0)
     union = generator.integers(20, 40, (1, 60, 1, 4))
