@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from maskssl.checkpoints.errors import CheckpointError
-from maskssl.checkpoints.reading import read_file
+from maskssl.checkpoints.reading import checkpoint_at, read_file
 
 
 def renamed(path: Path, old: bytes, new: bytes) -> Path:
@@ -75,3 +75,31 @@ def test_a_call_is_refused(function, tmp_path):
     with pytest.raises(CheckpointError, match="could run code"):
         read_file(tmp_path / "a.pth")
     assert not target.exists()
+
+
+@pytest.mark.parametrize("ending", ["", "?download=1/2", "/"])
+def test_a_url_is_fetched_once_under_its_own_name(ending, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(url, path, digits):
+        fetched.append((url, digits))
+        Path(path).write_bytes(b"content")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    url = f"https://example.org/weights/vit-0123abcd.pth{ending}"
+    for _ in range(2):
+        path = Path(checkpoint_at(url))
+        assert path == tmp_path / "hub" / "checkpoints" / "vit-0123abcd.pth"
+        assert path.read_bytes() == b"content"
+    assert fetched == [(url, "0123abcd")]
+
+
+def test_a_url_that_nobody_serves_is_told(tmp_path, monkeypatch):
+    def fetch(url, path, digits):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    with pytest.raises(CheckpointError, match=r"/a\.pth cannot be downloaded \(no route to host\)"):
+        checkpoint_at("https://example.org/a.pth")

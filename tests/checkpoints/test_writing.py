@@ -261,16 +261,19 @@ def test_what_is_being_written_is_nobodys_leftover(kernel, is_folder, tmp_path, 
     """However old it is; once its process has died it goes."""
     if kernel == "another":
         monkeypatch.setattr(hidden_files, "_BOOT_ID", tmp_path / "none")
+    said = []
     with writing_elsewhere(tmp_path / "epoch_1.pth", is_folder) as (child, part):
         age(part, 7200)
         monkeypatch.undo()
+        monkeypatch.setattr(hidden_files, "print_log", lambda text, *_: said.append(text))
         write_checkpoint(content(2), tmp_path / "epoch_2.pth")
-        assert part.exists()
+        assert part.exists() and not said
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert part.exists()
         write_checkpoint(content(3), tmp_path / "epoch_3.pth")
         assert not part.exists()
+        assert said == [f"removed {part}, left behind by a save that was cut off"]
 
 
 def test_a_forked_child_holds_no_lock_of_its_parent(tmp_path):

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from maskssl import config_file
+from maskssl.engine.optimizers import layer_decay
 from maskssl.errors import MaskSSLError
 
 BASE_LR, BASE_DECAY, RATE = 2e-3, 0.05, 0.5
@@ -109,8 +110,13 @@ CLASSIFIER = {
 }
 
 
-def test_every_parameter_of_a_classifier():
+def test_every_parameter_of_a_classifier(monkeypatch):
+    said = []
+    monkeypatch.setattr(layer_decay, "print_log", lambda text, **_: said.append(text))
     found = groups(classifier())
+    assert said == [
+        "learning-rate scales (scale x parameters): 0.125 x 3, 0.25 x 12, 0.5 x 12, 1 x 6"
+    ]
     assert {name: entry[:2] for name, entry in found.items()} == CLASSIFIER
 
 

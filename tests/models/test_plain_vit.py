@@ -215,6 +215,11 @@ def test_options_that_cannot_be_meant_are_refused(options, said):
         build(**options)
 
 
+def test_class_attention_that_is_not_there_is_named():
+    with pytest.raises(MaskSSLError, match=r"no class attention; set class_attention=dict"):
+        build().class_token(torch.zeros(1, 4, 16))
+
+
 @pytest.mark.parametrize(
     ("arch", "width", "depth", "heads"),
     [("mini", 96, 4, 3), ("small", 384, 12, 6), ("base", 768, 12, 12), ("large", 1024, 24, 16)],

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from maskssl.models.layers.position import OFFSET, RESIZES, resampling, resize_position
+from maskssl.models.layers.rotary import RotaryPosition
 
 
 def interpolated(image: torch.Tensor, size: tuple[int, int], rule: str) -> torch.Tensor:
@@ -45,3 +46,9 @@ def test_one_graph_serves_every_grid(rule):
     for grid in ((5, 6), (4, 3), (2, 9)):
         there = torch.zeros(grid)
         torch.testing.assert_close(program(there), model(there), rtol=1e-4, atol=1e-5)
+
+
+def test_rotary_periods_lie_between_one_and_the_base():
+    """Four of a head of 16 channels, each 100 ** (1 / 2) ** (1 / 2) times the one before."""
+    assert RotaryPosition(16).periods.tolist() == pytest.approx([1, 100**0.25, 10, 100**0.75])
+    assert RotaryPosition(16, base=16.0).periods.tolist() == pytest.approx([1, 2, 4, 8])

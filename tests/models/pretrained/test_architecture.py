@@ -2,16 +2,18 @@
 
 import pytest
 import torch
+from mmpretrain.models.backbones import VisionTransformer
 
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.models.backbones.plain_vit import PlainViT
-from maskssl.models.pretrained.architecture import pixels_of, vit_settings
+from maskssl.models.pretrained.architecture import KNOWN_HEADS, pixels_of, vit_settings
 from maskssl.models.pretrained.loading import PretrainedFile, load_weights
 from maskssl.models.pretrained.recognition import EncoderWeights
 from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS, Pixels, Source
 from maskssl.models.pretrained.sources import SOURCES
 from maskssl.models.pretrained.told import saved_model
 
+FIELD = ("deit-t", "deit-s", "b", "l", "h", "eva-g", "dinov2-g")  # mmpretrain's names
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
 SOME = Source("some", {}, ())
 
@@ -214,3 +216,10 @@ def test_a_models_own_preprocessor_comes_first():
 )  # fmt: skip
 def test_a_file_without_config_says_nothing(content):
     assert saved_model(content) == {}
+
+
+def test_heads_that_no_tensor_tells_are_those_of_the_field():
+    known = dict(KNOWN_HEADS)
+    assert known.pop((96, 4)) == 3 and known.pop((4096, 40)) == 32  # ours, and DINOv3's 7B
+    zoo = [VisionTransformer.arch_zoo[name] for name in FIELD]
+    assert known == {(a["embed_dims"], a["num_layers"]): a["num_heads"] for a in zoo}
