@@ -103,3 +103,10 @@ def test_a_url_that_nobody_serves_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     with pytest.raises(CheckpointError, match=r"/a\.pth cannot be downloaded \(no route to host\)"):
         checkpoint_at("https://example.org/a.pth")
+
+
+def test_of_two_files_of_weights_the_one_without_pickle_is_read(tmp_path):
+    (tmp_path / "pytorch_model.bin").touch()
+    assert checkpoint_at(str(tmp_path)) == str(tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").touch()
+    assert checkpoint_at(str(tmp_path)) == str(tmp_path / "model.safetensors")

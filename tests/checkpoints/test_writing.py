@@ -361,3 +361,9 @@ def test_a_checkpoint_is_removed_with_its_checksum(tmp_path):
     for name in ("epoch_1.pth", "folder", "nothing"):
         remove_checkpoint(tmp_path / name)
     assert names(tmp_path) == ["epoch_10.pth", "epoch_10.pth.sha256"]
+
+
+def test_a_synced_folder_is_closed(tmp_path):
+    before = os.listdir("/proc/self/fd")
+    hidden_files.sync_folder(tmp_path)
+    assert os.listdir("/proc/self/fd") == before

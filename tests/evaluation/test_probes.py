@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.attentive import AttentiveProbe, AttentiveSetting, train_attentive
@@ -63,6 +64,23 @@ def test_swept_votes_are_numpys():
             votes = np.exp(row[nearest] / temperature)
             expected = np.bincount(labels.numpy()[nearest], votes, minlength=4)
             np.testing.assert_allclose(own / own.sum(), expected / expected.sum(), atol=1e-5)
+
+
+def test_neighbours_of_several_classes_share_their_votes():
+    """Patches hold shares of classes: a vote is divided by them."""
+    train, test = clusters(60, 8, 4, 1, 2.0), clusters(17, 8, 4, 2, 2.0)
+    (features, _), (bank, _) = test.batch(torch.arange(17)), train.batch(torch.arange(60))
+    shares = torch.rand(60, 4, generator=torch.Generator().manual_seed(0))
+    settings = [(3, 0.07), (20, 0.5)]
+    unit = unit_length(bank)
+    found = swept_votes(features, unit, shares, 4, settings)
+    assert len(found) == 2
+    cosine = unit_length(features).double() @ unit.double().T
+    for (k, temperature), scores in zip(settings, found, strict=True):
+        near = cosine.topk(k, dim=1)
+        votes = ((near.values - near.values[:, :1]) / temperature).exp()
+        expected = torch.einsum("bk,bkc->bc", votes, shares[near.indices].double())
+        torch.testing.assert_close(scores.double(), expected, rtol=1e-4, atol=1e-5)
 
 
 # Linear probes
@@ -224,6 +242,20 @@ def test_the_attentive_probe_standardises_the_tokens():
         found.append(probe(rows.batch(torch.arange(120))[0]))
         assert accuracy(probe, rows) > 0.9
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-2)
+
+
+def test_the_attentive_probe_s_learning_rate_falls_by_a_cosine():
+    """From lr x batch / 256, one value a step: 2 epochs of 3 batches."""
+    seen: list[float] = []
+    rows = rows_of(torch.randn(10, 2, 6), torch.arange(10) % 2)
+    hook = register_optimizer_step_pre_hook(
+        lambda optimizer, *_: seen.append(optimizer.param_groups[0]["lr"])
+    )
+    try:
+        train_attentive(rows, 2, AttentiveSetting(0.64, 0.0, 2, 4, 3), seed=0)
+    finally:
+        hook.remove()
+    assert seen == pytest.approx([0.01 * (1 + math.cos(math.pi * i / 6)) / 2 for i in range(6)])
 
 
 @pytest.mark.parametrize(("count", "passes"), [(3000, 25), (100, 300), (25_000, 20)])

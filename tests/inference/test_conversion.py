@@ -85,6 +85,11 @@ def test_config_json_beside_the_weights_tells_what_tensors_do_not(source, tmp_pa
             CheckpointError, match=r"config\.json says hidden_act='(silu|gelu)'; Plain"
         ):
             maskssl.load_backbone(folder)
+    # DINOv2's config names the activation that its gated MLPs do not use
+    (folder / "config.json").write_text(
+        json.dumps(config | dict(use_swiglu_ffn=True, hidden_act="silu"))
+    )
+    assert maskssl.load_backbone(folder).num_heads == 2
     (folder / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read as JSON"):
         maskssl.load_backbone(folder)

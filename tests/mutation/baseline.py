@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,15 +46,27 @@ class Baseline:
         path.write_text(json.dumps(vars(self)))
 
     def tests_of(self, file: str, first: int, last: int) -> list[str]:
-        """The tests that run some line from first to last, the quick ones first."""
-        found = {
-            test
-            for line, tests in self.covers.get(file, {}).items()
-            if first <= line <= last
-            for test in tests
-            if test not in self.failing
-        }
+        """The tests that run some line from first to last, the quick ones first.
+
+        What only runs at import has no test of its own: those of its file may see it, or where
+        the file is nothing but a table, those of the files around it.
+        """
+        lines = self.covers.get(file, {})
+        own = {line: tests for line, tests in lines.items() if first <= line <= last}
+        found = self._telling(own)
+        if own and not found:
+            found = self._telling(lines)
+        for folder in Path(file).parents:
+            if found or not own:
+                break
+            near = [
+                lines for other, lines in self.covers.items() if Path(other).is_relative_to(folder)
+            ]
+            found = set().union(*map(self._telling, near))
         return sorted(found, key=lambda test: (self.seconds[test], test))
+
+    def _telling(self, lines: Mapping[int, Sequence[str]]) -> set[str]:
+        return {test for tests in lines.values() for test in tests} - set(self.failing)
 
 
 class _Watch:

@@ -10,7 +10,7 @@ from maskssl.models.pretrained import recognition
 from maskssl.models.pretrained.loading import read_pretrained
 from maskssl.models.pretrained.naming import inverse, our_name, written
 from maskssl.models.pretrained.recognition import encoder_weights
-from maskssl.models.pretrained.source import Place, Source
+from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS, Place, Source
 from maskssl.models.pretrained.sources import SOURCES
 from tests.models.pretrained.cases import drawn
 
@@ -43,6 +43,38 @@ def test_every_source_has_its_row_with_its_eps():
         assert ("antialiased" in rows[source.name]) == (source.pos_resize == "antialiased")
         assert ("0.1" in rows[source.name]) == (source.pos_resize == "offset")
     assert all(source.reference for source in SOURCES)
+
+
+def test_what_no_tensor_tells_is_what_their_authors_trained_with():
+    """ViT-S of 12 heads, H+ of 20, and pictures in -1..1 where they are not ImageNet's."""
+    heads = {source.name: source.heads for source in SOURCES if source.heads}
+    assert heads == {
+        "mmpretrain": {(384, 12): None},  # its names have 6 or 12
+        "MoCo v3": {(384, 12): 12},
+        "CAE pretraining": {(384, 12): 12},
+        "DINOv3": {(1280, 32): 20},
+        "timm DINOv3": {(1280, 32): 20},
+        "Hugging Face DINOv3": {(1280, 32): 20},
+    }
+    half = {source.name for source in SOURCES if source.pixels == HALF_PIXELS}
+    assert half == {"BootMAE release", "BEiT-style ViT"}
+    assert {source.pixels for source in SOURCES} == {HALF_PIXELS, IMAGENET_PIXELS}
+
+
+def test_a_prefix_that_some_keys_lack_is_no_wrapper():
+    one = torch.zeros(1)
+    assert list(recognition._unwrapped({"module.a": one, "module.b": one})) == ["a", "b"]
+    assert list(recognition._unwrapped({"module.a": one, "b": one})) == ["module.a", "b"]
+    assert recognition._unwrapped({}) == {}
+
+
+def test_the_halves_of_a_gated_layer_are_written_by_name():
+    (source,) = (one for one in SOURCES if one.name == "Hugging Face DINOv3")
+    whole = torch.arange(8.0).view(4, 2)
+    halves = written({"blocks.3.mlp.fc1.weight": whole}, source.names)
+    assert halves.keys() == {f"layer.3.mlp.{part}_proj.weight" for part in ("gate", "up")}
+    assert torch.equal(halves["layer.3.mlp.gate_proj.weight"], whole[:2])
+    assert torch.equal(halves["layer.3.mlp.up_proj.weight"], whole[2:])
 
 
 @pytest.mark.parametrize("kind", ["module.", ""])

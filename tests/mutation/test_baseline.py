@@ -1,0 +1,28 @@
+"""Which tests a mistake is shown to."""
+
+from tests.mutation.baseline import Baseline
+
+KNOWN = Baseline(
+    seconds=dict(quick=0.1, slow=2.0, other=1.0, failing=0.1),
+    covers={
+        "a/b/code.py": {1: [], 2: [], 4: ["slow", "quick", "failing"], 5: ["slow"]},
+        "a/b/table.py": {1: [], 2: []},
+        "a/far.py": {1: [], 3: ["other"]},
+    },
+    failing=["failing"],
+)
+
+
+def test_a_line_is_shown_to_those_who_run_it_quick_ones_first():
+    assert KNOWN.tests_of("a/b/code.py", 4, 5) == ["quick", "slow"]
+    assert KNOWN.tests_of("a/b/code.py", 5, 9) == ["slow"]
+
+
+def test_a_line_that_nobody_runs_has_no_test():
+    assert KNOWN.tests_of("a/b/code.py", 6, 9) == KNOWN.tests_of("a/none.py", 1, 9) == []
+
+
+def test_what_runs_at_import_is_shown_to_those_of_its_file_or_around_it():
+    assert KNOWN.tests_of("a/b/code.py", 1, 2) == ["quick", "slow"]
+    assert KNOWN.tests_of("a/b/table.py", 2, 2) == ["quick", "slow"]
+    assert KNOWN.tests_of("a/far.py", 1, 1) == ["other"]
