@@ -61,6 +61,13 @@ def test_what_no_tensor_tells_is_what_their_authors_trained_with():
     assert {source.pixels for source in SOURCES} == {HALF_PIXELS, IMAGENET_PIXELS}
 
 
+def test_of_two_entries_that_hold_an_encoder_the_usual_one_is_read():
+    twice = {name: 2 * value for name, value in encoder().items()}
+    weights = encoder_weights(dict(model=twice, state_dict=encoder()))
+    assert torch.equal(weights.tensors["cls_token"], encoder()["cls_token"])
+    assert weights.outside == {f"model: {len(twice)} tensors": "another entry of the file"}
+
+
 def test_a_prefix_that_some_keys_lack_is_no_wrapper():
     one = torch.zeros(1)
     assert list(recognition._unwrapped({"module.a": one, "module.b": one})) == ["a", "b"]
