@@ -99,7 +99,10 @@ def test_dense_rows_are_trained_from_the_sets_own_pictures_too(plan):
     assert nuclei.img_size is None and nuclei.budget.trained_runs == 3
     clothing = asked.transfer("clothing", asked.pretrainings)
     assert list(clothing.named) == ["random", "bootmae", "extrema-infonce", "mae"]
-    assert not clothing.variations
+    longer = {"train_cfg.max_epochs": 90}
+    assert clothing.variations["bootmae"] == {"finetune": longer}
+    best = {"optim_wrapper.paramwise_cfg.layer_decay_rate": 0.75}
+    assert clothing.variations["random"] == {"finetune": longer | best}
     alone = replace(asked, sets=("clothing", "camvid"), settings=("bootmae",))
     assert [one.name for one in alone.pretrainings] == ["bootmae", "bootmae-camvid"]
 
