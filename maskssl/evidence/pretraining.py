@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..datasets.folders import image_files
+from ..occupied import occupied
 from ..progress import ProgressLine
 from ..transfer.fingerprints import Facts, Record, digest_of_code, digest_of_text, open_record
 from ..transfer.job_queue import Job, JobError, run_jobs
@@ -26,7 +27,8 @@ def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
         Name of what failed -> why; the others are whole.
 
     Raises:
-        MaskSSLError: the folder holds weights of other pictures or of another config.
+        MaskSSLError: the folder holds weights of other pictures or of another config, or another
+            process is pretraining there.
     """
     record = record_of(plan)
     facts = {setting.name: facts_of(plan, setting) for setting in plan.pretrainings}
@@ -47,7 +49,8 @@ def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
 
     if jobs:
         line.say(f"pretraining {', '.join(job.name for job in jobs)}")
-        run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
+        with occupied(record.folder):
+            run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
     return failed
 
 

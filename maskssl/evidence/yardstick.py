@@ -20,6 +20,7 @@ from ..cli.other_code import function_named
 from ..datasets.folders import image_files
 from ..errors import MaskSSLError
 from ..evaluation.run_logs import read_run
+from ..occupied import occupied
 from ..progress import ProgressLine
 from ..transfer.experiment import run_experiment
 from ..transfer.fingerprints import Facts, digest_of_text, open_record
@@ -102,7 +103,8 @@ def run_yardstick(plan: Plan, against: str, minutes: float, line: ProgressLine) 
     def finished(name: str, seconds: float) -> None:
         record.finished(name, facts[name], seconds)
 
-    run_jobs(jobs, plan_lanes(alone=True), line, finished)
+    with occupied(record.folder):
+        run_jobs(jobs, plan_lanes(alone=True), line, finished)
     transfer = _transfer(plan, trainings)
     measured = run_experiment(transfer, line)
     if measured.failed:

@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
+from ..occupied import occupied
 from ..progress import ProgressLine
 from .fingerprints import Facts
 from .job_queue import Job, JobError, run_jobs
@@ -20,7 +22,7 @@ from .opening import (
 )
 from .plan import Plan
 from .preflight import preflight
-from .processes import spread, wait_for_all
+from .processes import rank_and_world, spread, wait_for_all
 from .rows import Stage
 
 
@@ -32,8 +34,20 @@ def run_experiment(plan: Plan, line: ProgressLine) -> Results:
     the test images, once.
 
     Raises:
-        MaskSSLError: the data cannot be used, or plan.out has a result of other inputs.
+        MaskSSLError: the data cannot be used, plan.out has a result of other inputs, or another
+            process is writing there.
     """
+    with _kept(plan):
+        return _measured(plan, line)
+
+
+def _kept(plan: Plan) -> AbstractContextManager[None]:
+    """Nobody else writes into the plan's folder; a look at what would run disturbs nobody."""
+    writes = rank_and_world()[0] == 0 and not plan.only_preflight
+    return occupied(plan.out) if writes else nullcontext()
+
+
+def _measured(plan: Plan, line: ProgressLine) -> Results:
     experiment = open_experiment(plan, line)
     results = experiment.results
     results.preflight = preflight(experiment.work)
@@ -66,12 +80,13 @@ def train_beside(plan: Plan, others: Sequence[tuple[Job, Facts]], line: Progress
     Raises:
         JobError: one of the others failed.
     """
-    experiment = open_experiment(plan, line)
-    took = train(experiment, others)
-    for name, stage in experiment.pairs:
-        if any(job.startswith(f"{name} {stage.name} ") for job in took):
-            with failures(experiment.results, f"{name} {stage.name}", line):
-                _choose(experiment, name, stage)
+    with _kept(plan):
+        experiment = open_experiment(plan, line)
+        took = train(experiment, others)
+        for name, stage in experiment.pairs:
+            if any(job.startswith(f"{name} {stage.name} ") for job in took):
+                with failures(experiment.results, f"{name} {stage.name}", line):
+                    _choose(experiment, name, stage)
 
 
 def train(experiment: Experiment, others: Sequence[tuple[Job, Facts]] = ()) -> dict[str, float]:

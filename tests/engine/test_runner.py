@@ -14,6 +14,7 @@ from maskssl.engine.optimizers.autocast import AutocastOptimWrapper, without_los
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.runner import MaskSSLRunner
 from maskssl.errors import MaskSSLError
+from tests.holding import held_elsewhere
 
 
 class Net(BaseModel):
@@ -54,6 +55,31 @@ def build(folder, runner=MaskSSLRunner, kind="OptimWrapper", **options):
         log_level="ERROR",
         **options,
     )
+
+
+def test_a_work_dir_has_one_run_at_a_time(tmp_path):
+    runner = build(tmp_path)
+    with (
+        held_elsewhere(tmp_path) as other,
+        pytest.raises(MaskSSLError, match=f"{tmp_path} is in use by process {other} "),
+    ):
+        runner.train()
+    assert not list(tmp_path.glob("*.pth"))
+    runner.train()  # the other one has ended
+    assert (tmp_path / "epoch_2.pth").is_file()
+    with held_elsewhere(tmp_path):
+        pass  # and so has this one
+
+
+def test_a_run_that_fails_leaves_its_work_dir(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Net, "forward", fails)
+    with pytest.raises(KeyError, match="a bug"):
+        build(tmp_path).train()
+    with held_elsewhere(tmp_path):
+        pass
 
 
 def test_it_is_found_by_its_name():

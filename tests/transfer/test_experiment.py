@@ -13,6 +13,7 @@ import pytest
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
+from maskssl.occupied import FILE
 from maskssl.progress import ProgressLine
 from maskssl.transfer import experiment, feature_store
 from maskssl.transfer.budgets import BUDGETS, Budget
@@ -21,6 +22,7 @@ from maskssl.transfer.image_set import labelled_sets
 from maskssl.transfer.pages import write_pages
 from maskssl.transfer.plan import Plan
 from maskssl.transfer.summary import facts_of, summarise
+from tests.holding import held_elsewhere
 from tests.transfer.scenes import save_encoder, write_pictures
 
 STAGES = ("knn", "linear", "logistic", "attentive", "lowshot-1", "lowshot-5")
@@ -94,6 +96,16 @@ def finished(data, encoders, tmp_path_factory) -> tuple[Plan, dict]:
     out = tmp_path_factory.mktemp("finished")
     plan = plan_of(data, out, *encoders.values(), floor=True, published=True)
     return plan, run(plan)
+
+
+def test_a_folder_that_another_process_measures_into_is_left_to_it(data, encoders, tmp_path):
+    plan = plan_of(data, tmp_path, encoders["whole"])
+    with held_elsewhere(tmp_path) as other:
+        with pytest.raises(MaskSSLError, match=f"{tmp_path} is in use by process {other} "):
+            run(plan)
+        assert [path.name for path in tmp_path.iterdir()] == [FILE]
+        # what only looks disturbs nobody
+        run_experiment(replace(plan, only_preflight=True), ProgressLine(io.StringIO()))
 
 
 def test_everything_is_chosen_before_a_test_image_is_opened(data, encoders, tmp_path, finished):

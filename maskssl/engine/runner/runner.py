@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,7 @@ from ...checkpoints.errors import CheckpointError
 from ...checkpoints.finding import newest_to_resume
 from ...checkpoints.reading import read_checkpoint
 from ...errors import MaskSSLError
+from ...occupied import occupied
 from ...private_names import accumulative_counts
 from ..finite_steps.guard import guarded
 from ..optimizers.autocast import without_loss_scaling
@@ -124,6 +126,16 @@ class MaskSSLRunner(Runner):
             self.logger.info(f"{forwards} forwards make a step: base_batch_size / {forwards}")
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def train(self) -> nn.Module:
+        """Train, as the one run of this work dir.
+
+        Raises:
+            MaskSSLError: another run that has not ended trains in it.
+        """
+        with ExitStack() as stack:
+            from_first_process(lambda: stack.enter_context(occupied(self.work_dir)))
+            return super().train()
 
     def load_or_resume(self) -> None:
         """Share the initialised model out, then load, or resume from the newest checkpoint."""
