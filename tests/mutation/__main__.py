@@ -43,6 +43,10 @@ def main() -> None:
         for number in range(len(mutants_of(ast.parse(Path(file).read_text()))))
     ]
     chosen = random.Random(options.seed).sample(places, min(options.sample, len(places)))
+    if options.again:
+        before = json.loads(options.again.read_text())
+        unnoticed = {entry["mutant"] for entry in before if entry["verdict"] not in NOTICED}
+        chosen = [place for place in chosen if _described(place) in unnoticed]
     _say(f"{len(chosen)} of {len(places)} mutants")
     if options.list:
         for place in chosen:
@@ -77,6 +81,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--only", help="files whose path contains this")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
     parser.add_argument("--baseline", type=Path, help="keep what the tests cover in this file")
+    parser.add_argument("--again", type=Path, help="of the sample those this --out has unnoticed")
     parser.add_argument("--out", type=Path, help="write the verdicts as JSON")
     return parser.parse_args()
 
