@@ -14,6 +14,7 @@ import pytest
 
 from .areas import LEFT_OUT
 
+_FEW = 5  # tests that a file has by chance, as the first to import it
 COMMON = ["-q", "-p", "no:cacheprovider", "--no-header", "-W", "ignore"]
 
 
@@ -45,24 +46,28 @@ class Baseline:
         """Keep it for another sample."""
         path.write_text(json.dumps(vars(self)))
 
-    def tests_of(self, file: str, first: int, last: int) -> list[str]:
+    def tests_of(self, file: str, first: int, last: int, at_import: bool = False) -> list[str]:
         """The tests that run some line from first to last, the quick ones first.
 
-        What only runs at import has no test of its own: those of its file may see it, or where
-        the file is nothing but a table, those of the files around it.
+        What runs at import belongs to whichever test imports first. Those of its file may see it,
+        or where the file is little but a table, those of the files around it.
         """
         lines = self.covers.get(file, {})
-        own = {line: tests for line, tests in lines.items() if first <= line <= last}
-        found = self._telling(own)
-        if own and not found:
+        if at_import:
             found = self._telling(lines)
-        for folder in Path(file).parents:
-            if found or not own:
-                break
-            near = [
-                lines for other, lines in self.covers.items() if Path(other).is_relative_to(folder)
-            ]
-            found = set().union(*map(self._telling, near))
+            for folder in Path(file).parents:
+                if len(found) >= _FEW:
+                    break
+                near = [
+                    lines
+                    for other, lines in self.covers.items()
+                    if Path(other).is_relative_to(folder)
+                ]
+                found = set().union(*map(self._telling, near))
+        else:
+            found = self._telling(
+                {line: tests for line, tests in lines.items() if first <= line <= last}
+            )
         return sorted(found, key=lambda test: (self.seconds[test], test))
 
     def _telling(self, lines: Mapping[int, Sequence[str]]) -> set[str]:

@@ -2,12 +2,14 @@
 
 from tests.mutation.baseline import Baseline
 
+MANY = [f"test {number}" for number in range(5)]
 KNOWN = Baseline(
-    seconds=dict(quick=0.1, slow=2.0, other=1.0, failing=0.1),
+    seconds=dict(quick=0.1, slow=2.0, other=1.0, failing=0.1) | dict.fromkeys(MANY, 3.0),
     covers={
-        "a/b/code.py": {1: [], 2: [], 4: ["slow", "quick", "failing"], 5: ["slow"]},
-        "a/b/table.py": {1: [], 2: []},
-        "a/far.py": {1: [], 3: ["other"]},
+        "a/b/code.py": {1: ["quick"], 4: ["slow", "quick", "failing"], 5: ["slow"]},
+        "a/b/table.py": {1: ["slow"], 2: []},
+        "a/far.py": {1: [], 3: ["other", *MANY]},
+        "c.py": {1: [], 3: MANY},
     },
     failing=["failing"],
 )
@@ -23,6 +25,5 @@ def test_a_line_that_nobody_runs_has_no_test():
 
 
 def test_what_runs_at_import_is_shown_to_those_of_its_file_or_around_it():
-    assert KNOWN.tests_of("a/b/code.py", 1, 2) == ["quick", "slow"]
-    assert KNOWN.tests_of("a/b/table.py", 2, 2) == ["quick", "slow"]
-    assert KNOWN.tests_of("a/far.py", 1, 1) == ["other"]
+    assert KNOWN.tests_of("c.py", 1, 1, at_import=True) == MANY
+    assert KNOWN.tests_of("a/b/table.py", 2, 2, at_import=True) == ["quick", "other", "slow", *MANY]

@@ -64,7 +64,7 @@ class Trial:
 def start(place: Place, baseline: Baseline) -> Trial | None:
     """Fork a process that runs the tests of a mutant; None where no test runs its lines."""
     _, mutant = place.read()
-    tests = baseline.tests_of(place.file, *mutant.body)
+    tests = baseline.tests_of(place.file, *mutant.body, at_import=not mutant.scope)
     if not tests:
         return None
     seconds = 60 + 5 * sum(baseline.seconds[test] for test in tests)
