@@ -1,6 +1,6 @@
 """The pretrainings: jobs of one queue, each of which goes on from its last checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..datasets.folders import image_files
 from ..occupied import occupied
@@ -30,13 +30,20 @@ def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
         MaskSSLError: the folder holds weights of other pictures or of another config, or another
             process is pretraining there.
     """
-    record = record_of(plan)
     facts = {setting.name: facts_of(plan, setting) for setting in plan.pretrainings}
-    jobs = [
-        _job(plan, setting)
-        for setting in plan.pretrainings
-        if not record.is_done(setting.name, facts[setting.name])
-    ]
+    if not _missing(plan, record_of(plan), facts):
+        return {}
+    with occupied(plan.out / "pretrained"):  # before any folder of a run is touched
+        return _pretrain(plan, facts, line)
+
+
+def _missing(plan: Plan, record: Record, facts: Mapping[str, Facts]) -> list[Setting]:
+    return [one for one in plan.pretrainings if not record.is_done(one.name, facts[one.name])]
+
+
+def _pretrain(plan: Plan, facts: Mapping[str, Facts], line: ProgressLine) -> dict[str, str]:
+    record = record_of(plan)
+    jobs = [_job(plan, setting) for setting in _missing(plan, record, facts)]
     failed: dict[str, str] = {}
 
     def finished(name: str, seconds: float) -> None:
@@ -47,10 +54,8 @@ def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
         failed[name] = str(error)
         line.say(f"{name} failed: {error}")
 
-    if jobs:
-        line.say(f"pretraining {', '.join(job.name for job in jobs)}")
-        with occupied(record.folder):
-            run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
+    line.say(f"pretraining {', '.join(job.name for job in jobs)}")
+    run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
     return failed
 
 

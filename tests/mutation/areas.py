@@ -30,6 +30,7 @@ TESTS = (
     "tests/engine/test_former_groups.py",
     "tests/engine/test_lars.py",
     "tests/engine/test_layer_decay.py",
+    "tests/engine/test_runtime_figures.py",
     "tests/inference/test_backbone.py",
     "tests/inference/test_conversion.py",
     "tests/checkpoints",
