@@ -16,6 +16,7 @@ from maskssl.evidence.results import _seconds
 from maskssl.progress import ProgressLine
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.trained_jobs import train
+from tests.holding import held_elsewhere
 from tests.transfer.scenes import write_pictures
 
 
@@ -178,6 +179,15 @@ def test_calls_at_the_same_time_keep_each_others_sets(plan, finished, tmp_path, 
     results, _ = again(replace(plan, results=tmp_path))
     assert set(results["sets"]) == {*plan.sets, "clothing"}
     assert json.loads(file.read_text()) == results
+
+
+def test_a_pretraining_that_another_process_makes_is_left_alone(plan, tmp_path):
+    """Refused before a folder of a run is written, which that process may be filling."""
+    other = replace(plan, out=tmp_path)
+    with held_elsewhere(tmp_path / "pretrained"):
+        with pytest.raises(MaskSSLError, match="pretrained is in use by process"):
+            pretraining.pretrain(other, ProgressLine(io.StringIO()))
+        assert not [path for path in (tmp_path / "pretrained").iterdir() if path.is_dir()]
 
 
 def test_minutes_of_a_pretraining_leave_out_what_stood_still():
