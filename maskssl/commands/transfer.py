@@ -79,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be done, its disk and time, and stop"
     )
     parser.add_argument(
+        "--jobs-per-gpu",
+        type=int,
+        default=1,
+        metavar="N",
+        help="trainings that share a GPU (1); small models leave one idle",
+    )
+    parser.add_argument(
         "--nproc",
         type=int,
         metavar="N",
@@ -136,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch_size,
         num_workers=args.num_workers,
         device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        jobs_per_gpu=args.jobs_per_gpu,
         only_preflight=args.dry_run,
     )
     results = run_experiment(plan, line)

@@ -13,6 +13,7 @@ from ..datasets.folders import image_files
 from ..methods import method_named
 from ..models.backbones.vit_settings import arch_settings
 from ..transfer.encoders import RANDOM as RANDOM_OF
+from ..transfer.lanes import SMALL_MODELS
 from ..transfer.plan import Plan as TransferPlan
 from ..transfer.stages import STAGES
 from ..transfer.trained import TrainedStage
@@ -75,6 +76,11 @@ class Plan:
     def shaped_as(self) -> Setting:
         """A setting whose encoder has the shape that all of the part have."""
         return SMALL_ONES["bootmae-small"] if self.part == SMALL else BOOTMAE
+
+    @property
+    def jobs_per_gpu(self) -> int:
+        """Trainings that share one; ViT-S fills half of it."""
+        return 2 if self.part == SMALL else SMALL_MODELS
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -155,6 +161,7 @@ class Plan:
             blocks=self.blocks if self.part != TRAINED else None,
             img_size=real.img_size if self.part != TRAINED else None,
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            jobs_per_gpu=self.jobs_per_gpu,
             variations={one: _options(real, one, stages) for one in names if real.options}
             if self.part == TRAINED
             else {},

@@ -55,7 +55,7 @@ def _pretrain(plan: Plan, facts: Mapping[str, Facts], line: ProgressLine) -> dic
         line.say(f"{name} failed: {error}")
 
     line.say(f"pretraining {', '.join(job.name for job in jobs)}")
-    run_jobs(jobs, plan_lanes(), line, finished, failed=broke)
+    run_jobs(jobs, plan_lanes(per_gpu=plan.jobs_per_gpu), line, finished, failed=broke)
     return failed
 
 

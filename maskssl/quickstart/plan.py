@@ -10,6 +10,7 @@ import torch
 from .. import config_file
 from ..methods import Method, method_named
 from ..transfer.encoders import RANDOM
+from ..transfer.lanes import SMALL_MODELS
 from ..transfer.plan import Plan as TransferPlan
 from .images import OwnImages
 
@@ -104,5 +105,6 @@ class Plan:
             recipe=self.method,
             preset="smoke" if self.smoke else "quickstart",
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            jobs_per_gpu=SMALL_MODELS,
             variations=variations or {},
         )

@@ -132,7 +132,7 @@ def _run(
 
     def side_by_side() -> tuple[dict[str, float], dict[str, JobError]]:
         failed: dict[str, JobError] = {}
-        lanes = plan_lanes()
+        lanes = plan_lanes(per_gpu=experiment.work.plan.jobs_per_gpu)
         line = experiment.work.line
         took = run_jobs(wanted, lanes, line, finished, failed=failed.__setitem__)
         return took, failed

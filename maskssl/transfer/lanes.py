@@ -10,19 +10,27 @@ from .job_queue import Lanes
 WARMED = f"{__package__}.warmed"
 
 
-def plan_lanes(alone: bool = False) -> Lanes:
-    """One job at a time per GPU, else two or four on the CPU.
+SMALL_MODELS = 4  # jobs of a few blocks that one GPU takes at once
+_CORES_OF_A_JOB = 2  # that a job on a GPU keeps busy
+
+
+def plan_lanes(alone: bool = False, per_gpu: int = 1) -> Lanes:
+    """As many jobs at a time per GPU as are said, else two or four on the CPU.
 
     Small models use two cores better by two processes than by two threads. Threads of the
     other process find the core free while these wait (a passive wait policy).
 
     Args:
         alone: one job at a time, with all cores: for what is timed.
+        per_gpu: jobs that share a GPU, as far as there are cores for them. Steps of small models
+            leave it idle between their kernels.
     """
     cores = len(os.sched_getaffinity(0))
     gpus = _visible_gpus()
-    count = 1 if alone else len(gpus) or min(cores, 2 if cores <= 4 else 4)
-    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:count]] or [{}] * count
+    per_gpu = max(1, min(per_gpu, cores // (_CORES_OF_A_JOB * max(1, len(gpus)))))
+    count = 1 if alone else len(gpus) * per_gpu or min(cores, 2 if cores <= 4 else 4)
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in (gpus * per_gpu)[:count]]
+    environments = environments or [{}] * count
     common = {
         "OMP_NUM_THREADS": str(max(1, cores // count)),
         "OMP_WAIT_POLICY": "passive",

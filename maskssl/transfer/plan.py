@@ -35,6 +35,7 @@ class Plan:
         batch_size: images of an extraction step.
         num_workers: processes that decode.
         device: of everything.
+        jobs_per_gpu: trainings that share a GPU.
         only_preflight: say what would be done, and stop.
         variations: name of a checkpoint -> trained stage -> options over its recipe, dotted keys;
             that checkpoint goes through these stages alone. For studies.
@@ -57,6 +58,7 @@ class Plan:
     batch_size: int = 64
     num_workers: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    jobs_per_gpu: int = 1
     only_preflight: bool = False
     variations: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 

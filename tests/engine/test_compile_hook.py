@@ -36,10 +36,11 @@ def compiled(monkeypatch):
 
 
 def runner(model, **cfg):
-    return SimpleNamespace(model=model, cfg=cfg, logger=logging.getLogger("test"), iter=0)
+    logger = logging.getLogger("test")
+    return SimpleNamespace(model=model, cfg=cfg, logger=logger, iter=0, max_iters=5000)
 
 
-def test_auto_means_a_gpu(compiled, monkeypatch):
+def test_auto_means_a_gpu_and_a_run_that_earns_the_time_back(compiled, monkeypatch, caplog):
     CompileHook().before_train(runner(Model()))
     assert compiled == []
     with torch.device("meta"):
@@ -50,7 +51,14 @@ def test_auto_means_a_gpu(compiled, monkeypatch):
     CompileHook().before_train(runner(model))
     assert compiled == [(model, "default", True)]
     CompileHook(enabled=False).before_train(runner(model))
+    short = runner(model)
+    short.max_iters = 4999
+    with caplog.at_level(logging.INFO):
+        CompileHook().before_train(short)
     assert len(compiled) == 1
+    assert "a run of 4999 steps would not earn back" in caplog.text
+    CompileHook(enabled=True).before_train(short)
+    assert len(compiled) == 2
 
 
 def test_a_switch_turns_it_on_anywhere_and_the_time_is_told_once(compiled, caplog):

@@ -130,23 +130,31 @@ def test_a_second_quickstart_never_shows_the_first_ones_results(plan, tmp_path, 
     assert not leftover.exists()  # a pretraining that did not finish starts from nothing
 
 
+def on(gpu: str) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": gpu}
+
+
 @pytest.mark.parametrize(
-    ("gpus", "named", "cores", "lanes", "threads"),
+    ("gpus", "named", "cores", "per_gpu", "lanes", "threads"),
     [
-        (0, None, 2, [{}, {}], "1"),
-        (0, None, 1, [{}], "1"),
-        (0, None, 16, [{}] * 4, "4"),
-        (1, None, 16, [{"CUDA_VISIBLE_DEVICES": "0"}], "16"),
-        (2, "5,3", 16, [{"CUDA_VISIBLE_DEVICES": "5"}, {"CUDA_VISIBLE_DEVICES": "3"}], "8"),
+        (0, None, 2, 4, [{}, {}], "1"),
+        (0, None, 1, 1, [{}], "1"),
+        (0, None, 16, 1, [{}] * 4, "4"),
+        (1, None, 16, 1, [on("0")], "16"),
+        (1, None, 16, 4, [on("0")] * 4, "4"),
+        (1, None, 4, 4, [on("0")] * 2, "2"),
+        (1, None, 1, 4, [on("0")], "1"),
+        (2, "5,3", 16, 1, [on("5"), on("3")], "8"),
+        (2, "5,3", 16, 2, [on("5"), on("3"), on("5"), on("3")], "4"),
     ],
 )
-def test_a_job_per_gpu_or_some_on_the_cores(monkeypatch, gpus, named, cores, lanes, threads):
+def test_jobs_share_gpus_or_cores(monkeypatch, gpus, named, cores, per_gpu, lanes, threads):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(planning.os, "sched_getaffinity", lambda pid: set(range(cores)))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if named:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    found = plan_lanes()
+    found = plan_lanes(per_gpu=per_gpu)
     assert list(found.environments) == lanes
     assert found.environment["OMP_NUM_THREADS"] == threads
 

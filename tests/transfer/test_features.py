@@ -16,7 +16,7 @@ from maskssl.transfer.image_set import labelled_sets
 from tests.transfer.scenes import save_encoder, write_pictures
 
 CPU = torch.device("cpu")
-IMAGES = torch.randn(3, 3, 16, 16)
+IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def test_features_of_every_block_are_the_backbones(tmp_path):

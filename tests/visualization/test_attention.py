@@ -16,7 +16,7 @@ KINDS = {
     "relative": dict(rel_pos_bias=True),
     "one block": dict(arch=ARCH | dict(num_layers=1)),
 }
-IMAGES = torch.randn(3, 3, 16, 24)
+IMAGES = torch.randn(3, 3, 16, 24, generator=torch.Generator().manual_seed(0))
 
 
 def built(**settings) -> PlainViT:
@@ -56,7 +56,7 @@ def test_maps_are_the_weights_of_the_models_own_attention(kind):
     asking = mixed[:, :, :1] if backbone.with_cls_token else mixed[:, :, prefix:].mean(2, True)
     if prefix:  # what the tokens in front got is not drawn
         rest = 1 - maps.sum(dim=(2, 3))
-        assert (rest > 0).all()
+        assert (rest > -1e-5).all() and (rest > 1e-5).any()  # one head may look at patches alone
         if prefix == 1:
             patches = patches + rest[:, :, None, None] * values[:, :, :1]
         else:
