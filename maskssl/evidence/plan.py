@@ -26,6 +26,7 @@ SEEDS = (0, 1, 2)
 _MEASURED = 2  # of the last blocks, whose features are measured
 RECIPE = "bootmae"  # of the trained rows, the same for all weights
 SMOKE_SEEN, SMOKE_PICTURES, SMOKE_HELD_OUT = 128, 64, 2
+_DECODERS = 6  # processes that load pictures for a GPU
 _SAVES = 8  # of a pretraining of many short passes
 
 
@@ -160,6 +161,7 @@ class Plan:
             preset="smoke" if self.smoke else "evidence",
             blocks=self.blocks if self.part != TRAINED else None,
             img_size=real.img_size if self.part != TRAINED else None,
+            num_workers=_DECODERS if torch.cuda.is_available() else 0,
             device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
             jobs_per_gpu=self.jobs_per_gpu,
             variations={one: _options(real, one, stages) for one in names if real.options}

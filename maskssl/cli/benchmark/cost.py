@@ -44,7 +44,9 @@ def saved_per_block(step: TrainingStep) -> dict[str, int]:
             seen.add(address)
             kept.append(tensor.detach())
             found[running[-1]] += tensor.untyped_storage().nbytes()
-        return tensor
+        # the tensor itself may be the output of the very node that keeps it: a circle that nobody
+        # collects
+        return tensor.detach()
 
     with _announced(step.model, running, found), saved_tensors_hooks(pack, lambda tensor: tensor):
         step.forward(step.inputs())

@@ -69,7 +69,7 @@ def _split_heads(x: Tensor, num_heads: int) -> Tensor:
 
 
 def short_kernels(device: torch.device, longest: int) -> AbstractContextManager[Any]:
-    """Where attention of so many queries and keys is fast; torch's own choice if that is best."""
+    """Where attention of so many queries or keys is fast; torch's own choice if that is best."""
     if device.type == "cpu":
         if torch.is_grad_enabled() and longest <= CPU_SHORT_SEQUENCE:
             return sdpa_kernel(SDPBackend.MATH)
