@@ -1,6 +1,8 @@
 """The benchmark's figures against formulas and by hand."""
 
+import gc
 import json
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -106,6 +108,19 @@ def test_recomputed_blocks_keep_their_inputs_alone():
     assert plain["backbone.blocks.1"] > 0
     assert "backbone.blocks.1" not in saving  # its input is what block 0 has kept
     assert saving["backbone.blocks.0"] == plain["backbone.blocks.0"]
+
+
+@pytest.mark.parametrize("name", [BOOTMAE, EXTREMA])
+def test_what_blocks_keep_is_let_go(name):
+    """Else the memory that is told of the steps behind it holds one more forward."""
+    one = step(name)
+    outputs = []
+    one.model.backbone.blocks[0].register_forward_hook(
+        lambda _, __, out: outputs.append(weakref.ref(out))
+    )
+    saved_per_block(one)
+    gc.collect()
+    assert outputs and all(output() is None for output in outputs)
 
 
 def test_parts_are_named_in_the_order_of_a_step():

@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from maskssl.models.layers import attention
+from maskssl.models.layers import attention, class_attention
 from maskssl.models.layers.attention import CrossAttention, SelfAttention, short_kernels
+from maskssl.models.layers.class_attention import ClassAttention
 
 CLOSE = dict(rtol=1e-5, atol=1e-6)
 
@@ -80,3 +81,20 @@ def test_short_sequences_take_the_memory_efficient_kernel_on_a_gpu():
         assert not torch.backends.cuda.cudnn_sdp_enabled()
     with short_kernels(gpu, attention.GPU_SHORT_SEQUENCE + 1):
         assert torch.backends.cuda.flash_sdp_enabled()
+
+
+@pytest.mark.parametrize("patches", [39, 196, 400])
+def test_one_query_takes_a_kernel_that_repeats_whatever_it_reads(patches, monkeypatch):
+    """cuDNN's does not; see docs/speed.md."""
+    lengths = []
+    monkeypatch.setattr(
+        class_attention,
+        "short_kernels",
+        lambda device, longest: lengths.append(longest) or short_kernels(device, longest),
+    )
+    pooled = ClassAttention(24, 2)(torch.randn(2, patches, 24))
+    assert pooled.shape == (2, 24)
+    [longest] = lengths
+    with short_kernels(torch.device("cuda"), longest):
+        assert torch.backends.cuda.mem_efficient_sdp_enabled()
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
