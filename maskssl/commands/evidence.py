@@ -11,9 +11,9 @@ BootMAE, ExtreMA and MAE, fine-tuned, in segmentation and in detection. study: w
 needs to learn something at this scale, judged on training pictures that are held out. length: both
 losses of ExtreMA, as long as in the first table and four times as long. yardstick: BootMAE beside
 other code, the same model and pictures for the same minutes. vit-small: frozen features of two
-pretrainings of ViT-S, side by side on one GPU for minutes. The same command goes on where it was broken
-off; --settings and --sets make a table in several goes. docs/evidence.md says which sets there
-are, how they lie, and how the other code is called.
+pretrainings of ViT-S, side by side on one GPU for minutes. The same command goes on where it was
+broken off; --settings and --sets make a table in several goes. docs/evidence.md says which sets
+there are, how they lie, and how the other code is called.
 """
 
 import argparse
