@@ -93,7 +93,7 @@ def train(experiment: Experiment, others: Sequence[tuple[Job, Facts]] = ()) -> d
     """All trainings that have not been done, in one queue; a failed one ends its stage alone.
 
     Returns:
-        Job -> seconds, also in ``results.took``.
+        Job -> seconds.
     """
     jobs = {}
     for name, stage in experiment.pairs:
@@ -129,6 +129,8 @@ def _run(
     def finished(job: str, seconds: float) -> None:
         if job in facts:
             experiment.record.finished(job, facts[job], seconds)
+        else:
+            experiment.record.spend(job, seconds)
 
     def side_by_side() -> tuple[dict[str, float], dict[str, JobError]]:
         failed: dict[str, JobError] = {}
@@ -145,7 +147,6 @@ def _run(
             raise error
         experiment.results.failed[stage_of[name]] = str(error)
         experiment.work.line.say(f"{stage_of[name]} failed: {error}")
-    experiment.results.took |= took
     return took
 
 
@@ -159,8 +160,8 @@ def _choose(experiment: Experiment, name: str, stage: Stage) -> None:
         if record.writes:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(choice, indent=1))
-        seconds = time.monotonic() - begun + _took(results, f"{name} {stage.name} ")
-        record.finished(f"choose {name} {stage.name}", experiment.facts[name, stage.name], seconds)
+        job, seconds = f"{name} {stage.name}", time.monotonic() - begun
+        record.finished(f"choose {job}", experiment.facts[name, stage.name], seconds, f"{job} ")
         wait_for_all()
     results.choices[name, stage.name] = json.loads(file.read_text())
 
@@ -177,13 +178,8 @@ def _score(experiment: Experiment, name: str, stage: Stage) -> None:
                 small = array if array.dtype == np.float32 else array.astype(np.int32)
                 files[row].parent.mkdir(parents=True, exist_ok=True)
                 np.save(files[row], small)
-        seconds = time.monotonic() - begun + _took(results, f"test {name} {stage.name} ")
+        job, seconds = f"{name} {stage.name}", time.monotonic() - begun
         facts = experiment.test_facts(name, stage)
-        record.finished(f"score {name} {stage.name}", facts, seconds)
+        record.finished(f"score {job}", facts, seconds, f"test {job} ")
         wait_for_all()
     results.outcomes |= {(name, row): np.load(file) for row, file in files.items()}
-
-
-def _took(results: Results, job: str) -> float:
-    """Seconds of all jobs whose names begin so."""
-    return sum(seconds for name, seconds in results.took.items() if name.startswith(job))

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import MaskSSLError
 
 FILE = "record.json"
+SPENT = "spent.json"
 PACKAGE = Path(__file__).resolve().parents[1]
 Facts = Mapping[str, str]
 
@@ -23,11 +24,14 @@ class Record:
         folder: of the results.
         jobs: name -> its facts and seconds.
         writes: False in all processes but one.
+        spent: name -> seconds of what has ended for a job that has not: it outlives a call that is
+            broken off.
     """
 
     folder: Path
     jobs: dict[str, dict[str, Any]]
     writes: bool = True
+    spent: dict[str, float] = field(default_factory=dict)
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -60,13 +64,34 @@ class Record:
             )
         return True
 
-    def finished(self, job: str, facts: Facts, seconds: float) -> None:
-        """Note a job whose result is whole."""
+    def finished(self, job: str, facts: Facts, seconds: float, parts: str | None = None) -> None:
+        """Note a job whose result is whole.
+
+        Args:
+            job: its name.
+            facts: what made it.
+            seconds: it took, without its parts.
+            parts: how their names begin, as ``spend`` was told them.
+        """
+        own = [] if parts is None else [name for name in self.spent if name.startswith(parts)]
+        seconds += sum(self.spent[name] for name in own)
         self.jobs[job] = dict(facts=dict(facts), seconds=seconds)
+        self._write(FILE, self.jobs)
+        for name in own:
+            del self.spent[name]
+        if own:
+            self._write(SPENT, self.spent)
+
+    def spend(self, part: str, seconds: float) -> None:
+        """Note what a part of a job took; one that went on took the sum."""
+        self.spent[part] = self.spent.get(part, 0.0) + seconds
+        self._write(SPENT, self.spent)
+
+    def _write(self, file: str, content: Mapping[str, Any]) -> None:
         if self.writes:
-            partial = self.folder / f".{FILE}.{os.getpid()}"
-            partial.write_text(json.dumps(self.jobs, indent=1))
-            partial.replace(self.folder / FILE)
+            partial = self.folder / f".{file}.{os.getpid()}"
+            partial.write_text(json.dumps(content, indent=1))
+            partial.replace(self.folder / file)
 
 
 def open_record(folder: Path, writes: bool = True) -> Record:
@@ -76,21 +101,32 @@ def open_record(folder: Path, writes: bool = True) -> Record:
         MaskSSLError: it cannot be read, or there are results without one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / FILE
+    file, spent = folder / FILE, _spent(folder / SPENT)
     if not file.is_file():
         if (folder / "outcomes").exists():
             raise MaskSSLError(
                 f"{folder} holds outcomes but no {FILE}; give another folder by --out, or delete "
                 "this one"
             )
-        return Record(folder, {}, writes)
+        return Record(folder, {}, writes, spent)
     try:
         jobs = json.loads(file.read_text())
         for entry in jobs.values():
             dict(entry["facts"]), float(entry["seconds"])
     except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MaskSSLError(f"{file} cannot be read ({error!r}); delete {folder}") from error
-    return Record(folder, jobs, writes)
+    return Record(folder, jobs, writes, spent)
+
+
+def _spent(file: Path) -> dict[str, float]:
+    try:
+        found = json.loads(file.read_text()) if file.is_file() else {}
+        return {str(name): float(seconds) for name, seconds in found.items()}
+    except (json.JSONDecodeError, TypeError, ValueError, AttributeError) as error:
+        raise MaskSSLError(
+            f"{file} cannot be read ({error!r}); delete it: the seconds that it tells are lost, no "
+            "result is"
+        ) from error
 
 
 def digest_of_text(text: str) -> str:

@@ -33,7 +33,6 @@ class Results:
         outcomes: (name, row) -> (settings, S, N, …) on the test images; the chosen setting stands
             first, and alone unless the published protocol is asked for.
         seconds: job -> seconds.
-        took: job in a process of its own -> seconds, of those that ran now.
         preflight: what was said before it began.
     """
 
@@ -43,7 +42,6 @@ class Results:
     choices: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     outcomes: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    took: dict[str, float] = field(default_factory=dict)
     preflight: list[str] = field(default_factory=list)
 
 
