@@ -161,6 +161,11 @@ def test_jitter_changes_all_channels_together():
     assert abs(ratio[0, 0, 0] - 1) > 0.01 and changed.dtype == np.float32
     flat = ChannelJitter(0, 1).transform(dict(img=image))["img"]
     np.testing.assert_allclose(flat.mean(), image.mean(), rtol=1e-5)
+    drawn = [ChannelJitter(0.8, 0).transform(dict(img=image))["img"].mean() for _ in range(400)]
+    assert 0.2 * image.mean() <= min(drawn) and max(drawn) <= 1.8 * image.mean()
+    assert abs(np.mean(drawn) / image.mean() - 1) < 0.1  # as often up as down, by as much
+    drawn = [ChannelJitter(0, 0.8).transform(dict(img=image))["img"].std() for _ in range(400)]
+    assert min(drawn) < 0.5 * image.std() and 1.5 * image.std() < max(drawn) <= 1.81 * image.std()
     same = ChannelJitter(0, 0).transform(dict(img=image))["img"]
     np.testing.assert_allclose(same, image, rtol=1e-3)
 

@@ -55,6 +55,17 @@ def test_a_file_that_is_no_image_is_named(content, said, backend, tmp_path):
     assert len(message.splitlines()) == 1
 
 
+def test_an_image_that_is_there_is_left_as_it_is_and_nothing_is_read():
+    """A cache has it; what later transforms do to the array stays out of the cache."""
+    pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    given = dict(img_path="nowhere.jpg", img=pixels, gt_label=3)
+    results = LoadImage().transform(given)
+    np.testing.assert_array_equal(results["img"], pixels)
+    assert not np.shares_memory(results["img"], pixels)
+    assert results["img_shape"] == results["ori_shape"] == (5, 7)
+    assert (results["img_path"], results["gt_label"]) == ("nowhere.jpg", 3)
+
+
 def test_an_image_that_was_to_be_skipped_is_named_too(tmp_path):
     """mmcv's ignore_empty returns None, which the next transform would trip over."""
     path = str(tmp_path / "none.jpg")

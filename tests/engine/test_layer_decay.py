@@ -293,3 +293,19 @@ def test_the_backbone_may_have_an_lr_of_its_own():
     cfg["paramwise_cfg"] = dict(backbone_lr_mult=0)
     with pytest.raises(MaskSSLError, match="backbone_lr_mult=0 must be positive"):
         build_optim_wrapper(model, cfg)
+
+
+def test_lars_gets_matrices_and_vectors_apart():
+    """It scales the one and not the other; tokens and biases share their decay."""
+    model = classifier()
+    cfg = dict(
+        type="OptimWrapper",
+        optimizer=dict(type="AdamW", lr=BASE_LR, weight_decay=BASE_DECAY),
+        constructor="LayerDecayOptimWrapperConstructor",
+        paramwise_cfg=dict(layer_decay_rate=1.0),
+    )
+    found = build_optim_wrapper(model, cfg).optimizer.param_groups
+    kinds = [{param.ndim > 1 for param in group["params"]} for group in found]
+    assert all(len(kind) == 1 for kind in kinds) and len(found) == 3
+    tokens = next(group for group in found if "backbone.cls_token" in group["param_names"])
+    assert tokens["weight_decay"] == 0.0 and {p.ndim for p in tokens["params"]} == {3}

@@ -7,6 +7,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
+from maskssl.errors import MaskSSLError
 from maskssl.models.pretrained.extrema_release import from_released, to_released
 
 DATA = Path(__file__).parents[1] / "data" / "extrema_a.pt"
@@ -134,3 +135,9 @@ def test_released_shapes_at_paper_scale(arch, width, depth, reference):
     assert shapes["momentum_encoder.head.6.weight"] == (256, 4096)
     assert shapes["predictor.3.weight"] == (256, 4096)
     assert "predictor.6.weight" not in shapes
+
+
+def test_another_method_s_tensor_is_named(reference):
+    theirs = {**reference["state_dict"], "decoder.weight": torch.ones(1)}
+    with pytest.raises(MaskSSLError, match="decoder.weight is no tensor of an ExtreMA release"):
+        from_released(theirs)

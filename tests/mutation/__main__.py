@@ -42,11 +42,14 @@ def main() -> None:
         if not options.only or options.only in file
         for number in range(len(mutants_of(ast.parse(Path(file).read_text()))))
     ]
-    chosen = random.Random(options.seed).sample(places, min(options.sample, len(places)))
-    if options.again:
+    if options.again:  # by what they are, as another sample is drawn once a line has changed
         before = json.loads(options.again.read_text())
         unnoticed = {entry["mutant"] for entry in before if entry["verdict"] not in NOTICED}
-        chosen = [place for place in chosen if _described(place) in unnoticed]
+        where = {mutant.split(":")[0] for mutant in unnoticed}
+        near = [place for place in places if place.file in where]
+        chosen = [place for place in near if _described(place) in unnoticed]
+    else:
+        chosen = random.Random(options.seed).sample(places, min(options.sample, len(places)))
     _say(f"{len(chosen)} of {len(places)} mutants")
     if options.list:
         for place in chosen:
@@ -81,7 +84,9 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--only", help="files whose path contains this")
     parser.add_argument("--list", action="store_true", help="show the mutants and stop")
     parser.add_argument("--baseline", type=Path, help="keep what the tests cover in this file")
-    parser.add_argument("--again", type=Path, help="of the sample those this --out has unnoticed")
+    parser.add_argument(
+        "--again", type=Path, help="in place of a sample those this --out has unnoticed"
+    )
     parser.add_argument("--out", type=Path, help="write the verdicts as JSON")
     return parser.parse_args()
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,11 +51,12 @@ class Baseline:
         """The tests that run some line from first to last, the quick ones first.
 
         What runs at import belongs to whichever test imports first. Those of its file may see it,
-        or where the file is little but a table, those of the files around it.
+        and those that import it to look at a table, which runs no line of it; or where the file is
+        little else, those of the files around it.
         """
         lines = self.covers.get(file, {})
         if at_import:
-            found = self._telling(lines)
+            found = self._telling(lines) | self._importing(file)
             for folder in Path(file).parents:
                 if len(found) >= _FEW:
                     break
@@ -69,6 +71,14 @@ class Baseline:
                 {line: tests for line, tests in lines.items() if first <= line <= last}
             )
         return sorted(found, key=lambda test: (self.seconds[test], test))
+
+    def _importing(self, file: str) -> set[str]:
+        name = ".".join(Path(file).with_suffix("").parts)
+        wanted = re.compile(rf"^(from|import) {re.escape(name)}\b", re.MULTILINE)
+        paths = {test: Path(test.split("::")[0]) for test in self.seconds}
+        files = {path for path in paths.values() if path.exists()}
+        telling = {path for path in files if wanted.search(path.read_text())}
+        return {test for test, path in paths.items() if path in telling} - set(self.failing)
 
     def _telling(self, lines: Mapping[int, Sequence[str]]) -> set[str]:
         return {test for tests in lines.values() for test in tests} - set(self.failing)

@@ -27,3 +27,14 @@ def test_a_line_that_nobody_runs_has_no_test():
 def test_what_runs_at_import_is_shown_to_those_of_its_file_or_around_it():
     assert KNOWN.tests_of("c.py", 1, 1, at_import=True) == MANY
     assert KNOWN.tests_of("a/b/table.py", 2, 2, at_import=True) == ["quick", "other", "slow", *MANY]
+
+
+def test_what_runs_at_import_is_shown_to_those_who_import_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    imports = ("from a.b.table import ROWS\n", "import a.b.tables\n", "text = 'a.b.table'\n")
+    tests = [f"test_{number}.py" for number in range(3)]
+    for file, text in zip(tests, imports, strict=True):
+        (tmp_path / file).write_text(text)
+    seconds = {f"{file}::test": 1.0 for file in tests} | dict.fromkeys(MANY, 2.0)
+    known = Baseline(seconds=seconds, covers={"a/b/table.py": {1: MANY}})
+    assert known.tests_of("a/b/table.py", 1, 1, at_import=True) == ["test_0.py::test", *MANY]

@@ -53,9 +53,7 @@ def sincos_position(
     return torch.cat([torch.zeros(num_prefix, dim), table])[None]
 
 
-def resampling(
-    source: int, target: int, antialias: bool = False, offset: Tensor | float = 0.0
-) -> Tensor:
+def resampling(source: int, target: int, antialias: bool, offset: Tensor | float = 0.0) -> Tensor:
     """``F.interpolate`` along one side as a matrix (target, source), for graphs of any size.
 
     A sum over sources of cubic weights: of the four nearest, those beyond the edge counted to it;

@@ -56,7 +56,7 @@ class TargetAwareDecoder(BaseModule):
         context: Tensor,
         split: Split,
         position: Tensor,
-        only_masked: bool = False,
+        only_masked: bool,
     ) -> Tensor:
         """Decode to the patches of the image.
 

@@ -4,6 +4,7 @@ import argparse
 import copy
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.errors import MaskSSLError
 from maskssl.models.backbones.plain_vit import PlainViT
 from maskssl.models.pretrained.ledger import Ledger
-from maskssl.models.pretrained.loading import load_pretrained
+from maskssl.models.pretrained.loading import check_pixels, load_pretrained
+from maskssl.models.pretrained.naming import without
 
 RELEASE = Path(__file__).parents[2] / "data" / "bootmae_a.pt"
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2)
@@ -523,3 +525,30 @@ def test_without_init_cfg_weights_stay_as_drawn():
     before = copy.deepcopy(backbone)
     backbone.init_weights()
     assert_same(backbone, before)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "fits"),
+    [
+        ([127.5] * 3, [127.5] * 3, True),
+        ([127.9, 127.5, 127.1], [127.5] * 3, True),  # rounded otherwise
+        ([128.1, 127.5, 127.5], [127.5] * 3, False),
+        ([127.5] * 3, [127.5, 127.5, 126.9], False),
+        ([127.5], [127.5], False),  # other channels
+    ],
+)
+def test_pixels_are_those_of_the_pretraining(mean, std, fits):
+    ledger = SimpleNamespace(mean=(127.5,) * 3, std=(127.5,) * 3, origin="a.pth", accepted=[])
+    if fits:
+        check_pixels(ledger, mean, std, ())
+    else:
+        with pytest.raises(CheckpointError, match=re.escape(f"has mean={mean} and std={std}")):
+            check_pixels(ledger, mean, std, ())
+        check_pixels(ledger, mean, std, ("pixels",))
+    assert len(ledger.accepted) == (not fits)
+
+
+def test_names_without_a_part_on_either_side():
+    names = (("a.q_bias", "b"), ("a", "b.v_bias"), ("a.bias", "b.bias"))
+    assert without(names, "q_bias", "v_bias") == (("a.bias", "b.bias"),)
+    assert without(names) == names
