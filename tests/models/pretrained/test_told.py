@@ -50,6 +50,7 @@ def test_metadata_of_any_kind_is_ignored(meta, tmp_path):
         ("backbone=dict(norm_eps='tiny')", "backbone.norm_eps='tiny', which should be a number"),
         ("backbone=dict(norm_eps=0)", "backbone.norm_eps=0, which should be a number above 0"),
         ("backbone=dict(img_size=[1, 2, 3])", r"backbone.img_size=\[1, 2, 3\], which should be a"),
+        ("backbone=dict(arch=dict(num_heads=0))", "backbone.arch={'num_heads': 0}, which sh"),
         ("backbone=dict(arch=dict(num_heads='4'))", "backbone.arch={'num_heads': '4'}, which sh"),
         ("backbone=dict(pos_resize='cubic')", "backbone.pos_resize='cubic', which should be one"),
         ("data_preprocessor=dict(mean=[1.0], std='x')", "data_preprocessor.std='x', which should"),
