@@ -37,9 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":
     """Look at the images, draw the scenes, and say what is to be run."""
     from ..transfer.job_queue import warm
-    from ..transfer.lanes import plan_lanes
+    from ..transfer.lanes import SMALL_MODELS, plan_lanes
 
-    warm(plan_lanes())  # it imports for half a minute, and so does this process
+    # with the threads of each job, which the server keeps
+    warm(plan_lanes(per_gpu=SMALL_MODELS))  # it imports for half a minute, and so does this process
     from ..quickstart.images import describe_images
     from ..quickstart.plan import Plan
     from ..quickstart.scenes.writer import write_scenes

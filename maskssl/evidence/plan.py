@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def jobs_per_gpu(self) -> int:
-        """Trainings that share one; ViT-S fills half of it."""
+        """Trainings that share one; ViT-S leaves less of it."""
         return 2 if self.part == SMALL else SMALL_MODELS
 
     @property

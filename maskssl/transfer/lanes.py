@@ -5,6 +5,7 @@ import sys
 
 import torch
 
+from ..errors import MaskSSLError
 from .job_queue import Lanes
 
 WARMED = f"{__package__}.warmed"
@@ -24,7 +25,12 @@ def plan_lanes(alone: bool = False, per_gpu: int = 1) -> Lanes:
         alone: one job at a time, with all cores: for what is timed.
         per_gpu: jobs that share a GPU, as far as there are cores for them. Steps of small models
             leave it idle between their kernels.
+
+    Raises:
+        MaskSSLError: less than one job.
     """
+    if per_gpu < 1:
+        raise MaskSSLError(f"{per_gpu} jobs on a GPU: give 1 or more (--jobs-per-gpu)")
     cores = len(os.sched_getaffinity(0))
     gpus = _visible_gpus()
     per_gpu = max(1, min(per_gpu, cores // (_CORES_OF_A_JOB * max(1, len(gpus)))))

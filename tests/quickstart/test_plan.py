@@ -159,6 +159,11 @@ def test_jobs_share_gpus_or_cores(monkeypatch, gpus, named, cores, per_gpu, lane
     assert found.environment["OMP_NUM_THREADS"] == threads
 
 
+def test_less_than_a_job_is_refused():
+    with pytest.raises(MaskSSLError, match="0 jobs on a GPU: give 1 or more"):
+        plan_lanes(per_gpu=0)
+
+
 def test_an_unknown_method_is_refused():
     with pytest.raises(MaskSSLError, match="no method 'mocov9'; use one of bootmae, extrema"):
         method_named("mocov9")
