@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 
+from ..engine.runner.schedule_ends import cut_off
 from ..private_names import accumulative_counts
 from ..schedules import feature_weight_ramp
 from ..visualization.schedules import Schedules
@@ -35,6 +36,7 @@ def schedules_of(cfg: Config, images: int | None = None, processes: int = 1) -> 
 
     Raises:
         ConfigError: nothing is trained, several optimizers, or epochs of unknown length.
+        MaskSSLError: a schedule begins behind the run's end.
     """
     for key in ("train_cfg", "optim_wrapper", "train_dataloader"):
         if not cfg.get(key):
@@ -89,7 +91,7 @@ def _stepped(
     groups = wrapper.optimizer.param_groups
     schedulers = list(_schedulers(cfg, wrapper, length, iterations))
     by_step = [one for one in schedulers if not one.by_epoch]
-    by_epoch = [one for one in schedulers if one.by_epoch and length.epochs]  # as the loops do
+    by_epoch = [one for one in schedulers if one.by_epoch]
     keys = {"lr": "learning rate", "weight_decay": "weight decay"}
     values = {key: np.zeros((len(groups), iterations)) for key in keys}
     with warnings.catch_warnings():
@@ -110,8 +112,9 @@ def _schedulers(
 ) -> Iterator[Any]:
     """The config's schedulers; those without an end take the run's, as mmengine has it."""
     configs = cfg.get("param_scheduler") or []
+    cut_off(configs, length.epochs or None, iterations)
     for config in [configs] if isinstance(configs, Mapping) else configs:
-        end = (length.epochs or 1) if config.get("by_epoch", True) else iterations
+        end = length.epochs if config.get("by_epoch", True) else iterations
         yield PARAM_SCHEDULERS.build(
             dict(dict(end=end), **config),
             default_args=dict(optimizer=wrapper, epoch_length=length.batches),

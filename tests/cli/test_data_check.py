@@ -399,6 +399,8 @@ def test_a_schedule_that_does_not_end_with_the_run_is_said():
     assert str(run_length(cfg, 1000, 1)).endswith("the schedule ends at epoch 4, the run at 9")
     cfg.param_scheduler[1].end = 12
     assert str(run_length(cfg, 1000, 1)).endswith("the schedule ends at epoch 12, the run at 9")
+    cfg.param_scheduler[1] = dict(type="MultiStepLR", milestones=[4, 11])
+    assert str(run_length(cfg, 1000, 1)).endswith("the schedule ends at epoch 11, the run at 9")
     cfg = load_config(config_file(SEG))
     assert "400 steps, 32.0 epochs; the schedule ends with the run" in str(run_length(cfg, 100, 1))
     assert np.isfinite(run_length(cfg, 4, 1).steps)

@@ -51,9 +51,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
             "param_scheduler": [
                 dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=4),
                 dict(type="PolyLR", power=0.9, by_epoch=False, begin=4),
-                dict(
-                    type="StepLR", step_size=1, by_epoch=True, end=5
-                ),  # never steps in such a loop
             ],
         },
     ),

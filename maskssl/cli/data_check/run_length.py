@@ -111,6 +111,9 @@ def _schedule_end(cfg: Config, batches: int, iterations: int) -> tuple[int | Non
     for schedule in schedules if isinstance(schedules, list | tuple) else [schedules]:
         by_epoch = bool(schedule.get("by_epoch", True))
         end = schedule.get("end")  # mmengine takes the run's where none is given
+        steps = schedule.get("milestones") or ()
+        if end is None and steps and max(steps) * (batches if by_epoch else 1) > iterations:
+            end = max(steps)
         last = iterations if end is None else end * batches if by_epoch else end
         found.append((last, end or 0, by_epoch))
     last, end, by_epoch = max(found, default=(iterations, 0, True))

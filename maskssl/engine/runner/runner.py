@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import BaseLoop, Runner, load_state_dict
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner, load_state_dict
 from torch import nn
 
 from ...checkpoints.errors import CheckpointError
@@ -38,6 +38,7 @@ from ..unwrapping import unwrapped
 from .content import check_resumable
 from .resuming import from_first_process, settle_resume
 from .saving import Taken, taken
+from .schedule_ends import cut_off
 from .train_loops import RESUMABLE
 
 
@@ -115,6 +116,18 @@ class MaskSSLRunner(Runner):
         if isinstance(self.sharding, DeepSpeedOptions) and self._zero is None:
             self._zero = built = ZeroOptimWrapper(built, self.sharding)
         return guarded(built)
+
+    def build_param_scheduler(self, scheduler: Any) -> Any:
+        """Build the schedules, and say what of them the run does not come to.
+
+        Raises:
+            MaskSSLError: one would not act at all.
+        """
+        loop = self.train_loop
+        epochs = loop.max_epochs if isinstance(loop, EpochBasedTrainLoop) else None
+        for missed in cut_off(scheduler, epochs, loop.max_iters):
+            self.logger.warning(missed)
+        return super().build_param_scheduler(scheduler)
 
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None

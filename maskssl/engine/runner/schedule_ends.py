@@ -1,0 +1,72 @@
+"""Schedules beside the length of a run: what of them it does not come to."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ...errors import MaskSSLError
+
+
+def cut_off(schedulers: Any, epochs: int | None, iterations: int) -> list[str]:
+    """What a run ends before: the rest of a warm-up, steps of the lr.
+
+    Args:
+        schedulers: ``param_scheduler`` of a config; what is built by hand is left alone.
+        epochs: of the run; None if its loop counts none.
+        iterations: of the run.
+
+    Returns:
+        A sentence for each schedule that is cut off.
+
+    Raises:
+        MaskSSLError: one would not act at all, or counts epochs where none are.
+    """
+    return [
+        text
+        for name, one in _configs(schedulers)
+        for text in _cut_off(name, one, epochs, iterations)
+    ]
+
+
+def _configs(schedulers: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Those that are configs, by the names that --cfg-options has for them."""
+    if isinstance(schedulers, Mapping) and "type" in schedulers:
+        yield "param_scheduler", schedulers
+    elif isinstance(schedulers, Sequence):
+        for number, one in enumerate(schedulers):
+            if isinstance(one, Mapping):
+                yield f"param_scheduler.{number}", one
+
+
+def _cut_off(
+    name: str, config: Mapping[str, Any], epochs: int | None, iterations: int
+) -> Iterator[str]:
+    by_epoch = config.get("by_epoch", True)
+    if by_epoch and epochs is None:
+        raise MaskSSLError(
+            f"{name} ({config['type']}) counts epochs, and the run counts iterations: it would "
+            f"never act. Set {name}.by_epoch=False and its begin, end or milestones in iterations"
+        )
+    unit, key, last = "iteration", "max_iters", iterations
+    if epochs is not None:
+        key = "max_epochs"
+        if by_epoch:
+            unit, last = "epoch", epochs
+    begin, end = config.get("begin", 0), config.get("end", last)
+    run = f"the run ends at {unit} {last:,} (train_cfg.{key}={epochs or iterations})"
+    if end <= begin and "end" in config:
+        raise MaskSSLError(
+            f"{name} ({config['type']}) begins at {unit} {begin:,} and ends at {end:,}: set "
+            f"{name}.end beyond {name}.begin"
+        )
+    if begin >= last:
+        raise MaskSSLError(
+            f"{name} ({config['type']}) begins at {unit} {begin:,}, and {run}: nothing of it "
+            f"would act. Set train_cfg.{key} so that the run is longer, or let what stands before "
+            f"it end sooner, and {name}.begin with it"
+        )
+    if "end" in config and end > last:
+        yield f"{name} ({config['type']}) goes on to {unit} {end:,}, and {run}"
+    missed = [one for one in config.get("milestones", ()) if one >= last]
+    if missed:
+        steps = " and ".join(f"{one:,}" for one in missed)
+        yield f"{name} ({config['type']}) would step at {unit} {steps}, and {run}"
