@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from torch import nn
 
 from maskssl.engine.hooks import compiling
@@ -36,18 +37,25 @@ def compiled(monkeypatch):
 
 
 def runner(model, **cfg):
-    logger = logging.getLogger("test")
-    return SimpleNamespace(model=model, cfg=cfg, logger=logger, iter=0, max_iters=5000)
+    parts = dict(logger=logging.getLogger("test"), message_hub=MessageHub("test"))
+    return SimpleNamespace(model=model, cfg=cfg, iter=0, max_iters=5000, **parts)
 
 
-def test_auto_means_a_gpu_and_a_run_that_earns_the_time_back(compiled, monkeypatch, caplog):
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Models of Model seem to be on one, and Triton to be installed."""
+    device = SimpleNamespace(device=torch.device("cuda"))
+    monkeypatch.setattr(Model, "parameters", lambda self: iter([device]))
+    monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: name == "triton")
+
+
+def test_without_a_gpu_auto_leaves_it(compiled):
     CompileHook().before_train(runner(Model()))
     assert compiled == []
-    with torch.device("meta"):
-        model = Model()
-    monkeypatch.setattr(
-        Model, "parameters", lambda self: iter([SimpleNamespace(device=torch.device("cuda"))])
-    )
+
+
+def test_auto_means_a_gpu_and_a_run_that_earns_the_time_back(compiled, on_gpu, caplog):
+    model = Model()
     CompileHook().before_train(runner(model))
     assert compiled == [(model, "default", True)]
     CompileHook(enabled=False).before_train(runner(model))
@@ -59,6 +67,20 @@ def test_auto_means_a_gpu_and_a_run_that_earns_the_time_back(compiled, monkeypat
     assert "a run of 4999 steps would not earn back" in caplog.text
     CompileHook(enabled=True).before_train(short)
     assert len(compiled) == 2
+
+
+@pytest.mark.parametrize(("begun", "lengthened"), [(4999, 5000), (5000, 4999)])
+def test_a_run_of_another_length_goes_on_as_it_began(compiled, on_gpu, caplog, begun, lengthened):
+    run = runner(Model())
+    run.max_iters = begun
+    CompileHook().before_train(run)
+    resumed = runner(Model())
+    resumed.message_hub.load_state_dict(run.message_hub.state_dict())
+    resumed.max_iters = lengthened
+    with caplog.at_level(logging.INFO):
+        CompileHook().before_train(resumed)
+    assert len(compiled) == (2 if begun == 5000 else 0)
+    assert ("this run, when it began, was too short to earn back" in caplog.text) == (begun < 5000)
 
 
 def test_a_switch_turns_it_on_anywhere_and_the_time_is_told_once(compiled, caplog):

@@ -18,6 +18,8 @@ from .momentum import unwrapped
 # Compiling takes about a minute, and saved 22 and 26 ms of a step of ViT-B on an H200; smaller
 # models gain less
 WORTH_STEPS = 5000
+# key of the message hub, which checkpoints hold: what was decided when the run began
+EARNS = "compiling_earns"
 
 
 @HOOKS.register_module()
@@ -56,13 +58,7 @@ class CompileHook(Hook):
         model = unwrapped(runner.model)
         if not self._wanted(model):
             return
-        # of the whole run, so that one that goes on computes as before
-        if self.enabled == "auto" and runner.max_iters < WORTH_STEPS:
-            runner.logger.info(
-                f"the step stays uncompiled: compiling takes about a minute, which a run of "
-                f"{runner.max_iters} steps would not earn back; default_hooks.compile.enabled=True "
-                "compiles all the same"
-            )
+        if self.enabled == "auto" and not self._earns(runner):
             return
         if not isinstance(model, Staged):
             raise MaskSSLError(
@@ -104,6 +100,21 @@ class CompileHook(Hook):
         model = unwrapped(runner.model)
         if isinstance(model, Staged):
             model.replace_stages(None)
+
+    def _earns(self, runner: Runner) -> bool:
+        """Whether the steps of the whole run are worth it; one that goes on computes as before."""
+        hub = runner.message_hub
+        earns = hub.get_info(EARNS, runner.max_iters >= WORTH_STEPS)
+        hub.update_info(EARNS, earns)
+        if not earns:
+            steps = f"a run of {runner.max_iters} steps would not earn back"
+            if runner.max_iters >= WORTH_STEPS:
+                steps = "this run, when it began, was too short to earn back"
+            runner.logger.info(
+                f"the step stays uncompiled: compiling takes about a minute, which {steps}; "
+                "default_hooks.compile.enabled=True compiles all the same"
+            )
+        return earns
 
     def _wanted(self, model: nn.Module) -> bool:
         if self.enabled != "auto":
