@@ -59,12 +59,15 @@ class Lanes:
     Attributes:
         environments: one per job that runs at a time, set in its process alone.
         warmed: modules that the fork server imports.
-        environment: of the fork server, so of all jobs, from before its imports on.
+        environment: of the fork server, so of all jobs, from before its imports on. One that
+            runs already keeps its own.
+        threads: that torch takes in each job; None leaves what the fork server's imports took.
     """
 
     environments: Sequence[Mapping[str, str]]
     warmed: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
 
 
 @dataclass
@@ -147,7 +150,8 @@ def run_jobs(
 def _start(job: Job, lane: int, lanes: Lanes, context: Any) -> _Running:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     job.log.write_bytes(b"")
-    arguments = (job.target, job.arguments, str(job.log), dict(lanes.environments[lane]))
+    environment = dict(lanes.environments[lane])
+    arguments = (job.target, job.arguments, str(job.log), environment, lanes.threads)
     process = context.Process(target=_in_child, args=arguments, name=job.name)
     process.start()
     return _Running(job, lane, process, time.monotonic())
@@ -158,10 +162,13 @@ def _in_child(
     arguments: tuple[Any, ...],
     log: str,
     environment: Mapping[str, str],
+    threads: int | None,
 ) -> None:
     """What a job's process does: all output goes to its log, down to that of C code."""
     threading.Thread(target=_end_with_the_command, daemon=True).start()
     os.environ.update(environment)
+    if threads and "torch" in sys.modules:  # its import has read OMP_NUM_THREADS in the server
+        sys.modules["torch"].set_num_threads(threads)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -37,14 +37,15 @@ def plan_lanes(alone: bool = False, per_gpu: int = 1) -> Lanes:
     count = 1 if alone else len(gpus) * per_gpu or min(cores, 2 if cores <= 4 else 4)
     environments = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in (gpus * per_gpu)[:count]]
     environments = environments or [{}] * count
+    threads = max(1, cores // count)
     common = {
-        "OMP_NUM_THREADS": str(max(1, cores // count)),
+        "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "passive",
         # a process that has asked the driver for GPUs cannot be forked; this asks NVML
         "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),  # the fork server imports as we do
     }
-    return Lanes(environments, [WARMED], common)
+    return Lanes(environments, [WARMED], common, threads)
 
 
 def _visible_gpus() -> list[str]:

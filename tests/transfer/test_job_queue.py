@@ -56,6 +56,27 @@ def test_each_job_has_its_own_log_and_environment(job):
     assert [item.log.read_text() for item in jobs] == ["only yes\n"] * 2
 
 
+@pytest.mark.slow  # the server and its children import torch
+def test_jobs_have_the_threads_of_their_lanes_whatever_the_server_began_with(tmp_path):
+    """In an interpreter of its own, as this one's server may have begun without torch."""
+    show = "import torch; print(torch.get_num_threads(), torch.__config__.parallel_info())"
+    code = (
+        "from pathlib import Path\n"
+        "from maskssl.progress import ProgressLine\n"
+        "from maskssl.transfer.job_queue import Job, Lanes, run_jobs\n"
+        "for threads in (3, 1, 2):\n"
+        f"    job = Job('a', 'builtins:exec', ({show!r},), Path({str(tmp_path)!r}, str(threads)))\n"
+        "    common = {'OMP_NUM_THREADS': str(threads)}\n"
+        "    run_jobs([job], Lanes([{}], ['torch'], common, threads), ProgressLine())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+    for threads in (3, 1, 2):
+        told = (tmp_path / str(threads)).read_text()
+        assert told.startswith(f"{threads} ")
+        assert f"omp_get_max_threads() : {threads}" in told
+        assert f"mkl_get_max_threads() : {threads}" in told
+
+
 def test_the_line_shows_where_jobs_are_and_when_by_their_own_logs_they_end(job, tmp_path):
     """Until a job has been seen at its position it does not end."""
     (tmp_path / "logs").mkdir()
