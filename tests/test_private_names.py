@@ -48,6 +48,18 @@ def test_loops(tmp_path):
     assert (loop.iter, loop.epoch) == (6, 1)
 
 
+def test_modules():
+    norm, shared = torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2, bias=False)
+    model = torch.nn.ModuleList([norm, torch.nn.ModuleList([shared]), shared])
+    model.none = None
+    model.register_buffer("mine", torch.zeros(1))
+    parameters, buffers = tried("torch", private_names.tensors_of, model)
+    assert [id(one) for one in parameters] == [id(one) for one in model.parameters()]
+    assert [id(one) for one in buffers] == [id(one) for one in model.buffers()]
+    assert len(parameters) == 3
+    assert len(buffers) == 4
+
+
 def test_datasets():
     class Images(BaseDataset):
         inits = 0

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...checkpoints.errors import DiskFullError
 from ...errors import MaskSSLError
+from ...private_names import tensors_of
 from ..unwrapping import unwrapped
 from .guard import GuardedOptimWrapper, Verdict, guarded
 
@@ -60,7 +61,7 @@ class FiniteStepHook(Hook):
         self.max_in_a_row = max_in_a_row
         self._skipped = 0
         self._begin: int | None = None  # iterations done before this step's first forward
-        self._buffers: dict[str, Tensor] = {}
+        self._buffers: list[Tensor] = []
         self._kept: Path | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -81,8 +82,7 @@ class FiniteStepHook(Hook):
         if self._begin is not None:
             return  # gradients of this step are being gathered up
         self._begin = runner.iter
-        buffers = unwrapped(runner.model).named_buffers()
-        self._buffers = {name: buffer.clone() for name, buffer in buffers}
+        self._buffers = [buffer.clone() for buffer in tensors_of(unwrapped(runner.model))[1]]
         if runner.message_hub.get_info(IN_A_ROW, 0) == self.max_in_a_row - 1:
             self._kept = _keep_state(runner)
 
@@ -104,8 +104,9 @@ class FiniteStepHook(Hook):
                 runner.message_hub.update_scalar("train/grad_norm", verdict.grad_norm)
             return
         with torch.no_grad():
-            for name, buffer in unwrapped(runner.model).named_buffers():
-                buffer.copy_(self._buffers[name])
+            buffers = tensors_of(unwrapped(runner.model))[1]
+            for buffer, before in zip(buffers, self._buffers, strict=True):
+                buffer.copy_(before)
         runner.logger.warning(
             f"step {runner.iter + 1} was skipped: {in_a_row} in a row (the run stops at "
             f"{self.max_in_a_row}), {self._skipped} in all"

@@ -13,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ... import schedules
 from ...errors import MaskSSLError
+from ...private_names import tensors_of
 from ..backbones.plain_vit import PlainViT
 
 # how a momentum follows from the epoch, from 0, and the share of the run that is over
@@ -98,11 +99,14 @@ class MomentumEncoder(BaseModule):
         mine: list[Tensor] = []
         theirs: list[Tensor] = []
         for teacher, student in self.pairs(model):
-            both = zip(teacher.parameters(), student.parameters(), strict=True)
-            for teacher_weight, student_weight in both:
-                mine.append(_local(teacher_weight))
-                theirs.append(_local(student_weight).to(teacher_weight.dtype))
-            for buffer, source in zip(teacher.buffers(), student.buffers(), strict=True):
+            weights, buffers = tensors_of(teacher)
+            source_weights, source_buffers = tensors_of(student)
+            for weight, source in zip(weights, source_weights, strict=True):
+                mine.append(_local(weight))
+                source = _local(source)
+                same = source.dtype == weight.dtype
+                theirs.append(source if same else source.to(weight.dtype))
+            for buffer, source in zip(buffers, source_buffers, strict=True):
                 buffer.copy_(source)
         # all weights in a few kernels, where there are kernels for lists
         get_ema_multi_avg_fn(momentum)(mine, theirs, None)
