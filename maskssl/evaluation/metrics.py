@@ -4,16 +4,18 @@ Outcomes of one fit are an array whose first axis is the images (N). ``counts`` 
 often each image is in each of R sets; ones are the test set itself.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from .paired import Pair, compare_pairs, resampled
+from .paired import Pair, compare_pairs, resampled, resamples_for
 
 THRESHOLDS = 10  # IoU of 0.50, 0.55 ... 0.95
 RECALLS = np.linspace(0, 1, 101)
 CATEGORY, SCORE, MATCHES = 0, 1, slice(2, 2 + THRESHOLDS)  # of an entry, see average_precision
+_CELLS = 1 << 24  # of an array held at a time: 128 MiB
 TRUTH = -1.0  # in place of a score: the entry is an object of the truth
 
 
@@ -24,7 +26,7 @@ class Metric:
     Attributes:
         name: in tables.
         figures: (N, …) outcomes and (R, N) counts to (R,).
-        resamples: of the bootstrap.
+        resamples: of the bootstrap; more where many models are compared.
         is_mean: of right and wrong per image, so that images can be counted.
     """
 
@@ -84,6 +86,13 @@ def average_precision(entries: np.ndarray, counts: np.ndarray) -> np.ndarray:
     flat, images = flat[used], images[used]
     order = np.argsort(-flat[:, SCORE], kind="stable")
     flat, images = flat[order], images[order]
+    rows = max(1, _CELLS // max(1, len(flat)))
+    parts = [counts[start : start + rows] for start in range(0, len(counts), rows)]
+    return np.concatenate([_mean_precision(flat, images, part) for part in parts])
+
+
+def _mean_precision(flat: np.ndarray, images: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """AP (R,) of entries (E, 2 + THRESHOLDS), the surest first, and their images (E,)."""
     total, with_truth = np.zeros(len(counts)), np.zeros(len(counts))
     for category in np.unique(flat[:, CATEGORY]):
         own = flat[:, CATEGORY] == category
@@ -101,7 +110,7 @@ def _area(weights: np.ndarray, matches: np.ndarray, objects: np.ndarray) -> np.n
     """AP (R,) of one category at one threshold; 0 where there is no object."""
     seen = ~np.isnan(matches)
     weights, matches = weights[:, seen], matches[seen]
-    rows, length = weights.shape
+    rows = len(weights)
     right = np.cumsum(weights * matches, axis=1)
     total = np.cumsum(weights, axis=1)
     precision = np.divide(right, total, out=np.zeros_like(right), where=total > 0)
@@ -109,9 +118,7 @@ def _area(weights: np.ndarray, matches: np.ndarray, objects: np.ndarray) -> np.n
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     precision = np.concatenate([precision, np.zeros((rows, 1))], axis=1)  # beyond the last
     recall = right / objects.clip(min=1)[:, None]
-    shift = 2.0 * np.arange(rows)[:, None]  # one search for all rows
-    places = np.searchsorted((recall + shift).ravel(), (RECALLS + shift).ravel())
-    places = places.reshape(rows, -1) - length * np.arange(rows)[:, None]
+    places = np.array([np.searchsorted(row, RECALLS) for row in recall]).reshape(rows, -1)
     return np.take_along_axis(precision, places, axis=1).mean(axis=1) * (objects > 0)
 
 
@@ -126,12 +133,15 @@ METRICS = {
 }
 
 
-def compare(outcomes: Mapping[str, np.ndarray], metric: Metric) -> tuple[np.ndarray, list[Pair]]:
+def compare(
+    outcomes: Mapping[str, np.ndarray], metric: Metric, comparisons: int | None = None
+) -> tuple[np.ndarray, list[Pair]]:
     """Models on the same test images, paired.
 
     Args:
         outcomes: name -> (S, N, …) of S fits.
         metric: of the outcomes.
+        comparisons: among which these are corrected; None for the pairs of these models.
 
     Returns:
         (R, M) figures on resampled images, means over the fits, models in that order; and all
@@ -146,7 +156,8 @@ def compare(outcomes: Mapping[str, np.ndarray], metric: Metric) -> tuple[np.ndar
         return np.stack(means, axis=1)
 
     count = next(iter(outcomes.values())).shape[1]
-    found = resampled(figures, count, metric.resamples)
+    comparisons = comparisons or math.comb(len(outcomes), 2)
+    found = resampled(figures, count, resamples_for(comparisons, metric.resamples))
     seeds = {name: metric.seeds(fits) for name, fits in outcomes.items()}
     right = {name: fits[0] == 0 for name, fits in outcomes.items()} if metric.is_mean else None
     return found, compare_pairs(seeds, found, right)

@@ -10,6 +10,7 @@ import numpy as np
 
 RESAMPLES = 5000
 LEVEL = 0.05
+_PER_COMPARISON = 80  # resamples, so that the smallest p, corrected, is half of LEVEL
 POWER = 0.8
 _COUNTS = 1 << 24  # resampled counts held at a time: 128 MiB
 
@@ -79,6 +80,14 @@ def resampled(
         drawn = generator.multinomial(count, np.full(count, 1 / count), size=size)
         found.append(figures(drawn.astype(np.float64)))
     return np.concatenate(found)
+
+
+def resamples_for(comparisons: int, least: int = RESAMPLES) -> int:
+    """Resamples by which each of so many comparisons can be told, corrected for their number.
+
+    The smallest p of R resamples is 2 / (R + 1).
+    """
+    return max(least, _PER_COMPARISON * comparisons)
 
 
 def interval_of(means: np.ndarray) -> tuple[float, float]:

@@ -46,7 +46,7 @@ def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list
             "now": np.load(out / file)[0],
             "before": np.load(earlier.parents[1] / file)[0],
         }  # (S, N, …)
-        _, (pair,) = compare(outcomes, metric)
+        _, (pair,) = compare(outcomes, metric, comparisons=len(common))
         sign = 1 if pair.first == "now" else -1
         rows.append(
             dict(

@@ -6,6 +6,7 @@ import io
 import numpy as np
 import pytest
 
+from maskssl.evaluation import metrics
 from maskssl.evaluation.metrics import (
     METRICS,
     THRESHOLDS,
@@ -84,6 +85,38 @@ def test_models_are_compared_on_the_same_images():
     assert (pair.first, pair.told_apart) == ("good", True)
     assert pair.difference == pytest.approx(0.5, abs=0.02)
     assert pair.interval[0] < pair.difference < pair.interval[1]
+
+
+def test_many_models_can_be_told_apart():
+    """The smallest p of 500 resamples, corrected for the pairs of six models, would be 0.06."""
+
+    def detections(right: int) -> np.ndarray:
+        images = [[entry(0, 0.9, THRESHOLDS * (n < right)), entry(0, TRUTH)] for n in range(60)]
+        return np.array([images])
+
+    outcomes = {f"{right}": detections(right) for right in (0, 12, 24, 36, 48, 60)}
+    figures, pairs = compare(outcomes, METRICS["box AP"])
+    assert all(pair.told_apart for pair in pairs)
+    assert len(figures) == 80 * 15
+    pair = dict(list(outcomes.items())[:2])
+    assert len(compare(pair, METRICS["box AP"])[0]) == 500
+    assert len(compare(pair, METRICS["box AP"], comparisons=10)[0]) == 800
+    models = {f"{n}": np.array([[0] * (20 * n) + [1] * (500 - 20 * n)]) for n in range(23)}
+    assert all(pair.told_apart for pair in compare(models, METRICS["top-1"])[1])
+
+
+def test_average_precision_of_many_draws_is_that_of_each(monkeypatch):
+    """They are taken some at a time, as memory allows."""
+    generator = np.random.default_rng(2)
+    images = [
+        [entry(n % 2, generator.random(), generator.integers(0, 11)), entry(n % 2, TRUTH)]
+        for n in range(20)
+    ]
+    counts = generator.integers(0, 3, (7, 20)).astype(float)
+    expected = average_precision(np.array(images), counts)
+    monkeypatch.setattr(metrics, "_CELLS", 3 * 40)  # three draws of 40 entries
+    np.testing.assert_array_equal(average_precision(np.array(images), counts), expected)
+    assert len(expected) == 7
 
 
 def test_average_precision_is_that_of_pycocotools():
