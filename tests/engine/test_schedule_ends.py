@@ -38,7 +38,8 @@ COSINE = dict(type="CosineAnnealingLR", by_epoch=True, begin=4)
             600,
             r"begins at iteration 50 and ends at 40: set param_scheduler\.end beyond",
         ),
-        ([COSINE], None, 400, r"counts epochs, and the run counts iterations: it would never act"),
+        ([COSINE], None, 400, "counts epochs, and the run counts iterations: it would act for one"),
+        ([dict(COSINE, convert_to_iter_based=True)], None, 400, "would act for one epoch at most"),
         ([dict(type="StepLR")], None, 400, "counts epochs"),  # as mmengine takes it
     ],
 )
@@ -70,6 +71,7 @@ def test_schedules_that_would_not_act_are_refused(schedulers, epochs, iterations
                 "at epoch 9 (train_cfg.max_epochs=9)"
             ],
         ),
+        ([dict(COSINE, end=9, convert_to_iter_based=True)], None, 10, []),
         ([object()], 1, 10, []),
     ],
 )

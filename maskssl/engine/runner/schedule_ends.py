@@ -42,9 +42,12 @@ def _cut_off(
 ) -> Iterator[str]:
     by_epoch = config.get("by_epoch", True)
     if by_epoch and epochs is None:
+        if config.get("convert_to_iter_based") and "end" in config:
+            return  # in epochs of the training set, whatever the loop counts
         raise MaskSSLError(
             f"{name} ({config['type']}) counts epochs, and the run counts iterations: it would "
-            f"never act. Set {name}.by_epoch=False and its begin, end or milestones in iterations"
+            f"act for one epoch at most. Set {name}.by_epoch=False, and its begin, end or "
+            "milestones in iterations"
         )
     unit, key, last = "iteration", "max_iters", iterations
     if epochs is not None:
