@@ -35,7 +35,8 @@ def coco_entries(
         evaluation.params.areaRng = evaluation.params.areaRng[:1]  # all sizes
         evaluation.params.imgIds = list(images)
         evaluation.evaluate()
-    place = {category: index for index, category in enumerate(evaluation.params.catIds)}
+    # in the order of the file, by which everything else names them
+    place = {category: index for index, category in enumerate(truth.getCatIds())}
     for result in filter(None, evaluation.evalImgs):
         own, category = entries[result["image_id"]], place[result["category_id"]]
         ignored = result["dtIgnore"].astype(bool)  # (T, D)

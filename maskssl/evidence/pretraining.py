@@ -17,7 +17,7 @@ from .settings import Setting
 def pretrain(plan: Plan, line: ProgressLine) -> dict[str, str]:
     """Train what has no weights yet, two at a time on a CPU.
 
-    What was broken off goes on from its newest checkpoint, if its config is the same.
+    What was broken off goes on from its newest checkpoint, if its config and pictures are the same.
 
     Args:
         plan: what to pretrain.
@@ -43,7 +43,7 @@ def _missing(plan: Plan, record: Record, facts: Mapping[str, Facts]) -> list[Set
 
 def _pretrain(plan: Plan, facts: Mapping[str, Facts], line: ProgressLine) -> dict[str, str]:
     record = record_of(plan)
-    jobs = [_job(plan, setting) for setting in _missing(plan, record, facts)]
+    jobs = [_job(plan, one, facts[one.name]) for one in _missing(plan, record, facts)]
     failed: dict[str, str] = {}
 
     def finished(name: str, seconds: float) -> None:
@@ -85,9 +85,9 @@ def pictures_of(plan: Plan, name: str) -> str:
     return f"{len(pictures)} of {name}, {digest_of_text(repr(pictures))}"
 
 
-def _job(plan: Plan, setting: Setting) -> Job:
+def _job(plan: Plan, setting: Setting, facts: Facts) -> Job:
     folder = plan.folder(setting)
-    file = write_run(folder, plan.config(setting), SEEDS[0])
+    file = write_run(folder, plan.config(setting), SEEDS[0], facts)
     return Job(setting.name, TRAIN, (file,), folder / "train.log", setting.seconds)
 
 

@@ -137,7 +137,7 @@ def _trainings(plan: Plan, against: str, seconds: float, seed: int) -> list[Trai
     made = {"seconds": str(seconds), "seed": str(seed), "pictures": pictures_of(plan, PICTURES)}
     found = []
     for code, what, arguments in (
-        (OURS, digest_of_text(cfg.pretty_text), (cfg.pretty_text, seconds, seed)),
+        (OURS, digest_of_text(cfg.pretty_text), (cfg.pretty_text, seconds, seed, made)),
         (THEIRS, against, (against, pictures, seconds, seed)),
     ):
         name = f"{code}-{seed}"
@@ -159,7 +159,7 @@ def our_config(plan: Plan) -> Config:
     return cfg
 
 
-def train_ours(folder: Path, config: str, seconds: float, seed: int) -> None:
+def train_ours(folder: Path, config: str, seconds: float, seed: int, facts: Facts) -> None:
     """As many whole passes as the seconds allow by the pace of some steps, which are not counted.
 
     Args:
@@ -167,16 +167,17 @@ def train_ours(folder: Path, config: str, seconds: float, seed: int) -> None:
         config: text of ``our_config``.
         seconds: of the training.
         seed: of its draws.
+        facts: of its pictures.
     """
     cfg = Config.fromstring(config, ".py")
     dataset = cfg.train_dataloader.dataset
     steps = sum(1 for _ in image_files(Path(dataset.data_root, dataset.data_prefix)))
     steps //= cfg.train_dataloader.batch_size
-    passes = max(1, int(seconds / (steps * _seconds_of_a_step(cfg, folder / "pace", steps))))
+    passes = max(1, int(seconds / (steps * _seconds_of_a_step(cfg, folder / "pace", steps, facts))))
     cfg.train_cfg.max_epochs = passes
     cfg.model.target_generator.schedule.ramp_epochs = passes
     cfg.default_hooks.checkpoint.interval = -1  # the last alone
-    file = write_run(folder / _RUN, cfg, seed)
+    file = write_run(folder / _RUN, cfg, seed, facts)
     begun = time.monotonic()
     train(file)
     images = passes * steps * cfg.train_dataloader.batch_size
@@ -205,13 +206,13 @@ def train_theirs(folder: Path, against: str, pictures: Path, seconds: float, see
     _tell(folder, Path(weights).name, time.monotonic() - begun, images)
 
 
-def _seconds_of_a_step(cfg: Config, folder: Path, steps: int) -> float:
+def _seconds_of_a_step(cfg: Config, folder: Path, steps: int, facts: Facts) -> float:
     paced = Config(cfg.to_dict())
     steps = min(_PACED, steps)
     paced.train_dataloader.dataset.indices = steps * paced.train_dataloader.batch_size
     paced.train_cfg.max_epochs = 1
     paced.default_hooks.logger.interval = max(1, steps // 2)
-    train(write_run(folder, paced, SEEDS[0]))
+    train(write_run(folder, paced, SEEDS[0], facts))
     seconds, _ = read_run(folder).timed()[-1]  # the second half is warm
     return seconds / (steps - steps // 2)
 

@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..checkpoints.reading import checkpoint_at
-from ..checkpoints.shards import sha256_of
 from ..errors import MaskSSLError
 from ..inference.backbone import PretrainedViT, load_backbone, random_like
 
@@ -22,7 +19,7 @@ class Encoder:
     Attributes:
         name: in tables and file names.
         given: as the command line has it.
-        weights: hash of the checkpoint file; of random weights, of the file and the seed.
+        weights: hash of the checkpoint and its parts; of random weights, of these and the seed.
         backbone: gives the tokens of ``blocks``, the last one normalised.
         pooled_by_class_attention: ExtreMA's class token, where the file has one.
         blocks: counted from 1.
@@ -104,7 +101,7 @@ def open_encoder(
     pooled = None
     if indices[-1] == probed.num_layers - 1 and _has_class_attention(probed):
         pooled = load_backbone(path, "cls", img_size)
-    weights = sha256_of(Path(checkpoint_at(path)))
+    weights = probed.ledger.sha256
     if given.startswith(RANDOM):
         weights = f"random {seed} of {weights}"
         backbone = random_like(backbone, seed)

@@ -99,7 +99,9 @@ def train(experiment: Experiment, others: Sequence[tuple[Job, Facts]] = ()) -> d
     for name, stage in experiment.pairs:
         with failures(experiment.results, f"{name} {stage.name}", experiment.work.line):
             if not experiment.is_chosen(name, stage):
-                jobs[name, stage.name] = stage.training(experiment.work, name)
+                jobs[name, stage.name] = stage.training(
+                    experiment.work, name, experiment.facts[name, stage.name]
+                )
     return _run(experiment, jobs, others)
 
 

@@ -148,6 +148,8 @@ def _key(encoder: Encoder, images: ImageSet, kind: str) -> str:
     backbone = encoder.backbone
     if kind == SHARES:
         facts = dict(version=VERSION, images=images.content, grid=backbone.grid_size)
+        if isinstance(images, MapSet):
+            facts |= dict(code=repr(images.code), classes=images.classes)
         return f"{kind}-{_digest(facts)}"
     facts = dict(
         version=VERSION,

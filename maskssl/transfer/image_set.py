@@ -104,13 +104,14 @@ def image_set(root: Path) -> ImageSet:
     classes = subfolders(root)
     if len(classes) < 2:
         raise MaskSSLError(f"{root} has {len(classes)} class folders; give two or more")
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        found = [path.relative_to(root).as_posix() for path in image_files(root / name)]
-        if not found:
-            raise MaskSSLError(f"{root / name} has no images; add some or remove the class")
-        files += found
-        labels += [label] * len(found)
+    # in one walk, as trainings and their tests list them: 'rose hip/1.jpg' before 'rose/1.jpg'
+    files = [path.relative_to(root).as_posix() for path in image_files(root)]
+    files = [file for file in files if "/" in file]  # one beside the class folders has no class
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = [label_of[file.split("/")[0]] for file in files]
+    there = set(labels)
+    if missing := [name for name in classes if label_of[name] not in there]:
+        raise MaskSSLError(f"{root / missing[0]} has no images; add some or remove the class")
     return ImageSet(root, tuple(files), torch.tensor(labels), tuple(classes))
 
 

@@ -15,6 +15,7 @@ from ..evaluation.rows import Rows
 from ..evaluation.splits import hold_out
 from .budgets import Budget
 from .feature_store import POOLED, FeatureSet
+from .fingerprints import Facts
 from .job_queue import Job
 from .processes import spread
 from .rows import Choice, Row
@@ -76,11 +77,13 @@ class Measure:
         """One."""
         return (Row(self.name, self.title, self.metric),)
 
-    def training(self, work: Work, name: str) -> list[Job]:
+    def training(self, work: Work, name: str, facts: Facts) -> list[Job]:
         """Nothing; settings are fitted in this process."""
         return []
 
-    testing = training
+    def testing(self, work: Work, name: str) -> list[Job]:
+        """Likewise."""
+        return []
 
     def choose(self, work: Work, name: str) -> Choice:
         """The figure of every setting on held out training images, mean over the seeds' splits."""

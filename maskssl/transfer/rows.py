@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..evaluation.metrics import METRICS, Metric
+from .fingerprints import Facts
 from .job_queue import Job
 
 if TYPE_CHECKING:
@@ -54,8 +55,14 @@ class Stage(Protocol):
     def rows_of_report(self) -> tuple[Row, ...]:
         """What it fills."""
 
-    def training(self, work: "Work", name: str) -> list[Job]:
-        """Trainings that ``choose`` reads, in processes of their own; they see no test image."""
+    def training(self, work: "Work", name: str, facts: Facts) -> list[Job]:
+        """Trainings that ``choose`` reads, in processes of their own; they see no test image.
+
+        Args:
+            work: what they work with.
+            name: of the checkpoint.
+            facts: what they come from; what others have left behind is not gone on with.
+        """
 
     def choose(self, work: "Work", name: str) -> Choice:
         """All that training images decide, for the checkpoint of a name."""

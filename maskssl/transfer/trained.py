@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from ..cli.classes import set_num_classes
 from ..cli.data_layouts import replace_dataset, use_layout
+from .fingerprints import Facts
 from .job_queue import Job
 from .measure import BOXES, CLASSES, MAPS
 from .recipes import recipe_for, stage_config
@@ -46,7 +47,7 @@ class TrainedStage:
     frozen: bool
     rows_of_report: tuple[Row, ...]
 
-    def training(self, work: Work, name: str) -> list[Job]:
+    def training(self, work: Work, name: str, facts: Facts) -> list[Job]:
         """A training on all training images for each seed."""
         cfg, setting = self.config(work, name)
         images = setting["steps"] * setting["batch_size"]
@@ -54,7 +55,7 @@ class TrainedStage:
         seconds *= 1 if self.frozen else BACKWARD
         jobs = []
         for seed in self._seeds(work):
-            file = write_run(self._folder(work, name, seed), cfg, seed)
+            file = write_run(self._folder(work, name, seed), cfg, seed, facts)
             log = file.parent / "train.log"
             jobs.append(Job(f"{name} {self.name} {seed}", TRAIN, (file,), log, seconds))
         return jobs

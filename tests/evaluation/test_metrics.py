@@ -147,7 +147,7 @@ def test_average_precision_is_that_of_pycocotools():
     truth.dataset = dict(
         images=[dict(id=image, width=100, height=100) for image in range(30)],
         annotations=objects,
-        categories=[dict(id=number, name=str(number)) for number in (1, 2, 3)],
+        categories=[dict(id=number, name=str(number)) for number in (3, 1, 2)],
     )
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
@@ -158,3 +158,6 @@ def test_average_precision_is_that_of_pycocotools():
     entries = coco_entries(truth, found, list(range(30)), "bbox")
     assert 0.05 < evaluation.stats[0] < 0.9
     assert average_precision(entries, once(entries)) == pytest.approx(evaluation.stats[0])
+    true = entries[(entries[..., 1] == TRUTH) & (entries[..., 0] >= 0)][:, 0].astype(int)
+    own = [[3, 1, 2].index(one["category_id"]) for one in objects if not one["iscrowd"]]
+    assert np.bincount(true).tolist() == np.bincount(own).tolist()  # in the order of the file

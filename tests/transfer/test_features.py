@@ -13,6 +13,7 @@ from maskssl.transfer import feature_store
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.feature_store import Extraction, features_of
 from maskssl.transfer.image_set import labelled_sets
+from tests.checkpoints import test_parts
 from tests.transfer.scenes import save_encoder, write_pictures
 
 CPU = torch.device("cpu")
@@ -52,6 +53,20 @@ def test_random_weights_follow_the_seed_alone(tmp_path):
     assert torch.equal(one(IMAGES)[1], same(IMAGES)[1])
     assert not torch.equal(one(IMAGES)[1], other(IMAGES)[1])
     assert len({one.weights, other.weights, open_encoder(str(path), "a", CPU).weights}) == 3
+
+
+def test_weights_in_parts_are_known_by_their_parts(tmp_path):
+    """Two of one shape have the same index."""
+    encoders = []
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        state = {name: value + seed for name, value in test_parts.encoder().items()}
+        test_parts.write(folder, state)
+        encoders.append(open_encoder(str(folder), "a", CPU))
+    index = "model.safetensors.index.json"
+    assert (tmp_path / "0" / index).read_text() == (tmp_path / "1" / index).read_text()
+    assert encoders[0].weights != encoders[1].weights
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from maskssl.__main__ import main
+from maskssl.datasets.checks.label_codes import LabelCodes
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.metrics import mean_iou
 from maskssl.evaluation.rows import PatchRows
 from maskssl.transfer import map_measures
 from maskssl.transfer.against import compare_reports
 from maskssl.transfer.budgets import BUDGETS, Budget
+from maskssl.transfer.encoders import open_encoder
+from maskssl.transfer.feature_store import _key
 from maskssl.transfer.map_measures import overlap, predicted_map
 from maskssl.transfer.map_set import map_sets, patch_shares
 from tests.transfer.scenes import save_encoder, write_maps
@@ -50,6 +54,27 @@ def test_overlaps_by_hand():
     areas = overlap(predicted, truth, 3)
     assert areas.tolist() == [[1, 1, 0], [3, 3, 0]]
     assert mean_iou(areas[None], np.ones((1, 1))) == pytest.approx(1 / 3)
+
+
+def test_what_masks_mean_makes_other_shares(tmp_path):
+    """The same pictures and files, read by another layout."""
+    encoder = open_encoder(str(save_encoder(tmp_path / "a.pth")), "a", torch.device("cpu"))
+    write_maps(tmp_path / "maps", "train", 2, 0)
+    write_maps(tmp_path / "maps", "val", 2, 1)
+    images, _ = map_sets(str(tmp_path / "maps"))
+    keys = {
+        _key(encoder, replace(images, **change), "shares")
+        for change in (
+            {},
+            dict(code=replace(images.code, reduce_zero_label=True)),
+            dict(code=replace(images.code, codes=LabelCodes({0: 1, 1: 0}))),
+            dict(code=replace(images.code, codes=LabelCodes({0: 0, 1: 1}))),
+            dict(classes=images.classes[::-1]),
+        )
+    }
+    assert len(keys) == 5
+    again = replace(images, code=replace(images.code, codes=LabelCodes({0: 1, 1: 0})))
+    assert _key(encoder, again, "shares") in keys  # found again by the next call
 
 
 def test_rows_of_patches(tmp_path):

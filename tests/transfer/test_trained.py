@@ -117,10 +117,10 @@ def test_a_run_goes_on_after_its_runner_has_written_its_own_config(tmp_path, enc
     encoder = open_encoder(str(encoders["one"]), "one", torch.device("cpu"))
     recipe = recipe_for("bootmae", "finetune", encoder.backbone)
 
-    def written(lr: float) -> Path:
+    def written(lr: float, weights: str = "a") -> Path:
         options = {"optim_wrapper.optimizer.lr": lr}
         cfg, _ = stage_config(recipe, encoder, 8, 1.0, False, lambda cfg: None, options)
-        return write_run(tmp_path / "run", cfg, 3)
+        return write_run(tmp_path / "run", cfg, 3, dict(weights=weights))
 
     file = written(0.1)
     assert file.parent == tmp_path / "run"
@@ -129,6 +129,9 @@ def test_a_run_goes_on_after_its_runner_has_written_its_own_config(tmp_path, enc
     file.write_text("launcher = 'none'")
     assert "seed=3" in written(0.1).read_text() and checkpoint.is_file()
     assert "lr=0.2" in written(0.2).read_text() and not checkpoint.exists()
+    checkpoint.touch()
+    written(0.2, weights="b")  # other weights behind the same path
+    assert not checkpoint.exists()
 
 
 def report_of(out: Path) -> dict:

@@ -34,6 +34,10 @@ class LabelCodes:
         self._numbers = np.asarray(numbers, np.int64)[order]
         self._labels = np.asarray([int(label) for label in codes.values()], np.uint8)[order]
 
+    def __repr__(self) -> str:
+        pairs = dict(zip(self._numbers.tolist(), self._labels.tolist(), strict=True))
+        return f"LabelCodes({pairs}, coloured={self.coloured})"
+
     def labels(self, coded: NDArray[np.integer], where: str) -> NDArray[np.uint8]:
         """Labels of a map.
 
