@@ -575,9 +575,9 @@ def test_a_mask_that_leaves_no_choice_is_refused(mask_num):
 
 
 def test_another_image_size_is_refused():
-    with pytest.raises(MaskSSLError, match=r"\(32, 32\) pixels.*got images of \(40, 32\)"):
+    with pytest.raises(MaskSSLError, match=r"\(32, 32\) pixels.*got \(40, 32\)"):
         build().loss(images(40, 32), ids_shuffle=ordering())
-    with pytest.raises(MaskSSLError, match=r"16 patches, got .* masks of 20 patches"):
+    with pytest.raises(MaskSSLError, match="16 patches, got masks of 20"):
         build().loss(images(), ids_shuffle=ordering(20))
 
 
@@ -628,3 +628,24 @@ def test_decoder_initialisation():
             assert 0.98 * bound < weight.abs().max() <= bound
     assert not model.neck.to_features.bias.any()
     assert model.neck.to_pixels.bias.any()  # PyTorch's default
+
+
+def test_masks_of_another_grid_with_as_many_patches_are_refused():
+    """Flattened, their blocks would be stripes."""
+    model = build(backbone=dict(img_size=(16, 64)))
+    pictures, samples = images(16, 64), [DataSample(), DataSample()]
+    for shape in ((4, 4), (8, 2)):
+        for sample in samples:
+            sample.set_field(torch.zeros(shape, dtype=torch.bool), "mask")
+        with pytest.raises(MaskSSLError, match=r"masks of \(\d, \d\) patches came for \(2, 8\)"):
+            model.loss(pictures, samples)
+    for sample in samples:
+        sample.set_field(torch.zeros(2, 8, dtype=torch.bool), "mask")
+    assert torch.isfinite(model.loss(pictures, samples)["loss_pixel"])
+
+
+@pytest.mark.parametrize("option", [dict(num_registers=4), dict(rel_pos_bias=True)])
+def test_an_encoder_that_leaves_no_patch_out_is_refused(option):
+    (name,) = option
+    with pytest.raises(MaskSSLError, match=f"{name}=.*neither registers nor a relative position"):
+        build(backbone=option)

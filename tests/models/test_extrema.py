@@ -398,3 +398,17 @@ def test_initialisation_is_the_authors():
     bound = math.sqrt(6 / (24 + 24))
     assert bound * 0.95 < model.neck.layers[3].weight.abs().max().item() <= bound
     assert not encoder.pos_embed.requires_grad
+
+
+@pytest.mark.parametrize("side", [24, 48, 64])
+def test_another_size_than_the_masks_are_drawn_for_is_refused(side):
+    """Masks of 4 x 4 patches would show the first rows of a larger picture alone."""
+    with pytest.raises(MaskSSLError, match=rf"\(32, 32\) pixels, got \({side}, {side}\)"):
+        build().loss([torch.zeros(2, 3, side, side), images(2)])
+
+
+@pytest.mark.parametrize("option", [dict(num_registers=4), dict(rel_pos_bias=True)])
+def test_an_encoder_that_leaves_no_patch_out_is_refused(option):
+    (name,) = option
+    with pytest.raises(MaskSSLError, match=f"{name}=.*neither registers nor a relative position"):
+        build(backbone=option)

@@ -14,6 +14,7 @@ from ..backbones.plain_vit import PlainViT
 from ..compiling import Staged
 from ..layers.feature_spread import feature_spread
 from ..layers.patches import unpatchify
+from ..masked_encoder import check_masked, check_size
 
 
 @MODELS.register_module()
@@ -192,23 +193,31 @@ class BootMAE(Staged, BaseSelfSupervisor):
                     "dict(type='PackInputs', algorithm_keys=['mask']) in the pipeline, or hand in "
                     "ids_shuffle"
                 )
-            masks = [torch.as_tensor(sample.mask).flatten() for sample in data_samples]
-            mask = torch.stack(masks)
+            mask = torch.stack([torch.as_tensor(sample.mask) for sample in data_samples])
+            grid, mask = tuple(mask.shape[1:]), mask.flatten(1)  # (B, h, w) -> (B, N)
+            if grid not in (self.backbone.grid_size, (self.num_patches,)):
+                raise MaskSSLError(
+                    f"masks of {grid} patches came for {self.backbone.grid_size}; give BlockMask "
+                    "the backbone's grid (rows, columns): img_size / patch_size"
+                )
             if images.is_cuda and not mask.is_cuda:
                 mask = mask.pin_memory()  # the copy of other memory is waited for
             mask = mask.to(images.device, non_blocking=True)
             ids_shuffle = order_visible_first(
                 mask, max_rotation=self.max_rotation, generator=generator
             )
-        num_patches = self.backbone.grid_size[0] * self.backbone.grid_size[1]
-        pixels = tuple(side * self.backbone.patch_size for side in self.backbone.grid_size)
-        if ids_shuffle.shape[1] != num_patches or tuple(images.shape[-2:]) != pixels:
+        check_size(self.backbone, images)
+        if ids_shuffle.shape[1] != self.num_patches:
             raise MaskSSLError(
-                f"the model is built for images of {pixels} pixels and {num_patches} patches, got "
-                f"images of {tuple(images.shape[-2:])} and masks of {ids_shuffle.shape[1]} "
-                "patches; make the crop, BlockMask's grid and the backbone's img_size agree"
+                f"the model is built for {self.num_patches} patches, got masks of "
+                f"{ids_shuffle.shape[1]}; make BlockMask's grid and the backbone's img_size agree"
             )
-        return split_ordering(ids_shuffle, num_patches - self.mask_num)
+        return split_ordering(ids_shuffle, self.num_patches - self.mask_num)
+
+    @property
+    def num_patches(self) -> int:
+        """N patches of an image."""
+        return self.backbone.grid_size[0] * self.backbone.grid_size[1]
 
 
 def _check_encoder(encoder: PlainViT) -> None:
@@ -217,6 +226,7 @@ def _check_encoder(encoder: PlainViT) -> None:
             "BootMAE's encoder has a cls token and a final norm; set with_cls_token=True and "
             "final_norm=True in the backbone"
         )
+    check_masked(encoder)
 
 
 def _block_index(name: str, index: int, num_blocks: int) -> int:

@@ -12,6 +12,7 @@ from ...errors import MaskSSLError
 from ...masking import check_kept, multi_masks
 from ..backbones.plain_vit import PlainViT
 from ..compiling import Staged
+from ..masked_encoder import check_masked, check_size
 
 
 @MODELS.register_module()
@@ -91,6 +92,7 @@ class ExtreMA(Staged, BaseSelfSupervisor):
         """
         views = [inputs] if isinstance(inputs, Tensor) else inputs
         student_view, teacher_view = views[0], views[-1]
+        check_size(self.backbone, student_view)
         if ids_keep is None:
             ids_keep = self.draw_masks(len(student_view), device=student_view.device)
 
@@ -148,3 +150,4 @@ def _check_encoder(encoder: PlainViT) -> None:
             "with_cls_token=False, class_attention=dict(num_layers=2, layer_scale_init=0.1) and "
             "out_type='cls' in the backbone"
         )
+    check_masked(encoder)
