@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 
 from ..errors import MaskSSLError
 from .errors import CheckpointError
+from .folders import checkpoint_folders
 from .reading import read_file
 from .shards import KEY, check_shards, sha256_of
 from .writing import read_sidecar, sidecar_of, write_missing_checksum
@@ -38,16 +39,18 @@ def newest_valid(folder: str | Path) -> Path | None:
     return None
 
 
-def newest_to_resume(folder: str | Path) -> Path | None:
-    """``newest_valid``, which gets the checksum that a kill has kept from it.
+def newest_to_resume(work_dir: str | Path, out_dir: str | Path | None = None) -> Path | None:
+    """``newest_valid`` of a run, which gets the checksum that a kill has kept from it.
 
     A run that is killed between a file's name and its checksum's leaves the file without. It has
     just been read whole, so that its checksum is known to be that of a good file.
 
     Args:
-        folder: a work dir, in which the run that asks will go on.
+        work_dir: in which the run that asks will go on.
+        out_dir: of its checkpoint hook.
     """
-    path = newest_valid(folder)
+    found = map(newest_valid, checkpoint_folders(work_dir, out_dir))
+    path = next((path for path in found if path is not None), None)
     if path is None or read_sidecar(path) is not None:
         return path
     if write_missing_checksum(path, read_file(path, facts_alone=True)):

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from .errors import CheckpointError
+from .folders import POINTER, last_checkpoint, named_last
 from .parts import SUFFIX, read_parts
 from .plain import HISTORIES, mmengine_hub
 from .shards import KEY, StoredTensor, stored_tensors
@@ -76,9 +77,14 @@ def checkpoint_at(path: str) -> str:
         return _downloaded(path)
     if Path(path).is_file():
         return path
-    pointer = Path(path, "last_checkpoint")
-    if pointer.is_file():
-        return str(Path(path, Path(pointer.read_text().strip()).name))
+    if named := named_last(path):
+        last = last_checkpoint(path)
+        if last is None:
+            raise CheckpointError(
+                f"{Path(path, POINTER)} names {named}, which is not there; give the file itself, "
+                "wherever it is now"
+            )
+        return str(last)
     weights = [Path(path, name) for name in WEIGHTS if Path(path, name).is_file()]
     if weights:
         return str(weights[0])

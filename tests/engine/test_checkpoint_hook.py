@@ -437,6 +437,28 @@ def test_who_resumes_gives_a_whole_file_its_checksum(way, tmp_path):
     assert sidecar_of(path).read_text() == text
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["given again", "left out"])
+@pytest.mark.parametrize("way", ["config", "runner"])
+def test_a_run_that_saves_on_another_disk_resumes_from_there(way, kept, tmp_path):
+    work_dir, out_dir = tmp_path / "run", str(tmp_path / "big")
+    build(work_dir, epochs=2, out_dir=out_dir).train()
+    assert checkpoints(work_dir) == []
+    options = dict(out_dir=out_dir) if kept else {}
+    if way == "config":
+        hooks = dict(checkpoint=dict(type="SafeCheckpointHook", **options))
+        loader = dict(batch_size=2)
+        cfg = Config(dict(resume=True, work_dir=str(work_dir), train_dataloader=loader))
+        cfg.default_hooks = hooks
+        settle_resume(cfg)
+        assert cfg.load_from == str(tmp_path / "big/run/epoch_2.pth")
+        return
+    again: list[Runner] = []
+    build(work_dir, epochs=3, hooks=[At(1, again.append)], resume=True, **options).train()
+    assert not again
+    saved = ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
+    assert checkpoints(tmp_path / "big" / "run") == (saved if kept else saved[:2])
+
+
 @pytest.fixture
 def gate(monkeypatch):
     """The writer waits for it, in the background; ``wrote`` lists the files that were begun."""

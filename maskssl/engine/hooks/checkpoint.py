@@ -13,6 +13,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ...checkpoints.finding import checkpoints_ahead
+from ...checkpoints.folders import hook_folder
 from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.writing import is_local, publish_checkpoint, remove_orphans
 from ...errors import MaskSSLError
@@ -85,9 +86,7 @@ class SafeCheckpointHook(CheckpointHook):
                 f"SafeCheckpointHook writes to local folders and {folder} is none (or "
                 "file_client_args is set); use mmengine's CheckpointHook there"
             )
-        if folder != runner.work_dir:  # one for several runs, as mmengine has it
-            folder = str(Path(folder, Path(runner.work_dir).name))
-        self.out_dir = folder
+        self.out_dir = folder = str(hook_folder(runner.work_dir, folder))
         runner.logger.info(f"Checkpoints will be saved to {folder}.")
         self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", []))
         ahead = checkpoints_ahead(folder, runner.epoch, runner.iter)

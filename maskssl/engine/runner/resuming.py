@@ -45,7 +45,8 @@ def settle_resume(cfg: Config, given: Collection[str] | None = None) -> None:
         return
     join_processes(cfg)
     given_path = cfg.get("load_from")
-    point = from_first_process(lambda: _resume_point(given_path, cfg.work_dir))
+    out_dir = hook_out_dir(cfg)
+    point = from_first_process(lambda: _resume_point(given_path, cfg.work_dir, out_dir))
     if point is None:
         _say(f"nothing to resume in {cfg.work_dir}: the run starts anew")
         cfg.resume = False
@@ -84,6 +85,12 @@ def from_first_process(decide: Callable[[], Result]) -> Result:
     return found[0]
 
 
+def hook_out_dir(cfg: Config) -> str | None:
+    """The folder that a config gives to its checkpoint hook in place of the work dir."""
+    hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    return hook.get("out_dir")
+
+
 def config_facts(cfg: Config) -> dict[str, Any]:
     """What a config and the number of processes say of the draws; see ``draws.facts``."""
     loader, wrapper = cfg.train_dataloader, cfg.get("optim_wrapper") or {}
@@ -96,9 +103,11 @@ def config_facts(cfg: Config) -> dict[str, Any]:
     )
 
 
-def _resume_point(given: str | None, work_dir: str) -> tuple[str, dict[str, Any]] | None:
+def _resume_point(
+    given: str | None, work_dir: str, out_dir: str | None
+) -> tuple[str, dict[str, Any]] | None:
     """The checkpoint and its facts; one of an earlier version knows its seed alone."""
-    path = newest_to_resume(work_dir) if given is None else Path(given)
+    path = newest_to_resume(work_dir, out_dir) if given is None else Path(given)
     if path is None:
         return None
     content = read_file(path, facts_alone=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.hooks import CheckpointHook
 from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
@@ -47,7 +48,7 @@ class MaskSSLRunner(Runner):
     """A run that can be killed at any iteration and resumed bit for bit.
 
     Loops are those of ``train_loops``; checkpoints are read without running code in them;
-    ``resume`` without a path takes the newest whole one in the work dir.
+    ``resume`` without a path takes the newest whole one of the work dir's run.
 
     With ``sharding=dict(type="fsdp2", ...)`` in the config, or "deepspeed", the model is shared
     out among all processes when training starts. Its checkpoints are gathered into the same whole
@@ -56,7 +57,7 @@ class MaskSSLRunner(Runner):
     Args:
         *args: of mmengine's Runner.
         load_from: a checkpoint.
-        resume: go on from it, or from the newest in the work dir.
+        resume: go on from it, or from the newest of the work dir's run.
         **kwargs: of mmengine's Runner.
     """
 
@@ -165,7 +166,9 @@ class MaskSSLRunner(Runner):
             self.load_checkpoint(path)
 
     def _newest(self) -> str | None:
-        found = from_first_process(lambda: newest_to_resume(self.work_dir))
+        hooks = [hook for hook in self.hooks if isinstance(hook, CheckpointHook)]
+        out_dir = hooks[0].out_dir if hooks else None
+        found = from_first_process(lambda: newest_to_resume(self.work_dir, out_dir))
         if found is None:
             self.logger.info(f"nothing to resume in {self.work_dir}: the run starts anew")
             return None
