@@ -762,6 +762,36 @@ def test_saving_now_in_the_middle_of_an_epoch(tmp_path):
     assert_tidy(tmp_path)
 
 
+def content_of(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.pth*")}
+
+
+@both_ways
+def test_a_run_that_goes_on_elsewhere_leaves_the_files_of_the_first(background, tmp_path):
+    """The best, the one of a signal, and those that the count and the publishing speak of."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = dict(max_keep_ckpts=1, save_best="acc", background=background)
+    scores = [dict(acc=value) for value in (1.0, 2.0, 3.0, 4.0)]
+    with pytest.raises(Preempted):
+        build(first, hooks=[At(6, preempt)], scores=scores, **options).train()
+    before = content_of(first)
+    assert checkpoints(first) == ["best_acc_epoch_1.pth", "epoch_1.pth", "iter_6.pth"]
+    second.mkdir()
+    (second / "epoch_1.pth").write_text("of another run")
+
+    options |= dict(resume=first / "iter_6.pth", published_keys=["meta", "state_dict"])
+    build(second, epochs=3, scores=[dict(acc=0.0)] * 2, **options).train()
+    assert content_of(first) == before
+    [published] = second.glob("epoch_3-*.pth")
+    assert set(checkpoints(second)) == {"epoch_1.pth", "epoch_3.pth", published.name}
+    published.unlink()
+    build(second, epochs=3, scores=scores[1:], **options).train()
+    assert content_of(first) == before
+    assert "best_acc_epoch_3.pth" in checkpoints(second)
+    assert "best_acc_epoch_2.pth" not in checkpoints(second)
+    assert (second / "epoch_1.pth").read_text() == "of another run"
+
+
 def test_saving_now_when_it_is_the_turn_anyway(tmp_path):
     paths = []
     hooks = [At(done, lambda r: paths.append(hook_of(r).save_now(r))) for done in (4, 5)]

@@ -29,8 +29,9 @@ class SafeCheckpointHook(CheckpointHook):
 
     The newest ``max_keep_ckpts`` are kept, and older ones go only when the new one is safely
     on the disk; the same holds for the best. When the disk is full the save is given up with
-    a warning, training goes on, and no older checkpoint is lost. All processes call the hook;
-    the runner is a MaskSSLRunner, or files are as whole as its own way of saving leaves them.
+    a warning, training goes on, and no older checkpoint is lost. A run that goes on in another
+    folder than it began in removes nothing from the first one. All processes call the hook; the
+    runner is a MaskSSLRunner, or files are as whole as its own way of saving leaves them.
 
     In the background, the run waits for a copy in host memory alone, and for the former save
     where that is not done yet; an error of the writer is raised at the next step. Training does
@@ -88,7 +89,9 @@ class SafeCheckpointHook(CheckpointHook):
             )
         self.out_dir = folder = str(hook_folder(runner.work_dir, folder))
         runner.logger.info(f"Checkpoints will be saved to {folder}.")
-        self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", []))
+        source = getattr(runner, "checkpoint", None)  # None: the newest in the work dir
+        own = source is None or self._is_own(source)
+        self.keep_ckpt_ids = deque(runner.message_hub.get_info("keep_ckpt_ids", []) if own else [])
         ahead = checkpoints_ahead(folder, runner.epoch, runner.iter)
         if ahead:
             runner.logger.warning(
@@ -167,7 +170,9 @@ class SafeCheckpointHook(CheckpointHook):
         if self.published_keys is None:
             return
         hub = runner.message_hub.runtime_info
-        best = [path for key, path in hub.items() if key.startswith("best_ckpt")]
+        best = [
+            path for key, path in hub.items() if key.startswith("best_ckpt") and self._is_own(path)
+        ]
         for path in [self.last_ckpt if self.save_last else None, *best]:
             if path is not None:
                 had_space(runner, partial(self._publish, runner, path), self.last_ckpt)
@@ -205,6 +210,10 @@ class SafeCheckpointHook(CheckpointHook):
     def _path_of(self, step: int) -> str:
         return str(Path(self.out_dir, self.filename_tmpl.format(step)))
 
+    def _is_own(self, path: str | None) -> bool:
+        """Whether a file lies in this run's folder: the message hub may come from another run's."""
+        return path is not None and Path(path).parent.resolve() == Path(self.out_dir).resolve()
+
     def _publish(self, runner: Runner, path: str) -> None:
         if not is_main_process():
             return
@@ -230,11 +239,12 @@ class SafeCheckpointHook(CheckpointHook):
         """
         start = time.monotonic()
         background = background and self.background and hasattr(runner, "copied_checkpoint")
-        replaced: list[str | None] = []
+        replaced: list[str] = []
         if newest:
-            replaced += [runner.message_hub.get_info(_PREEMPTED)]
+            named = [runner.message_hub.get_info(_PREEMPTED)]
+            named += [former for former, best in self._superseded if former != best]
+            replaced += filter(self._is_own, named)
             replaced += map(self._path_of, self._beyond_count(facts.get("keep_ckpt_ids", ())))
-            replaced += [former for former, best in self._superseded if former != best]
         self._saver.begin(
             runner,
             Save(path, facts, newest, replaced, self.last_ckpt),

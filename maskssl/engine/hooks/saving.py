@@ -42,7 +42,7 @@ class Save(NamedTuple):
     path: str
     facts: dict[str, Any]
     newest: bool
-    replaced: list[str | None]
+    replaced: list[str]
     former: str | None
 
 
