@@ -107,6 +107,7 @@ def build(
     scores=None,
     resume=None,
     runner=MaskSSLRunner,
+    accumulate=1,
     **options,
 ):
     batches = max(iterations or 0, BATCHES)
@@ -125,7 +126,7 @@ def build(
         work_dir=str(folder),
         train_dataloader=DataLoader(data, batch_size=2),
         train_cfg=train_cfg,
-        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.1)),
+        optim_wrapper=dict(optimizer=dict(type="AdamW", lr=0.1), accumulative_counts=accumulate),
         param_scheduler=dict(type="LinearLR", by_epoch=False, end=10),
         default_hooks=dict(checkpoint=saving),
         default_scope="mmpretrain",
@@ -760,6 +761,52 @@ def test_saving_now_in_the_middle_of_an_epoch(tmp_path):
     assert seen.ids == [[2, 3], [3, 4]]
     assert "preempt_ckpt" not in runner.message_hub.runtime_info
     assert_tidy(tmp_path)
+
+
+def stop(runner) -> None:
+    hook_of(runner)._settle(runner)  # what was begun is written, as if time had passed
+    raise Preempted
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("options", "resumed_from", "iteration"),
+    [
+        (dict(epochs=3), "epoch_1.pth", 6),  # four iterations each, steps at 3, 6, 9 and 12
+        (dict(iterations=11, by_epoch=False, interval=4), "iter_4.pth", 6),
+    ],
+    ids=["by epoch", "by iteration"],
+)
+def test_a_save_waits_for_the_gradients_that_are_gathered_up(
+    options, resumed_from, iteration, background, tmp_path
+):
+    """No file holds them: killed and resumed, a run would make a step of a part of its batch."""
+    options = dict(options, accumulate=3, background=background)
+    build(tmp_path / "whole", **options).train()
+    folder = tmp_path / "killed"
+    with pytest.raises(Preempted):
+        build(folder, hooks=[At(7, stop)], **options).train()
+    resume = newest_valid(folder)
+    assert resume.name == resumed_from and read_sidecar(resume).iter == iteration
+    build(folder, resume=resume, **options).train()
+    names = checkpoints(tmp_path / "whole")
+    ends = [read_checkpoint(tmp_path / way / names[-1]) for way in ("whole", "killed")]
+    for key, value in ends[0]["state_dict"].items():
+        assert torch.equal(value, ends[1]["state_dict"][key]), key
+    assert str(ends[0]["optimizer"]) == str(ends[1]["optimizer"])
+
+
+def test_what_is_due_when_a_run_ends_before_its_time_is_saved(tmp_path):
+    class Early(Hook):
+        def after_val_epoch(self, runner, metrics=None) -> None:
+            runner.train_loop.stop_training = True
+
+    scores, options = [dict(acc=1.0)], dict(accumulate=3, save_best="acc", max_keep_ckpts=1)
+    build(tmp_path, hooks=[Early()], scores=scores, **options).train()
+    assert checkpoints(tmp_path) == ["best_acc_epoch_1.pth", "epoch_1.pth"]
+    content = read_checkpoint(tmp_path / "epoch_1.pth")
+    assert (content["meta"]["epoch"], content["meta"]["iter"]) == (1, 4)
+    assert content["message_hub"]["runtime_info"]["best_score"] == 1.0
 
 
 def content_of(folder) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
@@ -17,6 +18,7 @@ from ...checkpoints.folders import hook_folder
 from ...checkpoints.reading import read_checkpoint
 from ...checkpoints.writing import is_local, publish_checkpoint, remove_orphans
 from ...errors import MaskSSLError
+from ...private_names import accumulative_counts
 from .saving import Save, Saver, had_space, remove
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
@@ -32,6 +34,10 @@ class SafeCheckpointHook(CheckpointHook):
     a warning, training goes on, and no older checkpoint is lost. A run that goes on in another
     folder than it began in removes nothing from the first one. All processes call the hook; the
     runner is a MaskSSLRunner, or files are as whole as its own way of saving leaves them.
+
+    A checkpoint that is due while gradients are gathered up, which no file holds, is saved behind
+    the optimizer step that they go into, under the name of the epoch or iteration it was due at;
+    its meta says where it stands.
 
     In the background, the run waits for a copy in host memory alone, and for the former save
     where that is not done yet; an error of the writer is raised at the next step. Training does
@@ -78,6 +84,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._superseded: list[tuple[str | None, str]] = []  # (former, new) best ones
         self._behind = False  # the last save was given up
         self._waited = 0.0  # seconds, since the last save was begun
+        self._due: int | None = None  # the epoch or iteration whose save is to come
 
     def before_train(self, runner: Runner) -> None:
         """Find the folder, and finish what a killed run left undone."""
@@ -115,9 +122,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.every_n_train_iters(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_iter(runner))
         ):
-            self._settle(runner)
-            done = runner.iter + 1
-            self._save_step(runner, done, dict(epoch=runner.epoch, iter=done))
+            self._due = runner.iter + 1
+        self._save_due(runner, dict(epoch=runner.epoch, iter=runner.iter + 1))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save if it is this epoch's turn."""
@@ -125,9 +131,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.every_n_epochs(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_epoch(runner))
         ):
-            self._settle(runner)
-            done = runner.epoch + 1
-            self._save_step(runner, done, dict(epoch=done, iter=runner.iter))
+            self._due = runner.epoch + 1
+            self._save_due(runner, dict(epoch=runner.epoch + 1, iter=runner.iter))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Save what is the best so far by a metric; the former best goes last."""
@@ -157,10 +162,16 @@ class SafeCheckpointHook(CheckpointHook):
             self._begin(runner, path, dict(meta), facts, newest=False)
         # again, because the one saved before validation does not know of the new best
         if self._superseded and self.last_ckpt is not None:
-            self._save_step(runner, step, meta)
+            if _gathers(runner):
+                self._due = step
+            else:
+                self._save_step(runner, step, meta)
 
     def after_train(self, runner: Runner) -> None:
         """Wait for the writer, publish, and say so if the end could not be saved."""
+        if self._due is not None:  # no step follows, where a hook has ended the run before its time
+            self._settle(runner)
+            self._save_step(runner, self._due, dict(epoch=runner.epoch, iter=runner.iter))
         self._settle(runner)
         if self._behind:
             runner.logger.error(
@@ -196,8 +207,15 @@ class SafeCheckpointHook(CheckpointHook):
         facts = {_PREEMPTED: path, "last_ckpt": path}
         return path if self._begin(runner, path, meta, facts, background=False) else None
 
+    def _save_due(self, runner: Runner, meta: dict[str, Any]) -> None:
+        """Save what is due, if anything is, unless gradients are gathered up."""
+        if self._due is not None and not _gathers(runner):
+            self._settle(runner)
+            self._save_step(runner, self._due, meta)
+
     def _save_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one of those that are counted; what it replaces goes when it is there."""
+        self._due = None
         path = self._path_of(step)
         facts: dict[str, Any] = {"last_ckpt": path}
         if self.max_keep_ckpts > 0:
@@ -300,3 +318,11 @@ class SafeCheckpointHook(CheckpointHook):
             remove(runner, self._path_of(step))
         self.keep_ckpt_ids = deque(self.keep_ckpt_ids, self.max_keep_ckpts)
         runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+
+
+def _gathers(runner: Runner) -> bool:
+    """Whether the next optimizer step has gradients already."""
+    wrapper = runner.optim_wrapper
+    if isinstance(wrapper, OptimWrapperDict):  # its wrappers count for themselves
+        return False
+    return accumulative_counts(wrapper) > 1 and not wrapper.should_update()
