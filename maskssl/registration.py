@@ -28,6 +28,7 @@ MODULES = (
     "engine.hooks.compiling",
     "engine.hooks.feature_weight",
     "engine.hooks.ledger",
+    "engine.hooks.logs",
     "engine.hooks.momentum",
     "engine.hooks.preemption",
     "engine.hooks.progress",

@@ -5,7 +5,7 @@ custom_imports = dict(imports=["maskssl.registration"], allow_failed_imports=Fal
 default_hooks = dict(
     runtime_info=dict(type="RuntimeFiguresHook"),
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    logger=dict(type="SafeLoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(type="SafeCheckpointHook", interval=1, max_keep_ckpts=3, background=True),
     sampler_seed=dict(type="DistSamplerSeedHook"),

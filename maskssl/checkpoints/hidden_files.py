@@ -56,6 +56,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or a quota on it, has no space left."""
+    return error.errno in _FULL
+
+
 @contextmanager
 def full_disk_told(path: Path, needed: Callable[[], int]) -> Iterator[None]:
     """Name a full disk what it is.
@@ -70,7 +75,7 @@ def full_disk_told(path: Path, needed: Callable[[], int]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if not is_full(error):
             raise
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         free = shutil.disk_usage(folder).free

@@ -1,7 +1,11 @@
 """Pictures: what is visible stays, what is masked is grey or filled; the model is left alone."""
 
 import copy
+import errno
+import logging
+import os
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -284,6 +288,25 @@ def test_pictures_do_not_change_the_run(tmp_path):
     assert (tmp_path / "reconstructions" / "epoch_1.png").is_file()
     torch.testing.assert_close(torch.rand(3), expected[0], rtol=0, atol=0)
     np.testing.assert_array_equal(np.random.rand(3), expected[1])
+
+
+def test_a_picture_that_finds_no_space_is_left_out(tmp_path, monkeypatch):
+    def save(picture, path, *args) -> None:
+        if Path(path).name != "epoch_3.png":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        kept(picture, path, *args)
+
+    kept, told = Image.Image.save, []
+    monkeypatch.setattr(Image.Image, "save", save)
+    model, hook = build().train(), ReconstructionHook()
+    hook.before_train(runner(model, tmp_path, 0))
+    for epoch in range(3):
+        training = runner(model, tmp_path, epoch)
+        training.logger = logging.getLogger("full")
+        monkeypatch.setattr(training.logger, "warning", told.append)
+        hook.after_train_epoch(training)
+    assert [path.name for path in (tmp_path / "reconstructions").iterdir()] == ["epoch_3.png"]
+    assert len(told) == 1 and "pictures of reconstructions" in told[0]
 
 
 def test_randomness_is_restored_after_an_error_too():

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from ...visualization.reconstruction import picture_grid, reconstruct
 from ..sharding.fsdp2 import is_sharded, whole_weights
 from ..unwrapping import unwrapped
+from .logs import LeftOut
 
 
 @contextmanager
@@ -35,7 +36,7 @@ class ReconstructionHook(Hook):
     """Save original, masked input and reconstruction of the same images as PNG.
 
     They go to work_dir/reconstructions/epoch_N.png, every ``interval`` epochs and after
-    the last.
+    the last. One that a full disk does not take is left out.
 
     Args:
         interval: epochs between pictures.
@@ -48,6 +49,7 @@ class ReconstructionHook(Hook):
         self.interval = interval
         self.num_images = num_images
         self._batch: dict[str, Any] | None = None
+        self._left_out = LeftOut("pictures of reconstructions")
 
     def before_train(self, runner: Runner) -> None:
         """Take the images once, so that the pictures can be compared."""
@@ -75,5 +77,6 @@ class ReconstructionHook(Hook):
         if not is_main_process():
             return
         path = Path(runner.work_dir, "reconstructions", f"epoch_{runner.epoch + 1}.png")
-        path.parent.mkdir(exist_ok=True)
-        picture_grid(columns).save(path)
+        with self._left_out.where_full(runner):
+            path.parent.mkdir(exist_ok=True)
+            picture_grid(columns).save(path)
