@@ -1,6 +1,7 @@
 """Read what runs have logged: the JSON lines of a work dir, resumed runs joined."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,10 @@ class RunLog:
     def series(self, key: str) -> list[tuple[int, float]]:
         """Iteration and value of each line with the key, in order."""
         return [(line.iteration, line.values[key]) for line in self.lines if key in line.values]
+
+    def finite_series(self, key: str) -> list[tuple[int, float]]:
+        """``series`` without the steps that were skipped for their NaN, which no JSON can hold."""
+        return [point for point in self.series(key) if math.isfinite(point[1])]
 
     def timed(self) -> list[tuple[float, float | None]]:
         """Seconds and images per second (or None) of the steps behind each training line."""

@@ -177,7 +177,8 @@ def _seconds(run: RunLog) -> float:
 def _curves(run: RunLog) -> dict[str, list[list[float]]]:
     """Some points of what the pretraining has logged as a loss or a spread."""
     keys = {key for line in run.lines for key in line.values if key.startswith(("loss", "spread"))}
-    return {key: _thinned(run.series(key)) for key in sorted(keys)}
+    curves = {key: _thinned(run.finite_series(key)) for key in sorted(keys)}
+    return {key: points for key, points in curves.items() if points}
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[list[float]]:

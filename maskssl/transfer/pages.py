@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..visualization.words import printable
 from .plots import choice_plots, result_plots
 from .tables import MAIN, Table, tables_of
 
@@ -61,7 +62,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += ["", "## Commands", "", "```", report["command"], *_commands(report), "```"]
     for checkpoint in report["checkpoints"]:
         lines += ["", f"### {checkpoint['name']}", "", "```", checkpoint["ledger_text"], "```"]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def html_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
@@ -90,7 +91,7 @@ def html_page(report: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     parts.append(_folded("Commands of the report and of each cell", f"<pre>{commands}</pre>"))
     ledgers = [f"<pre>{html.escape(c['ledger_text'])}</pre>" for c in report["checkpoints"]]
     parts.append(_folded("What was loaded", "".join(ledgers)))
-    return (
+    return printable(
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         f'content="width=device-width,initial-scale=1"><title>{html.escape(report["title"])}</title>'
         f"<style>{_STYLE}</style>{''.join(parts)}</html>\n"

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ..visualization.words import printable
+
 INK = "#010203"  # stands for the page's text colour, light or dark
 COLOURS = ("#3b82f6", "#f97316", "#22a06b", "#d946ef", "#eab308", "#06b6d4", "#ef4444", "#8b5cf6")
 MARKS = "os^DvPX*<>"
@@ -182,7 +184,7 @@ def draw_classes(models: Mapping[str, Mapping[str, float | None]]) -> str:
             look: dict[str, Any] = dict(color=COLOURS[number % len(COLOURS)], label=model)
             look["markersize"] = 5 + 4 * (1 - (number + 1) / len(models))  # equal ones show
             drawn.axes.plot([100 * (shares[names[at]] or 0) for at in there], there, "o", **look)
-        drawn.axes.set_yticks(range(len(names)), names)
+        drawn.axes.set_yticks(range(len(names)), **_named(names))
         few = (
             f"; the {len(names)} lowest of {len(means)} classes" if len(means) > len(names) else ""
         )
@@ -205,11 +207,16 @@ def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> s
                 look: dict[str, Any] = dict(ha="center", va="center", fontsize=8, color=INK)
                 drawn.axes.text(said, true, f"{100 * share:.0f}", **look)
         ticks = range(len(classes))
-        drawn.axes.set_xticks(ticks, classes, rotation=90, fontsize=8)
-        drawn.axes.set_yticks(ticks, classes, fontsize=8)
+        drawn.axes.set_xticks(ticks, rotation=90, fontsize=8, **_named(classes))
+        drawn.axes.set_yticks(ticks, fontsize=8, **_named(classes))
         ends = -0.5, len(classes) - 0.5
         drawn.axes.set(xlabel="said", ylabel="true", xlim=ends, ylim=ends[::-1])
     return drawn.svg
+
+
+def _named(names: Sequence[str]) -> dict[str, Any]:
+    """Settings of ticks with names as folders have them: in any encoding, dollars no formula."""
+    return dict(labels=[printable(name) for name in names], parse_math=False)
 
 
 @dataclass

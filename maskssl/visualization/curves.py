@@ -49,7 +49,10 @@ def plot_runs(
             plt.Line2D([], [], color=colour, label=run.label)
             for colour, run in zip(colours, runs, strict=True)
         ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(runs)))
+        columns = min(4, len(runs))
+        legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        for words in legend.get_texts():
+            words.set_parse_math(False)  # the name of a folder may hold dollars
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

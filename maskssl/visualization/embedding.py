@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from .components import components
+from .words import printable
 
 _KEPT = 50  # principal components that t-SNE sees
 _PERPLEXITY = 30.0
@@ -54,9 +55,11 @@ def draw_map(
         own = places[(labels == label).numpy()]
         colour, marker = palette(label % palette.N), _MARKERS[label // 10 % len(_MARKERS)]
         x, y = own.T
-        axes.scatter(x, y, s=14, color=colour, marker=marker, linewidths=0, label=name)
+        axes.scatter(x, y, s=14, color=colour, marker=marker, linewidths=0, label=printable(name))
     if 1 < len(classes) <= _NAMED:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+        legend = figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+        for words in legend.get_texts():
+            words.set_parse_math(False)  # a name may hold dollars
         how = f"{how}; {len(classes)} classes"
     elif classes:
         how = f"{how}; {len(classes)} classes, colours used again"

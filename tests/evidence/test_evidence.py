@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from math import nan
 
 import pytest
 
@@ -12,7 +13,7 @@ from maskssl.evaluation.run_logs import Line, RunLog
 from maskssl.evidence import evidence, pretraining
 from maskssl.evidence.evidence import run_evidence
 from maskssl.evidence.plan import Plan
-from maskssl.evidence.results import _seconds
+from maskssl.evidence.results import _curves, _seconds
 from maskssl.progress import ProgressLine
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.trained_jobs import train
@@ -198,3 +199,10 @@ def test_minutes_of_a_pretraining_leave_out_what_stood_still():
     ]
     assert _seconds(RunLog("run", lines)) == 0.5 * 40
     assert _seconds(RunLog("run", lines[-1:])) == 0
+
+
+def test_curves_are_made_of_finite_points():
+    """A skipped step is logged with the loss that was skipped for."""
+    values = [dict(loss=3.0, loss_pixel=nan), dict(loss=nan), dict(loss=1.0)]
+    lines = [Line(at, True, found) for at, found in enumerate(values)]
+    assert _curves(RunLog("run", lines)) == dict(loss=[[0, 3.0], [2, 1.0]])

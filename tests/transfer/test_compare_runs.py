@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -151,6 +152,12 @@ def test_curves_are_those_of_the_logs(two, drawn):
         "the other": [[10, 2.5], [20, 2.4]],
     }
     assert points(panels["accuracy/top1"]) == {"a": [[20, 40], [40, 60], [40, 55]]}
+
+
+def test_a_label_with_dollars_is_no_formula(two, tmp_path):
+    runs = [replace(run, label=f"{run.label} $x_$ b") for run in two]
+    curves.plot_runs(runs, ["loss"], tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").is_file()
 
 
 def test_the_curves_of_one_run_tell_where_they_start_and_end(two, drawn):

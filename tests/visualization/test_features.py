@@ -1,6 +1,7 @@
 """Components, maps and neighbours: numbers that can be worked out by hand."""
 
 import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -68,6 +69,15 @@ def test_a_map_has_a_dot_for_each_picture_in_the_colour_of_its_class():
     assert np.nonzero(orange[:, inside])[0].max() < np.nonzero(blue[:, inside])[0].min()
     plain = np.asarray(draw_map(places, torch.zeros(4, dtype=torch.long), [], "hand")).astype(int)
     assert not (plain == (255, 127, 14)).all(axis=2).any()
+
+
+def test_a_map_takes_names_as_folders_have_them():
+    """Bytes of a Latin-1 disk, as Python reads them, and what TeX would read as a formula."""
+    places, labels = np.array([[0.0, 0], [1, 1]]), torch.arange(2)
+    assert draw_map(places, labels, [os.fsdecode(b"caf\xe9"), "a $x_$ b"], "hand").size == (
+        770,
+        550,
+    )
 
 
 def test_neighbours_stand_behind_their_query_framed_by_right_and_wrong():
