@@ -1,10 +1,25 @@
 """What the commands that run a config share on the command line."""
 
 import argparse
+import os
+from pathlib import Path
 
 from .config_options import ConfigOptions
 
 TRACKERS = ("wandb", "mlflow")
+
+
+def output_file(text: str) -> str:
+    """An argument that names a file to write: its folder is made, or refused, before any work."""
+    path = Path(text).expanduser()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = f"{path.parent}: {error.strerror}; no file fits there"
+        raise argparse.ArgumentTypeError(told) from error
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text} cannot be written; give another file")
+    return str(path)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -47,7 +47,11 @@ def set_num_classes(cfg: Config, num_classes: int, names: Sequence[str] | None =
         head["num_classes"] = num_classes
     evaluators = [cfg[key] for key in EVALUATORS if cfg.get(key)]
     for scored in [*_with_key(cfg.model, "topk"), *_with_key(evaluators, "topk")]:
-        scored["topk"] = tuple(k for k in scored["topk"] if k <= num_classes)
+        asked = scored["topk"]
+        asked = (asked,) if isinstance(asked, int) else tuple(asked)
+        scored["topk"] = tuple(k for k in asked if k <= num_classes)
+        if not scored["topk"]:
+            raise ConfigError(f"topk={asked} counts none of {num_classes} classes; ask for less")
     if scope in ("mmseg", "mmdet"):
         for node in (node for key in LOADERS if cfg.get(key) for node in nodes_of(cfg, key)):
             _name_classes(node, num_classes, names)

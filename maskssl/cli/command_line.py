@@ -26,6 +26,8 @@ def configured(args: argparse.Namespace) -> Config:
         raise ConfigError("--value-range goes with --channels N; 3 for pictures of colours")
     merge_options(cfg, args.cfg_options)  # they may say otherwise
     cfg.work_dir = args.work_dir or cfg.get("work_dir") or f"work_dirs/{Path(args.config).stem}"
+    if Path(cfg.work_dir).is_file():
+        raise ConfigError(f"the work dir {cfg.work_dir} is a file; give a folder by --work-dir")
     if args.boxes_only:
         use_boxes_only(cfg)
     if args.map_masks:

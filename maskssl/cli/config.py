@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import warnings
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,14 @@ RUNNER_KEYS = frozenset([*inspect.signature(Runner.__init__).parameters, "shardi
     "cfg",
 }
 
+# read by mmengine's tools or ours from the config itself
+_READ_FROM_CONFIG = frozenset(
+    ["activation_checkpointing", "auto_scale_lr", "compile", "custom_imports"]
+    + ["efficient_conv_bn_eval", "find_unused_parameters", "model_wrapper_cfg", "runner_type"]
+    + ["strategy", "tta_model", "tta_pipeline"]
+)
+_SHOWN = 4  # places of a key
+
 
 class ConfigError(MaskSSLError):
     """A config or an option on the command line cannot be meant as it stands."""
@@ -32,7 +40,7 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
         options: dotted keys and values, as ``--cfg-options`` gives them.
 
     Raises:
-        ConfigError: no such file, or a key that looks like a misspelt one.
+        ConfigError: no such file, or a key that looks like a misspelt one or that nothing reads.
     """
     file = located_config(path)
     try:
@@ -40,8 +48,11 @@ def load_config(path: str, options: Mapping[str, Any] | None = None) -> Config:
             # Python hides these: a config of a former name says the new one
             warnings.filterwarnings("always", "The config file .* deprecated", DeprecationWarning)
             cfg = Config.fromfile(file)
-    except (SyntaxError, FileNotFoundError) as error:  # of the file, or of a base that it names
-        raise ConfigError(f"{file} cannot be read as a config: {error}") from error
+    except (SyntaxError, OSError) as error:  # of the file, or of a base that it names
+        raise ConfigError(
+            f"{file} cannot be read as a config: {error}. CONFIG comes first, a .py file or the "
+            "name of a shipped one"
+        ) from error
     for key in cfg:
         _refuse_lookalike(key, key, RUNNER_KEYS)
     merge_options(cfg, options or {})
@@ -52,7 +63,7 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge dotted keys and values, as ``--cfg-options`` gives them, into a config.
 
     Raises:
-        ConfigError: a key that looks like a misspelt one.
+        ConfigError: a key that looks like a misspelt one, or that nothing reads.
     """
     for option in options:
         _check_option(cfg, option)
@@ -121,5 +132,31 @@ def _check_option(cfg: Config, option: str) -> None:
                     f"--cfg-options {option}: the config has no {'.'.join(parts[: index + 1])!r}; "
                     f"known there are {', '.join(map(str, node))}"
                 )
+            if index == 0 and part not in RUNNER_KEYS | _READ_FROM_CONFIG:
+                raise ConfigError(
+                    f"--cfg-options {option}: nothing reads {part!r} at the top of a config; "
+                    f"{_places(cfg, part)}"
+                )
             return
         node = node[part]
+
+
+def _places(cfg: Config, key: str) -> str:
+    """Where a config has a key, for one who gave it without its parents."""
+    found = list(_dotted(cfg.to_dict(), key))
+    if not found:
+        return "keys are given with their parents, as in train_cfg.max_epochs=12"
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"the config has it at {', '.join(found[:_SHOWN])}{more}"
+
+
+def _dotted(node: Any, key: str, parents: tuple[str, ...] = ()) -> Iterator[str]:
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(node, Mapping):
+        if key in node:
+            yield ".".join((*parents, key))
+        items = node.items()
+    elif isinstance(node, list | tuple):
+        items = enumerate(node)
+    for name, value in items:
+        yield from _dotted(value, key, (*parents, str(name)))

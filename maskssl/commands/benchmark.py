@@ -20,6 +20,7 @@ queries, in a bank of so many features of such a width, beside a brute force in 
 import argparse
 from typing import Any
 
+from ..cli.arguments import output_file
 from ..cli.config_options import ConfigOptions
 from ..errors import MaskSSLError
 
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="MODULE:FUNCTION", help="a step of other code")
     parser.add_argument("--steps", type=int, default=10, help="per run")
     parser.add_argument("--runs", type=int, default=3, help="of which the median is told")
-    parser.add_argument("--json", metavar="PATH", help="write the figures there too")
+    parser.add_argument(
+        "--json", type=output_file, metavar="PATH", help="write the figures there too"
+    )
     parser.add_argument(
         "--vary",
         nargs="+",

@@ -9,14 +9,16 @@ and one sentence that names the file or value and the remedy, if a training woul
 
 import argparse
 
-from ..cli.arguments import add_run_arguments
+from ..cli.arguments import add_run_arguments, output_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of every run, so that the same options lead to the same data."""
     add_run_arguments(parser)
     parser.add_argument("--thorough", action="store_true", help="open every file, not a sample")
-    parser.add_argument("--json", metavar="FILE", help="write the report into this file too")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="write the report into this file too"
+    )
     parser.add_argument(
         "--show",
         metavar="DIR",
@@ -35,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from ..cli.data_check.sheets import write_sheets
 
     cfg = configured(args)
-    facts = report(cfg, args.thorough)
+    facts = report(cfg, args.thorough, args.nproc)
     print(as_text(facts))
     if args.json:
         Path(args.json).write_text(json.dumps(facts, indent=2))

@@ -8,6 +8,7 @@ maskssl scenes --sheet scenes.png
 import argparse
 from pathlib import Path
 
+from ..cli.arguments import output_file
 from ..progress import ProgressLine
 
 SHEET_SCENES = 24
@@ -26,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image-size", type=int, default=48, help="side in pixels (48)")
     parser.add_argument("--dense-size", type=int, default=64, help="side in pixels (64)")
     parser.add_argument("--num-workers", type=int, default=0, help="processes; 0: this one")
-    parser.add_argument("--sheet", help="only draw the first scenes with their truth into a file")
+    parser.add_argument(
+        "--sheet", type=output_file, help="only draw the first scenes with their truth into a file"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

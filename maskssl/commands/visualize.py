@@ -15,6 +15,8 @@ architecture with random weights. Each view writes one PNG; maskssl visualize VI
 import argparse
 from typing import TYPE_CHECKING
 
+from ..cli.arguments import output_file
+
 if TYPE_CHECKING:
     from ..transfer.encoders import Encoder
 
@@ -35,7 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, what in VIEWS.items():
         view = views.add_parser(name, help=what, description=f"Draw {what}.", allow_abbrev=False)
         _ADD.get(name, _add_encoder)(view)
-        view.add_argument("--out", metavar="PNG", default=f"{name}.png", help="default %(default)s")
+        view.add_argument(
+            "--out",
+            type=output_file,
+            metavar="PNG",
+            default=f"{name}.png",
+            help="default %(default)s",
+        )
         view.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
         view.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
         if name in ("neighbours", "embedding"):

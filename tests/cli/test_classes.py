@@ -112,3 +112,13 @@ def test_detection_takes_the_names_of_its_annotations(tmp_path):
 def test_what_cannot_be_is_refused(name, count, names, said):
     with pytest.raises(ConfigError, match=said):
         set_num_classes(load(name), count, names)
+
+
+def test_topk_may_be_one_number_and_must_count_something():
+    cfg = load(FINETUNE)
+    cfg.val_evaluator.topk = 1
+    set_num_classes(cfg, 3)
+    assert cfg.val_evaluator.topk == (1,)
+    cfg.val_evaluator.topk = (5,)
+    with pytest.raises(ConfigError, match=r"topk=\(5,\) counts none of 3 classes"):
+        set_num_classes(cfg, 3)

@@ -38,3 +38,26 @@ def test_what_a_shell_split_is_refused(capsys):
     with pytest.raises(SystemExit):
         parsed(ConfigOptions, "data_root=My", "Photos")
     assert "Photos: give KEY=VALUE, in quotes if it has spaces" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("dict(num_layers=2,layer_scale_init=0.1)", dict(num_layers=2, layer_scale_init=0.1)),
+        ("dict(max_norm=1.0)", dict(max_norm=1.0)),
+        ("dict(a=[1, dict(b=(-2, None))])", dict(a=[1, dict(b=(-2, None))])),
+        ("{'type': 'LN', 1: True}", {"type": "LN", 1: True}),
+        ("dict()", {}),
+    ],
+)
+def test_dicts_are_read_as_in_a_config(value, read):
+    assert parsed(ConfigOptions, f"model.x={value}", "n=3") == {"model.x": read, "n": 3}
+
+
+@pytest.mark.parametrize(
+    "value", ["dict(a=1", "dict(a=print(1))", "dict(**x)", "{a: 1}", "dict((1, 2))", "[1,(2]"]
+)
+def test_what_is_no_value_is_refused(value, capsys):
+    with pytest.raises(SystemExit):
+        parsed(ConfigOptions, f"model.x={value}")
+    assert f"--cfg-options model.x={value}: " in capsys.readouterr().err

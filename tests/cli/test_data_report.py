@@ -63,6 +63,12 @@ def test_equal_ends_are_not_enough_for_a_leak(tmp_path):
     assert duplicates([a, b], [c]) == [(b, c)]
 
 
+def test_the_steps_are_those_of_all_processes(tmp_path):
+    cfg = folder_config(FINETUNE, write_image_folder(tmp_path))
+    assert "2 x 1 processes x 1 accumulated = 2; 6 batches" in report(cfg)["run"]
+    assert "2 x 3 processes x 1 accumulated = 6; 2 batches" in report(cfg, processes=3)["run"]
+
+
 @pytest.mark.parametrize("name", [FINETUNE, PRETRAIN, SEG, DET])
 def test_sheets_show_every_scope(name, tmp_path):
     if name in (SEG, DET):

@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,13 +20,21 @@ from maskssl.cli.doctor.machine import (
     gpu_files,
     installed_versions,
 )
-from maskssl.cli.doctor.packages import PROVIDERS
+from maskssl.cli.doctor.packages import LEAST, PROVIDERS
 from maskssl.cli.doctor.tested_choices import TESTED
 
-HEALTHY = {names[0]: "1.0" for names in PROVIDERS.values()} | {"torch": "2.13.0+cu130"}
+PAIR = {"torch": "2.13.0+cu130", "torchvision": "0.28.0"}
+HEALTHY = {names[0]: LEAST.get(names[0], "1.0") for names in PROVIDERS.values()} | PAIR
 LIBGL = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
 NO_NMS = RuntimeError("operator torchvision::nms does not exist")
 NO_OPS = ModuleNotFoundError("No module named 'mmcv._ext'")
+
+
+def test_minima_are_those_of_the_package():
+    text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text()
+    text = text[text.index("\ndependencies") : text.index("\ndev = [")]
+    asked = dict(re.findall(r'"([a-z-]+)>=([\d.]+)"', text))
+    assert asked == LEAST | {"ftfy": "6"}  # which nothing of ours imports
 
 
 def machine(
@@ -133,7 +143,7 @@ def test_old_line_without_its_counterpart_is_refused_beside_the_others():
 
 def test_old_line_alone_is_a_warning():
     old = ("mmengine", "mmcv", "mmpretrain")
-    versions = dict.fromkeys(("torch", *old), "1.0")
+    versions = dict.fromkeys(old, "1.0") | {"torch": "2.6.0"}
     findings = examine(Machine(versions, machine().load, (3, 11, 0), 2, (), deep=True))
     warned = [item for item in findings if item.name == "old open-mmlab"]
     assert [item.status for item in warned] == ["warn"] * 3
@@ -424,3 +434,24 @@ def test_the_doctor_says_what_was_tried_and_what_was_not():
     for (way, where), how in TESTED.items():
         assert f"{way} on {where}: {how}" in found["tried by us"].detail
     assert "several nodes" in found["not tried by us"].detail
+
+
+@pytest.mark.parametrize("name", ["safetensors", "tensorboard"])
+def test_what_every_run_imports_is_looked_for(name):
+    findings = examine(machine(remove=(name,)))
+    assert not works(findings)
+    assert any(one.status == "refused" and name in one.detail for one in findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "refused"),
+    [("torch", "2.1.0", True), ("timm", "0.6.7", True), ("timm", "1.0.20rc1", False),
+     ("numpy", "1.26.4", False), ("pycocotools", "2.0.6", True)],
+)  # fmt: skip
+def test_versions_older_than_the_package_asks_for_are_told(name, version, refused, monkeypatch):
+    monkeypatch.setitem(HEALTHY, name, version)
+    told = [one for one in examine(machine()) if "or newer is needed" in one.detail]
+    assert bool(told) == refused
+    for one in told:
+        assert f"{version} from {name}, and {LEAST[name]} or newer is needed" in one.detail
+        assert one.status == ("warn" if name == "pycocotools" else "refused")

@@ -69,8 +69,15 @@ def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) ->
     return found
 
 
-def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
+def length_of(
+    cfg: Config, found: Sequence[Found], processes: int | None = None
+) -> RunLength | None:
     """The arithmetic of a training run; None for a test, or where no count is known.
+
+    Args:
+        cfg: the run's config.
+        found: of its data.
+        processes: that will share the images; None for those that there are.
 
     Raises:
         DataError: fewer images than a batch.
@@ -78,7 +85,8 @@ def length_of(cfg: Config, found: Sequence[Found]) -> RunLength | None:
     trained = [one.used for one in found if one.loader == "train_dataloader"]
     if not trained or None in trained:
         return None
-    return run_length(cfg, sum(filter(None, trained)), world_size(cfg.get("launcher") or "none"))
+    processes = processes or world_size(cfg.get("launcher") or "none")
+    return run_length(cfg, sum(filter(None, trained)), processes)
 
 
 def look_at_node(

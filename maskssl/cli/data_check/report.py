@@ -20,18 +20,19 @@ _AMONG = 200_000  # of these; the sizes of 1.3 million files alone take a minute
 _SHOWN = 3
 
 
-def report(cfg: Config, thorough: bool = False) -> dict[str, Any]:
+def report(cfg: Config, thorough: bool = False, processes: int | None = None) -> dict[str, Any]:
     """Look at all loaders of a config, in JSON's types.
 
     Args:
         cfg: the run's config.
         thorough: open every file, and look for every test picture among the training's.
+        processes: of the run; None for those that there are.
 
     Raises:
         DataError: what a training would be refused for.
     """
     found = look_at_data(cfg, LOADERS, thorough)
-    length = length_of(cfg, found)
+    length = length_of(cfg, found, processes)
     return dict(
         loaders=[_facts(cfg, one) for one in found],
         duplicates=_leaks(found, thorough),

@@ -13,6 +13,8 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "PIL": ("pillow", "pillow-simd"),
     "matplotlib": ("matplotlib",),
     "rich": ("rich",),
+    "safetensors": ("safetensors",),
+    "tensorboard": ("tensorboard",),
     "cv2": (
         "opencv-python-headless",
         "opencv-python",
@@ -25,6 +27,20 @@ PROVIDERS: dict[str, tuple[str, ...]] = {
     "mmseg": ("onedl-mmsegmentation", "mmsegmentation"),
     "mmdet": ("onedl-mmdetection", "mmdet"),
     "pycocotools": ("pycocotools",),
+}
+# of what has no rival line, as pyproject.toml asks for it
+LEAST = {
+    "torch": "2.6",
+    "torchvision": "0.21",
+    "timm": "1.0.20",
+    "numpy": "1.26",
+    "pillow": "10",
+    "matplotlib": "3.8",
+    "rich": "13",
+    "safetensors": "0.4",
+    "tensorboard": "2.20",
+    "opencv-python-headless": "4.9",
+    "pycocotools": "2.0.8",
 }
 EXTRAS = {"mmseg": "seg", "mmdet": "det", "pycocotools": "det"}  # not needed by the core
 SET_UP = "bash tools/setup.sh, or in an environment of your own: pip install '.[seg,det]'"
@@ -110,11 +126,20 @@ def _installed(machine: Machine, module: str) -> Finding:
     if not name and failure:
         return _missing(module)
     source = f"{machine.versions[name]} from {name}" if name else "from an unknown distribution"
+    status: Status = "warn" if module in EXTRAS else "refused"
+    if name in LEAST and _numbers(machine.versions[name]) < _numbers(LEAST[name]):
+        detail = f"{source}, and {LEAST[name]} or newer is needed"
+        return Finding(module, status, detail, f"pip install '{name}>={LEAST[name]}'; {SET_UP}")
     if not failure:
         return Finding(module, "ok", source)
-    status: Status = "warn" if module in EXTRAS else "refused"
     detail = f"{source} cannot be imported ({failure})"
     return Finding(module, status, detail, import_remedy(machine, module, failure))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """(2, 13, 0) of '2.13.0+cu130'; a release candidate counts as its release."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found.group().split("."))) if found else ()
 
 
 def _missing(module: str) -> Finding:
