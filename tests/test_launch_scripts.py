@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskssl.checkpoints.writing import write_checkpoint
 from maskssl.cli import restarts
 from maskssl.cli.processes import LAUNCHED
 from maskssl.quickstart.scenes.writer import write_scenes
@@ -170,25 +171,57 @@ def test_what_is_for_slurm_says_that_it_is_untested(slurm):
         assert "NOT TESTED ON A REAL SLURM" in done.stdout
 
 
+def saved(path: Path, time: float | None = None) -> str:
+    """A whole checkpoint, written at a time and named as the newest of its folder."""
+    epoch = int(path.stem.split("_")[1])
+    write_checkpoint(dict(meta=dict(iter=epoch, epoch=epoch), optimizer={}), path)
+    (path.parent / "last_checkpoint").write_text(str(path))
+    if time is not None:
+        os.utime(path, (time, time))
+    return str(path)
+
+
 def test_a_restarted_run_goes_on_from_its_own_checkpoint(tmp_path, monkeypatch):
+    """A former run in the folder was further on."""
+
     def decisions():
         return [restarts.resume_from(given, tmp_path) for given in (None, "other.pth", "auto")]
 
     as_given = [None, "other.pth", "auto"]
-    (tmp_path / "epoch_9.pth").touch()  # of a run before
-    os.utime(tmp_path / "epoch_9.pth", (1000, 1000))
+    for epoch in (1, 2, 3, 4):
+        saved(tmp_path / f"epoch_{epoch}.pth", 1000 + epoch)
     assert decisions() == as_given
     monkeypatch.setenv(LAUNCHED, "2000")
     assert decisions() == as_given  # the first start, or one before the first save
-    (tmp_path / "epoch_1.pth").touch()
-    assert decisions() == ["auto"] * 3
+    first = saved(tmp_path / "epoch_1.pth", 2000)
+    assert decisions() == [first] * 3
+    second = saved(tmp_path / "epoch_2.pth", 3000)
+    assert decisions() == [second] * 3
+    Path(second).write_bytes(b"")  # damaged: the one before
+    assert decisions() == [first] * 3
+    (tmp_path / "last_checkpoint").unlink()
+    assert decisions() == [first] * 3
+    Path(first).write_bytes(b"")
+    assert decisions() == as_given
+
+
+def test_a_restarted_run_looks_where_it_saves(tmp_path, monkeypatch):
+    monkeypatch.setenv(LAUNCHED, "2000")
+    (tmp_path / "big/run").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    own = saved(tmp_path / "big/run/epoch_1.pth")
+    assert restarts.resume_from(None, tmp_path / "run", tmp_path / "big") == own
 
 
 def test_slurm_counts_its_restarts(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert restarts.resume_from("other.pth", tmp_path) == "other.pth"
-    (tmp_path / "iter_1.pth").touch()
-    assert restarts.resume_from("other.pth", tmp_path) == "auto"
+    saved(tmp_path / "epoch_3.pth", 1000)
+    saved(tmp_path / "epoch_4.pth", 1001)  # of a former run
+    first, second = (saved(tmp_path / f"epoch_{n}.pth", 2000 + n) for n in (1, 2))
+    assert restarts.resume_from("other.pth", tmp_path) == second
+    Path(second).write_bytes(b"")
+    assert restarts.resume_from("other.pth", tmp_path) == first
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
     assert restarts.resume_from("other.pth", tmp_path) == "other.pth"
 
@@ -298,7 +331,7 @@ class TestOneRankDies:
         os.kill(rank_processes(process.pid)[0], signal.SIGKILL)
         assert process.wait(timeout=300) == 0, output.read_text()[-4000:]
         text = output.read_text()
-        assert "started again by the launcher: the run goes on from the newest checkpoint" in text
+        assert f"started again by the launcher: the run goes on from {tmp_path}/work/epoch_" in text
         logs = sorted((tmp_path / "work").glob("*/vis_data/scalars.json"))
         first, second = ([json.loads(line) for line in log.open()] for log in logs)
         assert 1 < second[0]["epoch"] <= first[-1]["epoch"] + 1

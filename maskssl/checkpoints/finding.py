@@ -9,7 +9,7 @@ from mmengine.logging import print_log
 
 from ..errors import MaskSSLError
 from .errors import CheckpointError
-from .folders import checkpoint_folders
+from .folders import checkpoint_folders, last_checkpoint
 from .reading import read_file
 from .shards import KEY, check_shards, sha256_of
 from .writing import read_sidecar, sidecar_of, write_missing_checksum
@@ -31,12 +31,30 @@ def newest_valid(folder: str | Path) -> Path | None:
         None when there is no whole one. Each newer file passed over is logged with the
         reason.
     """
-    for path in _newest_first(training_checkpoints(folder)):
-        reason = check_checkpoint(path)
-        if reason is None:
-            return path
-        _pass_over(path, reason)
-    return None
+    return _first_whole(_newest_first(training_checkpoints(folder)))
+
+
+def newest_written(
+    work_dir: str | Path, out_dir: str | Path | None = None, since: float = 0.0
+) -> Path | None:
+    """The whole checkpoint that a run has written last, whatever lies there of runs before.
+
+    Those may be further on. So ``last_checkpoint`` decides; where that file is older or not
+    whole, the time at which the others were written.
+
+    Args:
+        work_dir: of the run.
+        out_dir: of its checkpoint hook.
+        since: seconds since 1970; what was written before is another run's.
+    """
+    written = {
+        path: path.stat().st_mtime
+        for folder in checkpoint_folders(work_dir, out_dir)
+        for path in training_checkpoints(folder)
+    }
+    own = [path for path, time in written.items() if time >= since]
+    last = last_checkpoint(work_dir)
+    return _first_whole(sorted(own, key=lambda path: (path == last, written[path]), reverse=True))
 
 
 def newest_to_resume(work_dir: str | Path, out_dir: str | Path | None = None) -> Path | None:
@@ -112,6 +130,15 @@ def checkpoints_ahead(folder: str | Path, epoch: int, iteration: int) -> list[Pa
         if further:
             ahead.append(path)
     return ahead
+
+
+def _first_whole(paths: list[Path]) -> Path | None:
+    for path in paths:
+        reason = check_checkpoint(path)
+        if reason is None:
+            return path
+        _pass_over(path, reason)
+    return None
 
 
 def _newest_first(paths: list[Path]) -> list[Path]:

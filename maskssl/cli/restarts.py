@@ -5,37 +5,44 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
-from ..checkpoints.finding import training_checkpoints
+from ..checkpoints.finding import newest_written
 from .processes import LAUNCHED
 
 
-def resume_from(given: str | None, work_dir: str | Path) -> str | None:
-    """What ``--resume`` means now: 'auto', a path, or None.
+def resume_from(
+    given: str | None, work_dir: str | Path, out_dir: str | Path | None = None
+) -> str | None:
+    """What ``--resume`` means now: a checkpoint, 'auto', or None.
 
     A job that a launcher has started again goes on from the newest checkpoint that it has
     written itself, whatever its command line says; before its first one it starts as it
-    did at first. Slurm counts its restarts. torchrun's count will not do, as on nodes
-    where no process died it stays 0; so a checkpoint counts that is younger than the
-    launch. That is read from one clock: the first process's node saves the checkpoints,
+    did at first. Slurm counts its restarts, and does not say when it launched the job: there the
+    newest checkpoint may be a former run's if the job has not written one. torchrun's count will
+    not do, as on nodes where no process died it stays 0; so a checkpoint counts that is younger
+    than the launch. That is read from one clock: the first process's node saves the checkpoints,
     and it alone is asked (``from_first_process``).
 
     Args:
         given: the command line's ``--resume``.
         work_dir: of the run.
+        out_dir: of its checkpoint hook.
     """
-    if not _has_own_checkpoint(Path(work_dir)):
+    since = _launched()
+    own = None if since is None else newest_written(work_dir, out_dir, since)
+    if own is None:
         return given
     print_log(
-        f"started again by the launcher: the run goes on from the newest checkpoint in {work_dir}",
+        f"started again by the launcher: the run goes on from {own}, the newest checkpoint that "
+        "it has written",
         logger="current",
         level=30,  # logging.WARNING
     )
-    return "auto"
+    return str(own)
 
 
-def _has_own_checkpoint(work_dir: Path) -> bool:
-    written = [path.stat().st_mtime for path in training_checkpoints(work_dir)]
+def _launched() -> float | None:
+    """From when on checkpoints are this job's; None where it cannot have been started again."""
     if int(os.environ.get("SLURM_RESTART_COUNT") or 0):
-        return bool(written)
+        return 0.0
     launched = os.environ.get(LAUNCHED)
-    return launched is not None and any(time >= float(launched) for time in written)
+    return None if launched is None else float(launched)

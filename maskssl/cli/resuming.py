@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mmengine.config import Config
 
 from ..checkpoints.reading import checkpoint_at
-from ..engine.runner.resuming import from_first_process, settle_resume
+from ..engine.runner.resuming import from_first_process, hook_out_dir, settle_resume
 from . import launch, restarts
 from .config import ConfigError
 
@@ -34,7 +34,8 @@ def apply_resume(cfg: Config, args: argparse.Namespace) -> None:
         MaskSSLError: the command would draw otherwise than the run.
     """
     launch.start_processes(cfg, args.launcher)
-    decided = from_first_process(lambda: restarts.resume_from(args.resume, cfg.work_dir))
+    out_dir = hook_out_dir(cfg)
+    decided = from_first_process(lambda: restarts.resume_from(args.resume, cfg.work_dir, out_dir))
     if decided:
         cfg.resume = True
         cfg.load_from = None if decided == "auto" else checkpoint_at(decided)
