@@ -36,6 +36,7 @@ def apply_resume(cfg: Config, args: argparse.Namespace) -> None:
     launch.start_processes(cfg, args.launcher)
     out_dir = hook_out_dir(cfg)
     decided = from_first_process(lambda: restarts.resume_from(args.resume, cfg.work_dir, out_dir))
+    weights = cfg.get("load_from")
     if decided:
         cfg.resume = True
         cfg.load_from = None if decided == "auto" else checkpoint_at(decided)
@@ -50,6 +51,8 @@ def apply_resume(cfg: Config, args: argparse.Namespace) -> None:
         hook = dict(type="DebugStepHook", step=args.debug_step or None)
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
     settle_resume(cfg, given_facts(args.seed, args.cfg_options))
+    if decided == "auto" and not cfg.resume:
+        cfg.load_from = weights  # a new run's, which None above has made way for
 
 
 def given_facts(seed: int | None, options: Iterable[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from mmengine.registry import HOOKS
 
 from maskssl.checkpoints.finding import newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.checkpoints.writing import write_checkpoint
 from maskssl.cli import launch, resuming
 from maskssl.cli.config import ConfigError
 from maskssl.cli.train import train
@@ -229,12 +230,33 @@ def test_a_step_of_a_run_is_looked_into(run, tmp_path):
     assert sorted(path.name for path in tmp_path.glob("*.pth")) == before
 
 
+def asked(**given) -> argparse.Namespace:
+    options = dict(resume=None, launcher="none", new_draws=False, debug_step=None, seed=None)
+    return argparse.Namespace(**{**options, "cfg_options": {}, **given})
+
+
+def test_where_nothing_is_there_to_resume_a_new_run_has_its_weights(tmp_path):
+    """Job scripts give --resume always."""
+
+    def settled() -> Config:
+        loader = dict(batch_size=2)
+        cfg = Config(dict(work_dir=str(tmp_path), load_from="a.pth", train_dataloader=loader))
+        resuming.apply_resume(cfg, asked(resume="auto"))
+        return cfg
+
+    cfg = settled()
+    assert (cfg.resume, cfg.load_from) == (False, "a.pth")
+    content = dict(meta=dict(iter=1, epoch=1, seed=0), state_dict={}, optimizer={})
+    write_checkpoint(content, tmp_path / "epoch_1.pth")
+    cfg = settled()
+    assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / "epoch_1.pth"))
+
+
 @pytest.mark.parametrize("option", ["new_draws", "debug_step"])
 def test_options_about_a_resumed_run_need_one(option, tmp_path):
-    args = dict(resume=None, launcher="none", new_draws=False, debug_step=None)
     cfg = Config(dict(work_dir=str(tmp_path)))
     with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} is about"):
-        resuming.apply_resume(cfg, argparse.Namespace(**{**args, option: 3}))
+        resuming.apply_resume(cfg, asked(**{option: 3}))
 
 
 @pytest.mark.parametrize(
