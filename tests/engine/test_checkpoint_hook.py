@@ -22,12 +22,14 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from maskssl.checkpoints import writing
+from maskssl.checkpoints import finding, writing
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.finding import check_checkpoint, newest_valid
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.checkpoints.writing import read_sidecar, remove_checkpoint, sidecar_of
 from maskssl.engine.hooks import checkpoint as checkpoint_hook
 from maskssl.engine.hooks import saving
+from maskssl.engine.runner import resuming
 from maskssl.engine.runner import saving as runner_saving
 from maskssl.engine.runner.resuming import settle_resume
 from maskssl.engine.runner.runner import MaskSSLRunner
@@ -458,6 +460,45 @@ def test_a_run_that_saves_on_another_disk_resumes_from_there(way, kept, tmp_path
     assert not again
     saved = ["epoch_1.pth", "epoch_2.pth", "epoch_3.pth"]
     assert checkpoints(tmp_path / "big" / "run") == (saved if kept else saved[:2])
+
+
+@pytest.mark.parametrize("checksum", [True, False], ids=["checksum", "none"])
+@pytest.mark.parametrize("way", ["config", "runner"])
+def test_a_given_checkpoint_with_a_flipped_bit_is_refused(way, checksum, tmp_path):
+    build(tmp_path, epochs=1).train()
+    path = tmp_path / "epoch_1.pth"
+    weight = read_checkpoint(path)["state_dict"]["layer.weight"].numpy().tobytes()
+    flipped = bytearray(path.read_bytes())
+    flipped[flipped.index(weight)] ^= 1
+    path.write_bytes(flipped)
+    if not checksum:
+        sidecar_of(path).unlink()
+    assert read_checkpoint(path)["state_dict"]["layer.weight"].numpy().tobytes() != weight
+    with pytest.raises(CheckpointError, match=f"{path} is not resumed from: its .* is"):
+        if way == "config":
+            loader = dict(batch_size=2)
+            cfg = dict(load_from=str(path), work_dir=str(tmp_path), train_dataloader=loader)
+            settle_resume(Config(dict(cfg, resume=True)))
+        else:
+            build(tmp_path, epochs=2, resume=path).train()
+
+
+def test_a_checkpoint_is_looked_through_once_until_it_changes(tmp_path, monkeypatch):
+    """A command settles what is resumed, and then the runner that it builds."""
+    build(tmp_path, epochs=1).train()
+    path = tmp_path / "epoch_1.pth"
+    looked: list[Path] = []
+    for module in (finding, resuming):
+        monkeypatch.setattr(module, "check_checkpoint", lambda path: looked.append(path))
+    for given in (None, str(path)):
+        cfg = dict(load_from=given, work_dir=str(tmp_path), train_dataloader=dict(batch_size=2))
+        settle_resume(Config(dict(cfg, resume=True)))
+    assert looked == [path]
+    build(tmp_path, epochs=2, resume=path).train()
+    assert looked == [path]
+    os.utime(path, (1000, 1000))
+    build(tmp_path, epochs=2, resume=path).train()
+    assert looked == [path] * 2
 
 
 @pytest.fixture

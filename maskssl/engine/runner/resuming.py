@@ -16,13 +16,15 @@ from mmengine.dist import (
 )
 from mmengine.logging import print_log
 
-from ...checkpoints.finding import newest_to_resume
+from ...checkpoints.errors import CheckpointError
+from ...checkpoints.finding import check_checkpoint, newest_to_resume
 from ...checkpoints.reading import read_file
 from ...datasets.draws.facts import SETTABLE, refusal, sampler_fact, settled
 from ...errors import MaskSSLError
 from .draws import DRAWS
 
 Result = TypeVar("Result")
+_whole: set[tuple[Path, int]] = set()  # checkpoints that were looked through, and when they changed
 
 
 def settle_resume(cfg: Config, given: Collection[str] | None = None) -> None:
@@ -38,6 +40,7 @@ def settle_resume(cfg: Config, given: Collection[str] | None = None) -> None:
             the checkpoint decides, or with ``train_cfg.new_draws`` the config as it stands.
 
     Raises:
+        CheckpointError: the checkpoint that is given is damaged.
         MaskSSLError: the command, or the number of processes, would draw otherwise and
             ``train_cfg.new_draws`` is not set.
     """
@@ -85,6 +88,29 @@ def from_first_process(decide: Callable[[], Result]) -> Result:
     return found[0]
 
 
+def refuse_damaged(path: Path) -> None:
+    """Refuse to go on from a file that is not whole; torch itself compares no checksum.
+
+    A command settles what it resumes, and then the runner that it builds does: large files are
+    looked through once.
+
+    Args:
+        path: of a checkpoint; who reads it says so if there is none.
+
+    Raises:
+        CheckpointError: its checksum is another, or what it holds cannot be read.
+    """
+    if not path.is_file() or _state(path) in _whole:
+        return
+    reason = check_checkpoint(path)
+    if reason is not None:
+        raise CheckpointError(
+            f"{path} is not resumed from: {reason}. Copy it again, give another checkpoint, or "
+            "--resume alone, which takes the newest whole one of the work dir"
+        )
+    _whole.add(_state(path))
+
+
 def hook_out_dir(cfg: Config) -> str | None:
     """The folder that a config gives to its checkpoint hook in place of the work dir."""
     hook = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
@@ -110,10 +136,18 @@ def _resume_point(
     path = newest_to_resume(work_dir, out_dir) if given is None else Path(given)
     if path is None:
         return None
+    if given is None:
+        _whole.add(_state(path))
+    else:
+        refuse_damaged(path)
     content = read_file(path, facts_alone=True)
     hub, meta = content.get("message_hub") or {}, content.get("meta") or {}
     facts = (hub.get("runtime_info") or {}).get(DRAWS)
     return str(path), dict(facts) if facts else dict(seed=meta.get("seed"))
+
+
+def _state(path: Path) -> tuple[Path, int]:
+    return path, path.stat().st_mtime_ns
 
 
 def _adopt(cfg: Config, name: str, value: Any) -> None:

@@ -4,8 +4,9 @@ import copy
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -37,7 +38,7 @@ from ..sharding.placing import copied, placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
 from .content import check_resumable
-from .resuming import from_first_process, settle_resume
+from .resuming import from_first_process, refuse_damaged, settle_resume
 from .saving import Taken, taken
 from .schedule_ends import cut_off
 from .train_loops import RESUMABLE
@@ -161,6 +162,8 @@ class MaskSSLRunner(Runner):
         if path is None:
             return
         if self.goes_on:
+            if self.checkpoint is not None:
+                from_first_process(partial(refuse_damaged, Path(path)))
             self.resume(path)
         else:
             self.load_checkpoint(path)
