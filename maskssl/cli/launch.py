@@ -37,6 +37,19 @@ def set_pretrained(cfg: Config, checkpoint: str) -> None:
     )
 
 
+def refuse_untrained(cfg: Config) -> None:
+    """Refuse to train by a config that only tests.
+
+    Raises:
+        ConfigError: there is nothing to train.
+    """
+    if not cfg.get("train_dataloader"):
+        raise ConfigError(
+            "this config has nothing to train: it scores a backbone as it is. Run it by maskssl "
+            "test CONFIG --pretrained CHECKPOINT"
+        )
+
+
 def set_tested(cfg: Config, checkpoint: str | None) -> None:
     """Name the checkpoint to test; for kNN it is the backbone's.
 

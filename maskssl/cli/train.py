@@ -10,6 +10,7 @@ LOADERS = ("train_dataloader", "val_dataloader")
 def train(args: argparse.Namespace) -> None:
     """Build the runner that the arguments of ``maskssl train`` ask for, and train."""
     cfg = command_line.configured(args)
+    launch.refuse_untrained(cfg)
     if args.amp:
         launch.use_amp(cfg)
     if args.auto_scale_lr:

@@ -18,6 +18,8 @@ from maskssl.checkpoints.errors import CheckpointError
 from maskssl.cli import arguments, command_line, ending, launch
 from maskssl.cli.config import ConfigError, load_config
 from maskssl.cli.data_check import DataError
+from maskssl.cli.train import train
+from maskssl.commands import train as train_command
 from maskssl.errors import MaskSSLError
 
 CONFIG = """
@@ -272,6 +274,16 @@ def test_a_pretraining_cannot_be_tested(cfg, checkpoint):
     for given in (None, checkpoint):
         with pytest.raises(ConfigError, match="has nothing to test.*kNN.*--pretrained.*visualize"):
             launch.set_tested(cfg, given)
+
+
+@pytest.mark.parametrize("options", [(), ("--amp",), ("--resume",)])
+def test_what_trains_nothing_cannot_be_trained(options, tmp_path):
+    parser = argparse.ArgumentParser()
+    train_command.add_arguments(parser)
+    knn = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
+    args = parser.parse_args([knn, "--work-dir", str(tmp_path), *options])
+    with pytest.raises(ConfigError, match="nothing to train.*maskssl test CONFIG --pretrained"):
+        train(args)
 
 
 def test_knn_tests_its_backbone(cfg, checkpoint):
