@@ -52,7 +52,7 @@ def load_backbone(
         img_size: side or (h, w) in pixels; default that of the pretraining. Positions are resized
             as the source's authors do.
         branch: 'student' or 'teacher'; None for the one that its authors evaluate.
-        num_heads: for files that do not tell.
+        num_heads: for files that do not tell; instead of what they tell, as the ledger says.
         unverified: take sources too that were compared with nobody's code.
         settings: further arguments of PlainViT, e.g. ``out_indices`` or ``frozen_stages``; what
             the checkpoint has otherwise (``norm_eps``, ``pos_resize``), and another pooling, is
@@ -75,7 +75,8 @@ def load_backbone(
     told |= {"out_type": out_type, **settings}
     backbone = PretrainedViT(**told)
     backbone.settings = told
-    load_weights(backbone, file, accept={*settings, "pooling"})
+    heads = {"num_heads"} if num_heads or "arch" in settings else set()
+    load_weights(backbone, file, accept={*settings, *heads, "pooling"})
     pixels = pixels_of(file.weights, file.config)
     backbone.mean, backbone.std = pixels.mean, pixels.std
     height, width = backbone.grid_size

@@ -46,7 +46,7 @@ def vit_settings(
     Args:
         weights: of the encoder, under PlainViT's names.
         config: of ``told_config``.
-        num_heads: for files that say nothing of it.
+        num_heads: instead of those of ``told_heads``.
 
     Raises:
         CheckpointError: there are no blocks, or the number of heads cannot be told.
@@ -57,15 +57,17 @@ def vit_settings(
             f"this {source.name} checkpoint holds no patch embedding or no blocks; it is no "
             "encoder of a plain ViT"
         )
-    width, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
-    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    _, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
+    width, depth = _size(tensors)
     hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]
-    arch = dict(
-        embed_dims=width,
-        num_layers=depth,
-        num_heads=num_heads or _num_heads(weights, config, width, depth),
-        mlp_ratio=hidden / width,
-    )
+    num_heads = num_heads or told_heads(weights, config)
+    if num_heads is None:
+        raise CheckpointError(
+            f"this {source.name} checkpoint has {depth} blocks of width {width}, not the "
+            "size of one known architecture, and no tensor tells the number of attention heads; "
+            "give num_heads"
+        )
+    arch = dict(embed_dims=width, num_layers=depth, num_heads=num_heads, mlp_ratio=hidden / width)
     with_cls_token = "cls_token" in tensors
     rows = tensors["pos_embed"].shape[1] - with_cls_token if "pos_embed" in tensors else 0
     side = math.isqrt(rows)
@@ -92,6 +94,25 @@ def vit_settings(
         norm_eps=given.get("norm_eps", source.norm_eps),
         swiglu=hidden == 2 * tensors["blocks.0.mlp.fc2.weight"].shape[1],
     )
+
+
+def told_heads(weights: EncoderWeights, config: Mapping[str, Any]) -> int | None:
+    """Attention heads by the config, the tensors or the source; None where none of them tells.
+
+    Args:
+        weights: of an encoder with patch embedding and blocks.
+        config: of ``told_config``.
+    """
+    arch = _backbone(config).get("arch")
+    if isinstance(arch, Mapping) and "num_heads" in arch:
+        return int(arch["num_heads"])
+    width, depth = _size(weights.tensors)
+    if "blocks.0.rel_pos.table" in weights.tensors:
+        return int(weights.tensors["blocks.0.rel_pos.table"].shape[-1])
+    if "rotary.periods" in weights.tensors:
+        return width // (4 * len(weights.tensors["rotary.periods"]))
+    heads = (KNOWN_HEADS | dict(weights.source.heads)).get((width, depth))
+    return NAMED_HEADS.get(arch, heads) if isinstance(arch, str) else heads
 
 
 def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
@@ -152,23 +173,10 @@ def _backbone(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("backbone") or {}
 
 
-def _num_heads(weights: EncoderWeights, config: Mapping[str, Any], width: int, depth: int) -> int:
-    arch = _backbone(config).get("arch")
-    if isinstance(arch, Mapping) and "num_heads" in arch:
-        return int(arch["num_heads"])
-    if "blocks.0.rel_pos.table" in weights.tensors:
-        return int(weights.tensors["blocks.0.rel_pos.table"].shape[-1])
-    if "rotary.periods" in weights.tensors:
-        return width // (4 * len(weights.tensors["rotary.periods"]))
-    heads = (KNOWN_HEADS | dict(weights.source.heads)).get((width, depth))
-    heads = NAMED_HEADS.get(arch, heads) if isinstance(arch, str) else heads
-    if heads is None:
-        raise CheckpointError(
-            f"this {weights.source.name} checkpoint has {depth} blocks of width {width}, not the "
-            "size of one known architecture, and no tensor tells the number of attention heads; "
-            "give num_heads"
-        )
-    return heads
+def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Width and depth."""
+    blocks = (int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    return tensors["patch_embed.proj.weight"].shape[0], 1 + max(blocks)
 
 
 def _table_side(tensors: Mapping[str, Tensor], patch_size: int) -> int | None:

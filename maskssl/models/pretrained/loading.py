@@ -18,6 +18,7 @@ from .architecture import (
     assumptions,
     pixels_of,
     pooling_of,
+    told_heads,
     vit_settings,
 )
 from .fitting import Backbone, fit_weights
@@ -26,7 +27,7 @@ from .recognition import EncoderWeights, encoder_weights
 from .told import told_config
 
 # settings of a backbone that change every feature and that no shape shows
-COMPARED = ("norm_eps", "pos_resize")
+COMPARED = ("num_heads", "norm_eps", "pos_resize")
 ACCEPTABLE = (*COMPARED, "pooling", "pixels")  # what ``accept`` lets pass
 
 
@@ -120,7 +121,8 @@ def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[st
     ledger.mean, ledger.std = pixels.mean, pixels.std
     fitted = fit_weights(backbone, weights, ledger)
     if not ledger.problems:
-        told = vit_settings(weights, file.config, backbone.num_heads)
+        heads = told_heads(weights, file.config) or backbone.num_heads
+        told = vit_settings(weights, file.config, heads)
         ledger.assumed = assumptions(weights, file.config, told)
         _compare(backbone, told, accept, ledger)
         _compare_pooling(backbone, file, accept, ledger)
@@ -138,19 +140,20 @@ def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[st
 
 
 def _compare(
-    backbone: Backbone, told: Mapping[str, Any], accept: Collection[str], ledger: Ledger
+    backbone: Backbone, told: dict[str, Any], accept: Collection[str], ledger: Ledger
 ) -> None:
     """What no shape shows: the backbone's settings beside those of the pretraining."""
     for setting in COMPARED:
-        mine = getattr(backbone, setting)
-        if mine == told[setting] or (setting == "pos_resize" and backbone.pos_embed is None):
+        mine, theirs = getattr(backbone, setting), (told | told["arch"])[setting]
+        if mine == theirs or (setting == "pos_resize" and backbone.pos_embed is None):
             continue
-        sentence = f"{setting}={mine!r}, and the checkpoint was made with {told[setting]!r}"
+        sentence = f"{setting}={mine!r}, and the checkpoint was made with {theirs!r}"
         if setting in accept:
             ledger.accepted.append(sentence)
         else:
+            place = "arch of the backbone" if setting == "num_heads" else "the backbone"
             ledger.problems.append(
-                f"{sentence}; set {setting}={told[setting]!r} in the backbone, or "
+                f"{sentence}; set {setting}={theirs!r} in {place}, or "
                 f"accept=[{setting!r}] in init_cfg for other features than its authors'"
             )
 

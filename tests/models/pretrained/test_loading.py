@@ -423,6 +423,53 @@ def test_a_table_without_patches_is_refused(tmp_path):
         )
 
 
+def with_config(state, **backbone):
+    """A checkpoint of a runner: ours, and the config that it was made with."""
+    cfg = f"model = dict(backbone={backbone!r})"
+    content = {f"backbone.{name}": value for name, value in state.items()}
+    return dict(state_dict=content, meta=dict(cfg=cfg))
+
+
+def of_moco(state):
+    return dict(state_dict={f"base_encoder.{name}": value for name, value in state.items()})
+
+
+THIN = dict(embed_dims=384, num_layers=12, mlp_ratio=0.25)  # ViT-S's size, where heads differ
+
+
+@pytest.mark.parametrize(
+    ("arch", "theirs", "mine", "content"),
+    [
+        (THIN, 12, 6, of_moco),  # as its authors' ViT-S has it
+        (ARCH, 4, 2, lambda state: with_config(state, arch=dict(ARCH, num_heads=4))),
+        (ARCH, 2, 4, lambda state: with_config(state, arch=dict(ARCH, num_heads=2))),
+    ],
+)
+def test_other_heads_are_refused_unless_accepted(arch, theirs, mine, content, tmp_path):
+    """Shapes are the same, and every feature would be another."""
+    encoder = build(seed=2, arch=dict(arch, num_heads=theirs))
+    path = saved(content(encoder.state_dict()), tmp_path)
+    other = dict(arch=dict(arch, num_heads=mine))
+    said = f"num_heads={mine}, and the checkpoint was made with {theirs}"
+    assert_refused(build(seed=5, **other), path, said, f"set num_heads={theirs} in arch of the")
+    init = dict(type="Pretrained", checkpoint=str(path), accept=["num_heads"])
+    accepting = build(seed=5, **other, init_cfg=init)
+    accepting.init_weights()
+    assert accepting.ledger.accepted == [said]
+    assert accepting.ledger.assumed["num_heads"].startswith(f"{theirs}, ")
+    same = build(seed=5, arch=dict(arch, num_heads=theirs))
+    assert not load_pretrained(same, path).accepted
+
+
+def test_heads_that_nothing_tells_are_the_backbones_own(tmp_path):
+    path = saved(build(seed=2, arch=dict(ARCH, num_heads=4)).state_dict(), tmp_path)
+    for heads in (2, 4):
+        ledger = load_pretrained(build(seed=5, arch=dict(ARCH, num_heads=heads)), path)
+        assert not ledger.accepted
+        said = f"{heads}, usual at this width and depth, or as given"
+        assert ledger.assumed["num_heads"] == said
+
+
 def test_long_lists_are_cut(tmp_path):
     other = build(seed=2, arch=dict(ARCH, embed_dims=32))
     message = assert_refused(build(seed=5), saved(other.state_dict(), tmp_path))
