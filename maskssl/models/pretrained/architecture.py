@@ -1,14 +1,13 @@
 """What a PlainViT must be to take a file's weights, as far as the file tells."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...checkpoints.errors import CheckpointError
-from ..layers.position import Layout, sincos_position
+from ..layers.position import Layout
+from .grids import Grid, layout_at, offsets_grid, table_grid, told_grid
 from .recognition import EncoderWeights
 from .source import POOLED_NORM, Pixels, Pooling
 
@@ -35,7 +34,6 @@ POOLINGS: dict[str, Pooling] = dict(
     cls="cls", avg="avg", cls_token="cls", avg_featmap="avg", token="cls"
 )
 POOLED: dict[Pooling, str] = dict(cls="its cls token", avg="the mean of its patches")
-LAYOUTS: tuple[Layout, ...] = ("bootmae", "mae")
 
 
 def vit_settings(
@@ -69,22 +67,18 @@ def vit_settings(
         )
     arch = dict(embed_dims=width, num_layers=depth, num_heads=num_heads, mlp_ratio=hidden / width)
     with_cls_token = "cls_token" in tensors
-    rows = tensors["pos_embed"].shape[1] - with_cls_token if "pos_embed" in tensors else 0
-    side = math.isqrt(rows)
-    size = patch_size * side if rows and side * side == rows else None
+    grid = _grid(tensors, config)
     registers = tensors.get("register_tokens")
     given = _backbone(config)
     return dict(
         arch=arch,
-        img_size=size or _table_side(tensors, patch_size) or given.get("img_size", 224),
+        img_size=_pixels(grid, patch_size) if grid else given.get("img_size", 224),
         patch_size=patch_size,
         in_channels=in_channels,
         with_cls_token=with_cls_token,
         class_attention=_class_attention(tensors),
         num_registers=0 if registers is None else registers.shape[1],
-        pos_embed_layout=(
-            _layout(tensors, config, side, with_cls_token) if "pos_embed" in tensors else None
-        ),
+        pos_embed_layout=_layout(tensors, config, grid),
         pos_resize=given.get("pos_resize", source.pos_resize),
         rotary_base=given.get("rotary_base", source.rotary_base),
         qkv_bias="blocks.0.attn.qkv.bias" in tensors,
@@ -179,13 +173,18 @@ def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     return tensors["patch_embed.proj.weight"].shape[0], 1 + max(blocks)
 
 
-def _table_side(tensors: Mapping[str, Tensor], patch_size: int) -> int | None:
-    """Side of the image in pixels that a table of relative positions was made for, if square."""
-    table = tensors.get("blocks.0.rel_pos.table")
-    if table is None:
-        return None
-    offsets = math.isqrt(table.shape[0] - 3)  # 2 * side - 1
-    return patch_size * (offsets + 1) // 2 if offsets * offsets == table.shape[0] - 3 else None
+def _grid(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> Grid | None:
+    """Of the positions, absolute or relative; None without any, and where it cannot be told."""
+    told = told_grid(tensors, config)
+    if "pos_embed" in tensors:
+        return table_grid(tensors["pos_embed"], int("cls_token" in tensors), told)
+    offsets = tensors.get("blocks.0.rel_pos.table")
+    return None if offsets is None else offsets_grid(offsets, told)
+
+
+def _pixels(grid: Grid, patch_size: int) -> int | tuple[int, int]:
+    height, width = (patch_size * side for side in grid)
+    return height if height == width else (height, width)
 
 
 def _class_attention(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
@@ -196,14 +195,12 @@ def _class_attention(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
 
 
 def _layout(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], side: int, with_cls_token: bool
-) -> Layout:
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], grid: Grid | None
+) -> Layout | None:
     """Of a fixed table, which one it is; of a learnt one it does not matter."""
     table = tensors.get("pos_embed")
-    if table is not None and table.shape[1] == side * side + with_cls_token:
-        for layout in LAYOUTS:
-            fixed = sincos_position((side, side), table.shape[-1], layout, int(with_cls_token))
-            if torch.allclose(table.float(), fixed, atol=1e-2):
-                return layout
-    given = _backbone(config).get("pos_embed_layout", "mae")
-    return "bootmae" if given == "bootmae" else "mae"
+    if table is None:
+        return None
+    fixed = layout_at(table, grid, int("cls_token" in tensors)) if grid else None
+    given = _backbone(config).get("pos_embed_layout")
+    return fixed or ("bootmae" if given == "bootmae" else "mae")

@@ -1,14 +1,13 @@
 """Tensors into a PlainViT by name and shape: each one used, resized, dropped or refused."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import torch
 from timm.layers import resize_rel_pos_bias_table
 from torch import Tensor, nn
 
-from ..layers.position import Layout, Resize, resize_position, sincos_position
+from ..layers.position import Layout, Resize, resize_position
+from .grids import Grid, offsets_grid, table_grid, told_grid
 from .ledger import Ledger
 from .recognition import EncoderWeights
 
@@ -64,14 +63,23 @@ class Backbone(Protocol):
     def load_state_dict(self, state_dict: Mapping[str, Tensor], strict: bool = True) -> Any: ...  # noqa: D102
 
 
-def fit_weights(backbone: Backbone, weights: EncoderWeights, ledger: Ledger) -> dict[str, Tensor]:
+def fit_weights(
+    backbone: Backbone, weights: EncoderWeights, config: Mapping[str, Any], ledger: Ledger
+) -> dict[str, Tensor]:
     """Match tensors to the backbone's by name and shape; the ledger says how it went.
+
+    Args:
+        backbone: stays as it is.
+        weights: of the encoder.
+        config: of ``told_config``.
+        ledger: is filled.
 
     Returns:
         A full state dict; only of use when the ledger holds no problems.
     """
     own = backbone.state_dict()
     offered = dict(weights.tensors)
+    told = told_grid(weights.tensors, config)
     _check_cls_token(backbone, offered, ledger)
     _drop_class_attention(backbone, offered, ledger)
     _check_depth(backbone, offered, ledger)
@@ -83,11 +91,11 @@ def fit_weights(backbone: Backbone, weights: EncoderWeights, ledger: Ledger) -> 
             _settle_missing(backbone, name, weights, ledger)
             value = mine
         elif name == "pos_embed" and value.ndim == 3 and value.shape[-1] == mine.shape[-1]:
-            value = _fitted_position(backbone, value, mine, ledger)
+            value = _fitted_position(backbone, value, mine, told, ledger)
+        elif name.endswith(".rel_pos.table") and value.shape[1:] == mine.shape[1:]:
+            value = _fitted_offsets(backbone, name, value, mine, told, ledger)
         elif value.shape == mine.shape:
             ledger.used.append(name)
-        elif name.endswith(".rel_pos.table") and value.shape[1:] == mine.shape[1:]:
-            value = _resized_offsets(backbone, name, value, mine, ledger)
         else:
             ledger.problems.append(
                 f"{name} has shape {tuple(value.shape)}, the backbone needs {tuple(mine.shape)}; "
@@ -173,9 +181,11 @@ def _settle_missing(backbone: Backbone, name: str, weights: EncoderWeights, ledg
         ledger.problems.append(f"{name} is not in the checkpoint{_remedy_for_missing(name)}")
 
 
-def _fitted_position(backbone: Backbone, table: Tensor, own: Tensor, ledger: Ledger) -> Tensor:
+def _fitted_position(
+    backbone: Backbone, table: Tensor, own: Tensor, told: Grid | None, ledger: Ledger
+) -> Tensor:
     prefix = int(backbone.with_cls_token)
-    source = _source_grid(backbone, table, prefix)
+    source = table_grid(table, prefix, told, backbone.grid_size)
     if source is None:
         ledger.problems.append(
             f"pos_embed has {table.shape[1]} rows, which is no square grid with "
@@ -189,28 +199,6 @@ def _fitted_position(backbone: Backbone, table: Tensor, own: Tensor, ledger: Led
     sizes = [" x ".join(map(str, grid)) for grid in (source, backbone.grid_size)]
     ledger.resized["pos_embed"] = " -> ".join(sizes)
     return resize_position(table, source, backbone.grid_size, prefix, backbone.pos_resize)
-
-
-def _source_grid(backbone: Backbone, table: Tensor, prefix: int) -> tuple[int, int] | None:
-    """The grid (h, w) that a table was made for; None where that cannot be told.
-
-    144 rows may be 12 x 12, 9 x 16 or 16 x 9. A fixed sin-cos table shows which; a trained
-    one is taken for a square, or else for the backbone's own.
-    """
-    patches = table.shape[1] - prefix
-    for height in range(1, patches + 1):
-        grid = (height, patches // height)
-        if grid[0] * grid[1] != patches:
-            continue
-        layout = backbone.pos_embed_layout or "mae"
-        fixed = sincos_position(grid, table.shape[-1], layout, prefix)
-        if torch.allclose(table.float(), fixed, atol=1e-2):  # it may be stored in bf16
-            return grid
-    side = math.isqrt(max(0, patches))
-    if side and side * side == patches:
-        return side, side
-    height, width = backbone.grid_size
-    return backbone.grid_size if height * width == patches else None
 
 
 def _remedy_for(name: str, value: Tensor) -> str:
@@ -238,17 +226,25 @@ def _remedy_for_missing(name: str) -> str:
     return f"; set {setting[name]}" if name in setting else ""
 
 
-def _resized_offsets(
-    backbone: Backbone, name: str, table: Tensor, own: Tensor, ledger: Ledger
+def _fitted_offsets(
+    backbone: Backbone,
+    name: str,
+    table: Tensor,
+    own: Tensor,
+    told: Grid | None,
+    ledger: Ledger,
 ) -> Tensor:
     """Relative positions for another grid, as BEiT's authors and timm interpolate them."""
-    try:
-        resized = resize_rel_pos_bias_table(table.float(), backbone.grid_size, tuple(own.shape))
-    except ValueError:
+    source = offsets_grid(table, told)
+    # many grids have as many offsets, so that the shape alone makes no difference
+    if table.shape == own.shape and source in (None, backbone.grid_size):
+        ledger.used.append(name)
+        return table
+    if source is None or source[0] != source[1]:
         ledger.problems.append(
             f"{name} has {table.shape[0]} offsets, which are those of no square grid; set img_size "
             "to that of the pretraining"
         )
         return own
     ledger.resized[name] = f"{table.shape[0]} -> {own.shape[0]} offsets"
-    return resized
+    return resize_rel_pos_bias_table(table.float(), backbone.grid_size, tuple(own.shape))

@@ -119,7 +119,7 @@ def load_weights(backbone: Backbone, file: PretrainedFile, accept: Collection[st
     )
     pixels = pixels_of(weights, file.config)
     ledger.mean, ledger.std = pixels.mean, pixels.std
-    fitted = fit_weights(backbone, weights, ledger)
+    fitted = fit_weights(backbone, weights, file.config, ledger)
     if not ledger.problems:
         heads = told_heads(weights, file.config) or backbone.num_heads
         told = vit_settings(weights, file.config, heads)

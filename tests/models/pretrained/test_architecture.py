@@ -137,6 +137,9 @@ def test_what_is_no_encoder_is_refused(missing):
         ((1, 13, 768), {}, 224),  # 12 patches are no square
         ((1, 13, 768), dict(backbone=dict(img_size=(48, 64))), (48, 64)),
         ((1, 10, 768), dict(backbone=dict(img_size=64)), 48),
+        ((1, 37, 768), {}, 96),  # 6 x 6 or 4 x 9
+        ((1, 37, 768), dict(backbone=dict(img_size=(64, 144))), (64, 144)),
+        ((1, 37, 768), dict(backbone=dict(img_size=[96, 96])), 96),
         (None, {}, 224),
         (None, dict(backbone=dict(img_size=64)), 64),
     ],
@@ -147,6 +150,22 @@ def test_the_image_size_is_that_of_a_square_table(rows, config, size):
     weights = shapes(768, 12, **more)
     if rows:
         weights.tensors["pos_embed"] = torch.randn(rows)
+    assert vit_settings(weights, config)["img_size"] == size
+
+
+@pytest.mark.parametrize(
+    ("offsets", "config", "size"),
+    [
+        (81, {}, 80),  # 5 x 5, or 2 x 14 patches of 16
+        (81, dict(backbone=dict(img_size=(32, 224))), (32, 224)),
+        (81, dict(backbone=dict(img_size=96)), 80),
+        (21, {}, 224),  # 2 x 4 are no square
+        (21, dict(backbone=dict(img_size=(32, 64))), (32, 64)),
+        (16, {}, 224),  # a square of no grid
+    ],
+)
+def test_so_is_that_of_a_table_of_relative_positions(offsets, config, size):
+    weights = shapes(768, 12, **{"blocks.0.rel_pos.table": (offsets + 3, 12)})
     assert vit_settings(weights, config)["img_size"] == size
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import nn
 
+import maskssl
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.errors import MaskSSLError
@@ -40,6 +41,13 @@ def images(height: int = 32, width: int = 32) -> torch.Tensor:
 def saved(content, folder: Path, name: str = "checkpoint.pth") -> Path:
     torch.save(content, folder / name)
     return folder / name
+
+
+def with_config(state, **backbone):
+    """A checkpoint of a runner: ours, and the config that it was made with."""
+    cfg = f"model = dict(backbone={backbone!r})"
+    content = {f"backbone.{name}": value for name, value in state.items()}
+    return dict(state_dict=content, meta=dict(cfg=cfg))
 
 
 def pretraining_model(seed: int = 0):
@@ -264,8 +272,43 @@ def test_a_fixed_table_shows_its_grid(theirs, ours, tmp_path):
     assert not load_pretrained(itself, path).resized
 
 
+@pytest.mark.parametrize("size", [(72, 128), (32, 72), (128, 72)])  # 144 and 36 patches: squares
+@pytest.mark.parametrize("layout", ["bootmae", "mae", "learnt"])
+def test_the_config_tells_the_grid_of_a_table(layout, size, tmp_path):
+    options = {} if layout == "learnt" else dict(pos_embed_layout=layout)
+    encoder = build(seed=2, img_size=size, **options)
+    if layout == "learnt":
+        encoder.pos_embed.data.normal_()
+    config = dict(arch=ARCH, img_size=size)
+    path = saved(with_config(encoder.state_dict(), **config), tmp_path)
+    for seed, own in ((5, {}), (6, options)):  # whichever layout the backbone begins with
+        backbone = build(seed=seed, img_size=size, **own)
+        assert not load_pretrained(backbone, path).resized
+        assert_same(backbone, encoder)
+    loaded = maskssl.load_backbone(path)
+    assert loaded.img_size == size and not loaded.ledger.resized
+    assert_same(loaded, encoder)
+    if layout != "learnt":  # a fixed table shows it alone
+        bare = saved(encoder.state_dict(), tmp_path)
+        assert maskssl.load_backbone(bare, num_heads=2).img_size == size
+
+
+def test_offsets_of_another_oblong_grid_are_refused(tmp_path):
+    """As many as those of the transposed grid."""
+    encoder = build(seed=2, img_size=(16, 32), rel_pos_bias=True, pos_embed_layout=None)
+    config = dict(arch=ARCH, img_size=(16, 32), rel_pos_bias=True)
+    path = saved(with_config(encoder.state_dict(), **config), tmp_path)
+    options = dict(seed=5, rel_pos_bias=True, pos_embed_layout=None)
+    said = "blocks.0.rel_pos.table has 24 offsets, which are those of no square grid"
+    assert_refused(build(img_size=(32, 16), **options), path, said)
+    same = build(img_size=(16, 32), **options)
+    load_pretrained(same, path)
+    assert_same(same, encoder)
+    assert maskssl.load_backbone(path).img_size == (16, 32)
+
+
 def test_a_trained_table_is_square_or_the_own_grid(tmp_path):
-    """Nothing tells the grid of a trained table; a square one was the rule."""
+    """Nothing tells the grid of a trained table without a config; a square one was the rule."""
     backbone = build(seed=5, img_size=(16, 64))  # 2 x 8
     encoder = build(seed=2)
     encoder.pos_embed.data.normal_()
@@ -421,13 +464,6 @@ def test_a_table_without_patches_is_refused(tmp_path):
         assert_refused(
             build(seed=5), saved(state, tmp_path), f"{rows} rows, which is no square grid"
         )
-
-
-def with_config(state, **backbone):
-    """A checkpoint of a runner: ours, and the config that it was made with."""
-    cfg = f"model = dict(backbone={backbone!r})"
-    content = {f"backbone.{name}": value for name, value in state.items()}
-    return dict(state_dict=content, meta=dict(cfg=cfg))
 
 
 def of_moco(state):
