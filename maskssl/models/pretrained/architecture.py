@@ -29,6 +29,7 @@ NAMED_HEADS = {"deit-s": 6, "deit-small": 6, "dinov2-s": 6, "dinov2-small": 6} |
     "mocov3-s": 12,
     "mocov3-small": 12,
 }
+DIMENSIONS = {"patch_embed.proj.weight": 4, "pos_embed": 3}  # axes of an encoder of images
 # out_type of ours and of mmpretrain, global_pool of timm
 POOLINGS: dict[str, Pooling] = dict(
     cls="cls", avg="avg", cls_token="cls", avg_featmap="avg", token="cls"
@@ -47,7 +48,8 @@ def vit_settings(
         num_heads: instead of those of ``told_heads``.
 
     Raises:
-        CheckpointError: there are no blocks, or the number of heads cannot be told.
+        CheckpointError: there are no blocks, the patches are not those of images, or the number
+            of heads cannot be told.
     """
     tensors, source = weights.tensors, weights.source
     if "patch_embed.proj.weight" not in tensors or "blocks.0.mlp.fc1.weight" not in tensors:
@@ -55,6 +57,13 @@ def vit_settings(
             f"this {source.name} checkpoint holds no patch embedding or no blocks; it is no "
             "encoder of a plain ViT"
         )
+    for name, axes in DIMENSIONS.items():
+        if name in tensors and tensors[name].ndim != axes:
+            raise CheckpointError(
+                f"{name} of this {source.name} checkpoint has shape {tuple(tensors[name].shape)}, "
+                f"not {axes} axes as that of images has; PlainViT takes no encoder of videos or "
+                "volumes, use one of images"
+            )
     _, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
     width, depth = _size(tensors)
     hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]

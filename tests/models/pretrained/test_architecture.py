@@ -131,6 +131,18 @@ def test_what_is_no_encoder_is_refused(missing):
 
 
 @pytest.mark.parametrize(
+    ("name", "shape"),
+    [("patch_embed.proj.weight", (768, 3, 2, 16, 16)), ("pos_embed", (1, 14, 14, 768)),
+     ("patch_embed.proj.weight", (768, 768))],
+)  # fmt: skip
+def test_what_is_no_encoder_of_images_is_refused(name, shape):
+    """V-JEPA's and VideoMAE's patches are those of several frames."""
+    weights = shapes(768, 12, **{name: shape})
+    with pytest.raises(CheckpointError, match=rf"{name} of this some .* has shape \({shape[0]}, "):
+        vit_settings(weights, {})
+
+
+@pytest.mark.parametrize(
     ("rows", "config", "size"),
     [
         ((1, 10, 768), {}, 48),  # 3 x 3 patches of 16, and a cls token
