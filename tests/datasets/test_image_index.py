@@ -20,6 +20,7 @@ from PIL import Image
 
 from maskssl.datasets.index.image_index import ImageIndex, ImageIndexError
 from maskssl.datasets.index.indexed_images import IndexedImages
+from maskssl.datasets.index.list_files import CsvFile
 from maskssl.datasets.index.sources import ImageFolder, ListFile, source_at
 from maskssl.datasets.index.store import index_places, open_index
 from maskssl.errors import MaskSSLError
@@ -149,6 +150,7 @@ def test_images_go_through_the_pipeline_in_any_scope(tmp_path):
         ("a b/c 3.jpg 12", "a b/c 3.jpg", 12),
         ("  x.PNG\t0 \r", "x.PNG", 0),
         ("/else/where.jpg 2147483647", "/else/where.jpg", 2147483647),
+        ("x.jpg 00002147483647", "x.jpg", 2147483647),
         ("../up.jpg", "../up.jpg", -1),
         ("x.jpg 3.jpg", "x.jpg 3.jpg", -1),
     ],
@@ -167,6 +169,7 @@ def test_a_line_is_a_path_or_a_path_and_a_label(line, path, label, tmp_path):
         ("x.jpg cat", "line 2: 'cat' is no label; write an integer from 0"),
         ("x.jpg -1", "line 2: '-1' is no label"),
         ("x.jpg 2147483648", "line 2: '2147483648' is no label"),
+        ("x.jpg " + "9" * 5000, "line 2: '99999999999999999999' is no label"),
         ("my photo 3", "line 2: 'my photo 3' is neither a path nor a path and a label"),
         ("12", "line 2: '12' is neither"),
         ("", "line 2, is empty; remove it"),
@@ -177,6 +180,23 @@ def test_a_line_that_can_mean_anything_else_is_refused_with_its_number(line, mes
     with pytest.raises(ImageIndexError, match=re.escape(message)):
         IndexedImages(ann_file=str(tmp_path / "list.txt"))
     assert os.listdir(tmp_path) == ["list.txt"]  # no half index, no lock
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("2147483648", "line 3: '2147483648' is no label; write an integer from 0 to 2147483647"),
+        ("9" * 5000, "line 3: '99999999999999999999' is no label"),
+    ],
+    ids=["32 bits", "5000 digits"],
+)
+def test_a_label_that_an_index_cannot_hold_is_refused_in_csv_too(label, message, tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text(f"path,label\n0.jpg,2147483647\n1.jpg,{label}\n")
+    with pytest.raises(ImageIndexError, match=re.escape(message)):
+        open_index(CsvFile(str(path)))
+    path.write_text("path,label\n0.jpg,2147483647\n1.jpg,000\n")
+    assert open_index(CsvFile(str(path))).labels.tolist() == [2147483647, 0]
 
 
 def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path):

@@ -230,6 +230,8 @@ def members(**named: bytes) -> Callable[[Path], None]:
         (link, "b.png in {shard} is a link or sparse"),
         (members(a_png=b"x", a_cls=b"cat"), "a.cls in {shard} holds b'cat', which is no label"),
         (members(a_png=b"x", a_cls=b"-1"), "holds b'-1', which is no label"),
+        (members(a_png=b"x", a_cls=b"2147483648"), "holds b'2147483648', which is no label"),
+        (members(a_png=b"x", a_cls=b"9" * 5000), "9', which is no label"),
         (members(a_png=b"x", a_cls=b""), "holds b'', which is no label"),
         (members(a_png=b"x", a_jpg=b"x"), "two images of the key 'a': a.png and a.jpg"),
         (members(a_txt=b"x"), "lists no image. 1 keys have no image"),

@@ -24,6 +24,7 @@ from ...errors import MaskSSLError
 
 VERSION = 2
 NO_LABEL = -1  # in the labels of images that have none
+MAX_LABEL = 2**31 - 1
 
 _VERSION_1 = b"maskssl images\n\0"  # how files of the first version begin
 _FORMAT = "maskssl images"  # in the header, so that no other array is taken for an index
@@ -38,6 +39,18 @@ class ImageIndexError(MaskSSLError):
 
 class UnusableIndexError(ImageIndexError):
     """An index is cut short or of another version; it may be built anew."""
+
+
+def label_number(text: str | bytes) -> int | None:
+    """A label as written in digits; None for what is no number from 0 to ``MAX_LABEL``."""
+    digits = text if isinstance(text, str) else text.decode("ascii", "replace")
+    if not digits.isdecimal():
+        return None
+    digits = digits.lstrip("0") or "0"
+    # counted first, as Python refuses to read thousands of digits
+    if len(digits) > len(str(MAX_LABEL)) or int(digits) > MAX_LABEL:
+        return None
+    return int(digits)
 
 
 class Source(Protocol):

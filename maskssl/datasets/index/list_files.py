@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..folders import ENDINGS
-from .image_index import NO_LABEL, ImageIndexError, Progress
+from .image_index import MAX_LABEL, NO_LABEL, ImageIndexError, Progress, label_number
 
 _PATHS = ("path", "file", "filename", "file_name", "filepath", "image", "image_path", "img")
 _LABELS = ("label", "labels", "class", "class_name", "category", "target")
 
-_MAX_LABEL = 2**31 - 1
 _CHUNK = 1 << 20  # bytes of lines read at once
 
 
@@ -64,11 +63,12 @@ class ListFile:
             return text, NO_LABEL
         path, *label = text.rsplit(None, 1)
         if label and path[-self._longest :].lower().endswith(self._encoded):
-            if label[0].isdigit() and int(label[0]) <= _MAX_LABEL:
-                return path, int(label[0])
+            value = label_number(label[0])
+            if value is not None:
+                return path, value
             raise ImageIndexError(
-                f"{self.location}, line {number}: {label[0].decode(errors='replace')!r} is no "
-                f"label; write an integer from 0 to {_MAX_LABEL} behind the path"
+                f"{self.location}, line {number}: {label[0][:20].decode(errors='replace')!r} is no "
+                f"label; write an integer from 0 to {MAX_LABEL} behind the path"
             )
         raise ImageIndexError(
             f"{self.location}, line {number}: {text.decode(errors='replace')!r} is neither a path "
@@ -144,9 +144,19 @@ class CsvFile(ListFile):
         if "" in found:
             raise ImageIndexError(f"{self.location} has rows without a label; fill them in")
         if all(label.isdecimal() for label in found if label):
-            return {label: int(label) for label in found if label}
+            return {label: self._number(label) for label in found if label}
         self._classes = sorted(label for label in found if label)
         return {label: number for number, label in enumerate(self._classes)}
+
+    def _number(self, label: str) -> int:
+        number = label_number(label)
+        if number is None:
+            line = next(at for at, (_, other) in enumerate(self._rows(), 2) if other == label)
+            raise ImageIndexError(
+                f"{self.location}, line {line}: {label[:20]!r} is no label; write an integer from "
+                f"0 to {MAX_LABEL}, or names"
+            )
+        return number
 
     def _rows(self) -> Iterator[tuple[str, str | None]]:
         with open(

@@ -17,11 +17,17 @@ from glob import glob
 from typing import Any, BinaryIO
 
 from ..folders import ENDINGS
-from .image_index import NO_LABEL, ImageIndex, ImageIndexError, Progress
+from .image_index import (
+    MAX_LABEL,
+    NO_LABEL,
+    ImageIndex,
+    ImageIndexError,
+    Progress,
+    label_number,
+)
 from .tar_members import member_uri
 
 _BLOCK = 512  # bytes; headers and contents of a tar begin at multiples of it
-_MAX_LABEL = 2**31 - 1
 _REPORT_EVERY = 1_000  # members
 # the key ends at the first dot of the last part; webdataset keeps notes of its own in __*__
 _KEY = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)
@@ -201,9 +207,10 @@ def _plain(member: tarfile.TarInfo, shard: str) -> tarfile.TarInfo:
 
 def _label(file: BinaryIO, member: tarfile.TarInfo, shard: str) -> int:
     text = os.pread(file.fileno(), _plain(member, shard).size, member.offset_data).strip()
-    if not text.isdigit() or int(text) > _MAX_LABEL:
+    number = label_number(text)
+    if number is None:
         raise ImageIndexError(
             f"{member.name} in {shard} holds {text[:20]!r}, which is no label; write an integer "
-            f"from 0 to {_MAX_LABEL}"
+            f"from 0 to {MAX_LABEL}"
         )
-    return int(text)
+    return number
