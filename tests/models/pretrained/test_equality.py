@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from mmpretrain.models.backbones import BEiTViT, VisionTransformer
 from mmpretrain.models.selfsup import BEiTPretrainViT, MAEViT, MoCoV3ViT
@@ -134,6 +135,15 @@ def test_timm(case, size, tmp_path):
     compared(backbone, blocks, reference.norm(blocks[-1]).detach() if normed else None, images)
     assert backbone.ledger.source == source
     counted(backbone.ledger, state)
+
+
+@pytest.mark.parametrize("name", ["medium_{}1", "mediumd_{}1", "betwixt_{}4", "base_{}1"])
+def test_timms_other_rotary_vits_are_refused(name, tmp_path):
+    """Registers, scales and qkv are named as DINOv3's, and every angle is another."""
+    name = f"vit_{name.format('patch16_rope_reg')}_gap_256"
+    state = filled(timm.create_model(name, embed_dim=24, depth=2, num_heads=2)).state_dict()
+    with pytest.raises(CheckpointError, match=r"(reg_token|gamma_1) .* and has no place in"):
+        loaded(state, tmp_path)
 
 
 def counted(ledger, state) -> None:

@@ -1,11 +1,19 @@
-"""timm's conversion of DINOv3 (its class Eva): no periods stored, so those of base 100."""
+"""timm's conversion of DINOv3 (its class Eva): no periods stored, so those of base 100.
+
+Its other ViTs with rotary positions and registers have no cls token, and other angles.
+"""
 
 from ..source import HEAD, POOLED_NORM, Place, Source
 
 TIMM_DINOV3 = Source(
     name="timm DINOv3",
     places={"student": (Place(),)},
-    marks=(r"reg_token$", r"blocks\.0\.gamma_1$", r"blocks\.0\.attn\.qkv\.weight$"),
+    marks=(
+        r"reg_token$",
+        r"cls_token$",
+        r"blocks\.0\.gamma_1$",
+        r"blocks\.0\.attn\.qkv\.weight$",
+    ),
     never=(r"pos_embed$",),
     names=(
         ("reg_token", "register_tokens"),
