@@ -7,9 +7,11 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, VISUALIZERS, DefaultScope
 from torch import nn
@@ -352,6 +354,34 @@ def test_classes_fit_the_heads(name):
         if "scenes" in name:
             assert tuple(classes)[-8:] == SHAPES
             assert tuple(classes)[:-8] == (("background",) if "seg/" in name else ())
+
+
+@pytest.mark.parametrize("name", [n for n in LEAVES if n.startswith("seg/")])
+def test_pictures_are_padded_to_the_window_of_a_test(name):
+    model = inner_model(config(name))
+    window = model.test_cfg.get("crop_size")
+    assert (model.data_preprocessor.test_cfg or {}).get("size") == window
+    assert bool(window) == (model.test_cfg.mode == "slide")
+
+
+@pytest.mark.parametrize(("height", "width"), [(190, 1000), (200, 150), (200, 260), (192, 192)])
+def test_a_test_takes_pictures_with_a_side_below_the_window(height, width):
+    """Larger ones are not padded, so that nothing changes for them."""
+    skip_without("mmseg")
+    cfg = config("seg/bootmae_vit-mini-p8_upernet_1xb8-amp-1k_camvid.py")
+    cfg.model.backbone.init_cfg = None
+    with scoped(cfg):
+        model = MODELS.build(cfg.model).eval()
+        pack = Compose([dict(type="PackSegInputs")])
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    shape = (height, width)
+    batch = pseudo_collate([pack(dict(img=image, img_shape=shape, ori_shape=shape))])
+    inputs = model.data_preprocessor(batch)["inputs"]
+    assert inputs.shape[2:] == (max(height, 192), max(width, 192))
+    assert not inputs[..., height:, :].any() and not inputs[..., width:].any()
+    with torch.no_grad():
+        (found,) = model.test_step(batch)
+    assert found.pred_sem_seg.data.shape == (1, height, width)
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if "bootmae" not in name.split("/")[1]])

@@ -259,6 +259,7 @@ def test_segmentation_is_trained_and_tested_on_the_published_sizes(name, scene):
     assert list(model.test_cfg.crop_size) == tested["window"]
     assert list(model.test_cfg.stride) == tested["stride"]
     assert list(model.data_preprocessor["size"]) == values["crop"]
+    assert list(model.data_preprocessor["test_cfg"]["size"]) == tested["window"]
     out = pipeline(name, "test_dataloader")(scene(640, 480))
     if "short_sides" not in tested:
         assert tuple(out["inputs"].shape[1:]) == (512, 683) and tested["short_side"] == 512

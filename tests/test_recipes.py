@@ -85,6 +85,7 @@ RULES: tuple[tuple[str, str | None], ...] = (
     (r"model\.data_preprocessor\.(to_rgb|bgr_to_rgb|to_onehot|pad_mask)", None),
     (r"model\.data_preprocessor\.num_classes", "head.classes"),
     (r"model\.data_preprocessor\.(pad_val|seg_pad_val|size)", "pictures.crop"),
+    (r"model\.data_preprocessor\.test_cfg\.size", "test.window"),
     (r"model\.data_preprocessor\.pad_size_divisor", "pictures.pad"),
     (r"model\.backbone\.arch", "encoder.embed_dims"),
     (r"model\.backbone\.(img_size|patch_size|final_norm)", r"encoder.\1"),

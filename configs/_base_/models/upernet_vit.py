@@ -14,6 +14,7 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
         size=(512, 512),
+        test_cfg=dict(size=(512, 512)),  # a side below the window is padded, no other
     ),
     backbone=dict(
         type="mmpretrain.PlainViT",

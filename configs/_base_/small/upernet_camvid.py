@@ -11,7 +11,7 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(size=(192, 192)),
+    data_preprocessor=dict(size=(192, 192), test_cfg=dict(size=(192, 192))),
     backbone=dict(img_size=192),
     decode_head=dict(num_classes=11),
     auxiliary_head=dict(num_classes=11),

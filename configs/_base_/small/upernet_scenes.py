@@ -12,7 +12,7 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(size=(64, 64)),
+    data_preprocessor=dict(size=(64, 64), test_cfg=None),  # tests resize, and have no window
     backbone=dict(img_size=64, out_indices=[1, 2, 3]),
     # strides of 4, 8 and 16: a map of stride 2 would cost more than all the rest
     neck=dict(scales=(2, 1, 0.5)),
