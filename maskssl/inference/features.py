@@ -9,6 +9,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from ..datasets.checks.pictures import bits_of
 from ..datasets.folders import image_files
 from ..errors import MaskSSLError
 from ..progress import ProgressLine
@@ -68,7 +69,7 @@ class FeatureExtractor:
             (N, …) float32: what the backbone's last out index gives.
 
         Raises:
-            MaskSSLError: no images, or one that cannot be read.
+            MaskSSLError: no images, one that cannot be read, or one of more than 8 bits a channel.
         """
         pictures = list(pictures_of(images))
         if not pictures:
@@ -135,7 +136,17 @@ def _opened(picture: Picture) -> Image.Image:
             )
         picture = Image.fromarray(picture)
     try:
-        opened = picture if isinstance(picture, Image.Image) else Image.open(picture)
-        return opened.convert("RGB")
+        if isinstance(picture, Image.Image):
+            opened, bits = picture, bits_of(picture)
+        else:
+            opened = Image.open(picture)
+            bits = bits_of(opened, picture)
+        converted = opened.convert("RGB")
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise MaskSSLError(f"{picture} cannot be read as an image ({error})") from error
+    if bits > 8:
+        raise MaskSSLError(
+            f"{picture} has {bits} bits a channel, and features are those of 8, to which Pillow "
+            "cuts it; scale it to 8 bits"
+        )
+    return converted

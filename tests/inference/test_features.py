@@ -1,5 +1,6 @@
 """Features of images, whatever they come as."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -81,6 +82,27 @@ def test_a_grey_image_has_three_channels(extractor):
     grey = np.full((40, 40), 77, dtype=np.uint8)
     rgb = np.stack([grey] * 3, axis=2)
     torch.testing.assert_close(extractor(grey, False), extractor(rgb, False))
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (40, 40, 3)])
+def test_a_picture_of_more_than_8_bits_is_refused_and_named(extractor, shape, tmp_path):
+    path = tmp_path / "deep.png"
+    assert cv2.imwrite(str(path), np.full(shape, 4095, np.uint16))
+    with pytest.raises(MaskSSLError, match=r"deep\.png has 16 bits a channel.*scale it to 8"):
+        extractor(path, progress=False)
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("I;16", 16), ("I", 32), ("F", 32)])
+def test_an_opened_picture_of_more_than_8_bits_is_refused(extractor, mode, bits):
+    with pytest.raises(MaskSSLError, match=f"has {bits} bits a channel"):
+        extractor(Image.new(mode, (40, 40)), progress=False)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK"])
+def test_a_picture_of_up_to_8_bits_is_taken(extractor, mode, tmp_path):
+    path = tmp_path / "a.tif"
+    Image.new(mode, (40, 40)).save(path)
+    assert extractor([path, Image.open(path)], progress=False).shape == (2, 48)
 
 
 def test_a_backbone_of_other_channels_is_refused():

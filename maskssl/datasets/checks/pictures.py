@@ -81,7 +81,7 @@ def look_at(path: str | Path) -> Picture:
                 str(path),
                 *image.size,
                 image.mode,
-                _bits(image, path),
+                bits_of(image, path),
                 orientation if orientation in range(1, 9) else 1,
             )
             image.load()
@@ -131,8 +131,9 @@ def range_notes(pictures: Sequence[Picture], high: float) -> list[str]:
     ]
 
 
-def _bits(image: Image.Image, path: str | Path) -> int:
-    if image.format == "PNG":
+def bits_of(image: Image.Image, path: str | Path | None = None) -> int:
+    """Bits of a channel: by an image's file, whose colours Pillow opens in 8, else by its mode."""
+    if path and image.format == "PNG":
         with open(path, "rb") as file:
             return file.read(_PNG_DEPTH + 1)[_PNG_DEPTH]
     if image.format == "TIFF":
