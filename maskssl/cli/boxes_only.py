@@ -3,9 +3,8 @@
 from mmengine.config import Config
 
 from .classes import EVALUATORS
-from .config import ConfigError
+from .config import ConfigError, dicts_below
 from .data_check.nodes import LOADERS
-from .mask_codes import pipelines
 
 
 def use_boxes_only(cfg: Config) -> None:
@@ -23,10 +22,9 @@ def use_boxes_only(cfg: Config) -> None:
         cfg.model.roi_head.pop(key, None)
     if cfg.model.type == "MaskRCNN":
         cfg.model.type = "FasterRCNN"
-    for pipeline in (found for key in LOADERS for found in pipelines(cfg.get(key))):
-        for step in pipeline:
-            if step["type"] == "LoadAnnotations":
-                step["with_mask"] = False
+    for step in (found for key in LOADERS for found in dicts_below(cfg.get(key))):
+        if step.get("type") == "LoadAnnotations":
+            step["with_mask"] = False
     for evaluator in (cfg[key] for key in EVALUATORS if cfg.get(key)):
         for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
             if metric["type"] == "CocoMetric":

@@ -11,7 +11,7 @@ from .data_check.nodes import LOADERS
 
 
 def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
-    """Translate what masks hold into labels, behind each LoadAnnotations.
+    """Translate what masks hold into labels, behind each LoadAnnotations, in TestTimeAug too.
 
     Args:
         cfg: of segmentation; is changed.
@@ -32,21 +32,29 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
         codes[code] = int(label)
     LabelCodes(codes)  # a mistake in them shows now
     places = [
-        (pipeline, number)
+        place
         for key in LOADERS
-        for pipeline in pipelines(cfg.get(key))
-        for number, step in enumerate(pipeline)
-        if step.get("type") == "LoadAnnotations"
+        for found in dicts_below(cfg.get(key))
+        if isinstance(found.get("pipeline"), list)
+        for place in _loadings(found["pipeline"])
     ]
     if cfg.get("default_scope") != "mmseg" or not places:
         raise ConfigError("--map-masks needs a config of segmentation, whose pipelines load masks")
-    for pipeline, number in places:
-        if not any(step.get("type") == "MapLabels" for step in pipeline):
-            pipeline.insert(number + 1, dict(type="MapLabels", codes=codes))
+    mapping = dict(type="MapLabels", codes=codes)
+    for steps, number in places:
+        if not any(step.get("type") == "MapLabels" for step in dicts_below(steps)):
+            alone = isinstance(steps[number], dict)
+            steps.insert(number + 1, mapping if alone else [mapping])
 
 
-def pipelines(node: Any) -> Iterator[list[dict[str, Any]]]:
-    """Pipelines below a node of a config."""
-    for found in dicts_below(node):
-        if isinstance(found.get("pipeline"), list):
-            yield found["pipeline"]
+def _loadings(steps: list[Any]) -> Iterator[tuple[list[Any], int]]:
+    """Lists of steps and the places in them at which masks are loaded.
+
+    TestTimeAug's list is one of lists, each of which holds alternatives of one step.
+    """
+    for number, step in enumerate(steps):
+        alternatives = [step] if isinstance(step, dict) else step
+        if any(one.get("type") == "LoadAnnotations" for one in alternatives):
+            yield steps, number
+        elif isinstance(step, dict) and step.get("type") == "TestTimeAug":
+            yield from _loadings(step["transforms"])

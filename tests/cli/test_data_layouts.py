@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 from PIL import Image
 
@@ -18,6 +19,7 @@ from maskssl.cli.config import ConfigError
 from maskssl.cli.data_check import DataError, look_at_data
 from maskssl.errors import MaskSSLError
 from tests.cli.test_data_check import DET, FINETUNE, KNN, PRETRAIN, SEG, TEST, TRAIN, VAL
+from tests.cli.test_mask_codes import MS_FLIP
 from tests.datasets.checks.sets import write_dense, write_image_folder
 
 LOADERS = (TRAIN, VAL, TEST)
@@ -210,6 +212,17 @@ def test_black_and_white_masks_are_no_one_class(tmp_path):
     look_at_data(cfg, LOADERS)
 
 
+def test_a_test_over_scales_scores_by_mapped_masks(tmp_path):
+    root = write_dense(tmp_path)
+    cfg = on(MS_FLIP, f"masks:{root}", map_masks=["0=1", "1=0", "2=2"])
+    look_at_data(cfg, LOADERS)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        batch = pseudo_collate([DATASETS.build(cfg[TEST].dataset)[0]])
+    labels = [np.bincount(sample.gt_sem_seg.data.ravel()) for (sample,) in batch["data_samples"]]
+    assert len(labels) == 12
+    assert np.array(labels).tolist() == [[400, 48 * 64 - 800, 400]] * 12
+
+
 @pytest.mark.parametrize("inside", ["", "VOCdevkit/VOC2012"])
 def test_voc_masks_with_their_palette_and_void(inside, tmp_path):
     root = tmp_path / inside
@@ -236,9 +249,10 @@ def test_voc_masks_with_their_palette_and_void(inside, tmp_path):
     assert set(np.unique(truth(cfg, TRAIN)[0]["gt_seg_map"])) == {0, 1, 20, 255}
 
 
-def test_cityscapes_as_unpacked(tmp_path):
+@pytest.mark.parametrize("name", [SEG, MS_FLIP])
+def test_cityscapes_as_unpacked(name, tmp_path):
     for split in ("train", "val"):
-        for top, name, values in (
+        for top, file, values in (
             ("leftImg8bit", "leftImg8bit", None),
             ("gtFine", "gtFine_labelIds", [0, 7, 8, 33]),
             ("gtFine", "gtFine_instanceIds", [0, 0, 0, 0]),
@@ -248,8 +262,8 @@ def test_cityscapes_as_unpacked(tmp_path):
             grey = np.zeros((48, 64), np.uint8)
             grey[0, :4] = values or 0
             image = Image.fromarray(grey).convert("L" if values else "RGB")
-            image.save(folder / f"ulm_000000_000019_{name}.png")
-    cfg = on(SEG, f"cityscapes:{tmp_path}")
+            image.save(folder / f"ulm_000000_000019_{file}.png")
+    cfg = on(name, f"cityscapes:{tmp_path}")
     train, _, _ = look_at_data(cfg, LOADERS)
     assert (train.images, len(train.classes), train.counts[18]) == (1, 19, 1)
     assert not any("have no image" in note for note in train.notes)

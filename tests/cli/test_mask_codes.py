@@ -3,10 +3,13 @@
 import pytest
 
 from maskssl import config_file
+from maskssl.cli.boxes_only import use_boxes_only
 from maskssl.cli.config import load_config
 from maskssl.cli.mask_codes import map_masks
 from maskssl.errors import MaskSSLError
-from tests.cli.test_data_check import FINETUNE, SEG
+from tests.cli.test_data_check import DET, FINETUNE, SEG
+
+MS_FLIP = "seg/bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512_ms-flip.py"
 
 
 def test_codes_stand_behind_the_loading_of_masks():
@@ -18,6 +21,31 @@ def test_codes_stand_behind_the_loading_of_masks():
         place = types.index("LoadAnnotations") + 1
         step = cfg[loader].dataset.pipeline[place]
         assert (step["type"], step["codes"]) == ("MapLabels", {"0": 0, "255": 1})
+
+
+def test_codes_reach_the_loading_of_masks_inside_a_test_over_scales():
+    cfg = load_config(config_file(MS_FLIP))
+    map_masks(cfg, ["0=1", "1=0"])
+    mapping = dict(type="MapLabels", codes={"0": 1, "1": 0})
+    for loader in ("train_dataloader", "val_dataloader"):
+        pipeline = cfg[loader].dataset.pipeline
+        assert pipeline[pipeline.index(dict(type="LoadAnnotations")) + 1] == mapping
+    _, test_time = cfg.test_dataloader.dataset.pipeline
+    assert test_time["transforms"][2:] == [
+        [dict(type="LoadAnnotations")],
+        [mapping],
+        [dict(type="PackSegInputs")],
+    ]
+    map_masks(cfg, ["0=1", "1=0"])  # no second time
+    assert len(test_time["transforms"]) == 5
+
+
+def test_boxes_alone_reach_the_loading_inside_a_test_over_scales():
+    cfg = load_config(config_file(DET))
+    load = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)
+    cfg.test_dataloader.dataset.pipeline = [dict(type="TestTimeAug", transforms=[[load]])]
+    use_boxes_only(cfg)
+    assert not cfg.test_dataloader.dataset.pipeline[0]["transforms"][0][0]["with_mask"]
 
 
 @pytest.mark.parametrize(

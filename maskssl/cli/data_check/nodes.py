@@ -13,6 +13,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 from ...datasets.checks.errors import DataError
 from ...datasets.checks.pictures import Look, look_at, look_at_channels
 from ...datasets.folders import is_url
+from ..config import dicts_below
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 BANK = "test_cfg.bank_dataloader"
@@ -104,8 +105,8 @@ class Node:
         return getattr(self.cls, "METAINFO", {}).get("classes")
 
     def transform(self, name: str) -> Mapping[str, Any] | None:
-        """A transform of the pipeline whose class is, or derives from, a name."""
-        for step in self.config.get("pipeline") or ():
+        """A transform of the pipeline or inside one, whose class is, or derives from, a name."""
+        for step in dicts_below(self.config.get("pipeline")):
             cls = self._transform_class(step)
             if cls and name in (base.__name__ for base in cls.__mro__):
                 return step
@@ -119,8 +120,8 @@ class Node:
             return default
         return step.get(key, default_of(cls, key, default))
 
-    def _transform_class(self, step: Any) -> type | None:
-        kind = step.get("type") if isinstance(step, Mapping) else type(step)
+    def _transform_class(self, step: Mapping[str, Any]) -> type | None:
+        kind = step.get("type")
         return kind if isinstance(kind, type) else _registered(TRANSFORMS, str(kind), self.scope)
 
     @property
