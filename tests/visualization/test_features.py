@@ -74,7 +74,7 @@ def test_a_map_has_a_dot_for_each_picture_in_the_colour_of_its_class():
 def test_a_map_takes_names_as_folders_have_them():
     """Bytes of a Latin-1 disk, as Python reads them, and what TeX would read as a formula."""
     places, labels = np.array([[0.0, 0], [1, 1]]), torch.arange(2)
-    assert draw_map(places, labels, [os.fsdecode(b"caf\xe9"), "a $x_$ b"], "hand").size == (
+    assert draw_map(places, labels, [os.fsdecode(b"zo\xe9"), "a $x_$ b"], "hand").size == (
         770,
         550,
     )
