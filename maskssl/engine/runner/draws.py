@@ -17,6 +17,7 @@ from ...datasets.draws.facts import (
 )
 from ...errors import MaskSSLError
 from ...private_names import accumulative_counts
+from .configured import configured, differing_groups, differing_schedules
 from .schedules import scale_initial, wind_schedules
 
 # keys of the message hub
@@ -62,8 +63,8 @@ def take_up_draws(loop: Any) -> None:
                 "holds the seed and the iterations per epoch, so batch size, number of processes "
                 "and data are not compared with those that the run began with"
             )
-        _compare(loop, before, now)
-        _say_if_the_plan_has_changed(loop)
+        rewound = _compare(loop, before, now)
+        _say_if_the_plan_has_changed(loop, rewound)
     hub.update_info(DRAWS, now)
     if loop.epoch_length is not None:
         hub.update_info(EPOCH_LENGTH, loop.epoch_length)
@@ -79,7 +80,8 @@ def shared_seed(runner: Runner) -> int:
     return seed[0]
 
 
-def _compare(loop: Any, before: Facts, now: Facts) -> None:
+def _compare(loop: Any, before: Facts, now: Facts) -> bool:
+    """Refuse other draws, or go over to them; returns whether schedules are the config's now."""
     runner, hub = loop.runner, loop.runner.message_hub
     differing = settled(before, now, given=now).refused
     length = hub.get_info(EPOCH_LENGTH, loop.epoch_length) or loop.epoch_length
@@ -92,7 +94,8 @@ def _compare(loop: Any, before: Facts, now: Facts) -> None:
             "with, or add --new-draws (train_cfg.new_draws=True)"
         )
     if length != loop.epoch_length:
-        _move_to_new_length(loop, length, before, now)
+        _move_to_new_length(loop, length)
+    rewound = _rewound(loop, length != loop.epoch_length, before, now)
     if "seed" in differing and runner.cfg.get("randomness"):
         runner.set_randomness(**runner.cfg.randomness)  # mmengine has taken the checkpoint's
     if differing or length != loop.epoch_length:
@@ -104,10 +107,11 @@ def _compare(loop: Any, before: Facts, now: Facts) -> None:
             f"goes on from: {described(differing, before, now)}; an optimizer step has {steps[0]} "
             f"images, before {steps[1] or 'unknown'}"
         )
+    return rewound
 
 
-def _move_to_new_length(loop: Any, length: int, before: Facts, now: Facts) -> None:
-    """Keep the place in the epoch, and put schedules where iterations of this length lead."""
+def _move_to_new_length(loop: Any, length: int) -> None:
+    """Keep the place in the epoch."""
     runner = loop.runner
     done = loop.iter - loop.epoch * length
     if not 0 <= done <= length:
@@ -118,14 +122,30 @@ def _move_to_new_length(loop: Any, length: int, before: Facts, now: Facts) -> No
     every, start = accumulative_counts(runner.optim_wrapper), loop.epoch * loop.epoch_length
     place = start + done * loop.epoch_length // length
     loop.go_to(max(start, place // every * every), loop.epoch)
+
+
+def _rewound(loop: Any, moved: bool, before: Facts, now: Facts) -> bool:
+    """Put schedules where iterations of this length, and an lr for these images, lead.
+
+    Args:
+        loop: where it goes on.
+        moved: its epochs have another length than the checkpoint's.
+        before: the checkpoint's facts.
+        now: those of this run.
+
+    Returns:
+        Whether the schedules are the config's now.
+    """
+    runner = loop.runner
     old, new = images_per_step(before), images_per_step(now)
-    if (runner.cfg.get("auto_scale_lr") or {}).get("enable") and old and new:
+    if (runner.auto_scale_lr or {}).get("enable") and old and new and old != new:
         scale_initial(runner, new / old)
-    wind_schedules(runner, loop.iter, loop.epoch)
+        moved = True
+    return moved and wind_schedules(runner, loop.iter, loop.epoch)
 
 
-def _say_if_the_plan_has_changed(loop: Any) -> None:
-    """A run that is over, or longer than its schedules."""
+def _say_if_the_plan_has_changed(loop: Any, rewound: bool) -> None:
+    """A run that is over, longer or shorter than its schedules, or of other values than asked."""
     runner, hub = loop.runner, loop.runner.message_hub
     by_epoch = loop.epoch_length is not None
     unit, key = ("epochs", "max_epochs") if by_epoch else ("iterations", "max_iters")
@@ -135,11 +155,30 @@ def _say_if_the_plan_has_changed(loop: Any) -> None:
             f"the checkpoint has done all {now} {unit}: nothing is trained. To train longer give "
             f"train_cfg.{key} more"
         )
-    elif before is not None and now > before and not hub.get_info(CHANGED):
+        return
+    planned_otherwise = before is not None and now != before and not rewound
+    if planned_otherwise:
         lr = runner.optim_wrapper.param_groups[0]["lr"]
+        end = (
+            f"stays at its old end behind {unit} {before}"
+            if now > before
+            else f"does not come to its end, which is at {unit} {before}"
+        )
         runner.logger.warning(
             f"the run was planned for {before} {unit} and has {now} now. Its schedules come from "
-            f"the checkpoint and end where they were to end: lr, {lr:.3g} now, stays at its old "
-            f"end behind {unit} {before}. For a schedule of {now} start anew from its weights "
-            "(load_from without --resume)"
+            f"the checkpoint and end where they were to end: lr, {lr:.3g} now, {end}. For a "
+            f"schedule of {now} start anew from its weights (load_from without --resume)"
+        )
+    wanted = getattr(runner, "configured", None)
+    if wanted is None:  # another runner's
+        return
+    found = configured(runner)
+    differing = differing_groups(wanted, found)
+    if not (rewound or planned_otherwise):  # else they are the config's, or were just told
+        differing += differing_schedules(wanted, found)
+    if differing:
+        runner.logger.warning(
+            "a resumed run goes on with the optimizer and schedules of its checkpoint, and the "
+            f"config is not followed where it has {', '.join(differing)}. To train by the config "
+            "start anew from its weights (load_from without --resume)"
         )

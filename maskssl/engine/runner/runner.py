@@ -37,6 +37,7 @@ from ..sharding.options import (
 from ..sharding.placing import copied, placed_like, whole
 from ..sharding.zero import ZeroOptimWrapper
 from ..unwrapping import unwrapped
+from .configured import Configured, configured
 from .content import check_resumable
 from .resuming import from_first_process, refuse_damaged, settle_resume
 from .saving import Taken, taken
@@ -71,6 +72,7 @@ class MaskSSLRunner(Runner):
         self.checkpoint, self.goes_on = load_from, resume
         self.loaded = self.shared_out = self.strict = False
         self._zero: ZeroOptimWrapper | None = None
+        self.configured: Configured | None = None
         super().__init__(*args, load_from=load_from, resume=resume, **kwargs)
 
     @classmethod
@@ -252,6 +254,7 @@ class MaskSSLRunner(Runner):
         """
         self.strict = True
         self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        self.configured = configured(self)  # the checkpoint's values come in its place
         try:
             super().resume(filename, *args, **kwargs)
         finally:
