@@ -1,8 +1,11 @@
 """What users get wrong: each a sentence that names the value and the remedy."""
 
+import json
+import re
+
 import pytest
 import torch
-from mmengine.registry import DefaultScope
+from mmengine.registry import DATASETS, DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import MODELS
 
@@ -10,10 +13,13 @@ from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.cli.config import ConfigError, load_config
 from maskssl.cli.data_check import DataError, check_data
+from maskssl.datasets.draws.draw import Draw
+from maskssl.datasets.draws.seeded_dataset import SeededDataset
 from maskssl.datasets.transforms.loading import UnreadableImageError
 from maskssl.errors import MaskSSLError
 from maskssl.models.pretrained.loading import load_pretrained
 from maskssl.quickstart.scenes.writer import write_scenes
+from tests.recipe_table import skip_without
 from tests.support import TINY_ARCH, runner_for, small_config
 
 PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
@@ -52,6 +58,31 @@ def test_text_file_named_jpg_in_a_validation_set(scenes, tmp_path):
         loaded = Runner.build_dataloader(loader)
         with pytest.raises(UnreadableImageError, match=r"notes\.jpg.*replace or remove"):
             list(loaded)
+
+
+def test_mask_cut_short(scenes, tmp_path):
+    """Of a training set it is replaced and listed, as an image is; of a validation set refused."""
+    skip_without("mmseg")
+    cfg = small_config(
+        "seg/bootmae_vit-mini-p8_upernet_1xb8-amp-400i_scenes.py", scenes, tmp_path / "w"
+    )
+    masks = scenes / "seg" / "annotations"
+    for split in ("training", "validation"):
+        first = min((masks / split).iterdir())
+        first.write_bytes(first.read_bytes()[:-40])
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        train, val = (
+            DATASETS.build(cfg[key].dataset) for key in ("train_dataloader", "val_dataloader")
+        )
+    replaced = SeededDataset(train, seed=0, folder=tmp_path)[Draw(0, 0)]
+    assert replaced["data_samples"].seg_map_path != str(min((masks / "training").iterdir()))
+    (line,) = {
+        json.loads(line)["message"] for line in (tmp_path / "unreadable_images.jsonl").open()
+    }
+    said = r"annotations/{}/\S+\.png cannot be read as an image .*replace or remove it"
+    assert re.search(said.format("training"), line)
+    with pytest.raises(UnreadableImageError, match=said.format("validation")):
+        val[0]
 
 
 def test_empty_folder(scenes, tmp_path):

@@ -9,9 +9,11 @@ from ..datasets.checks.label_codes import LabelCodes
 from .config import ConfigError, dicts_below
 from .data_check.nodes import LOADERS
 
+_LOADING = ("LoadMask", "LoadAnnotations")
+
 
 def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
-    """Translate what masks hold into labels, behind each LoadAnnotations, in TestTimeAug too.
+    """Translate what masks hold into labels, behind each step that loads them, in TestTimeAug too.
 
     Args:
         cfg: of segmentation; is changed.
@@ -54,7 +56,7 @@ def _loadings(steps: list[Any]) -> Iterator[tuple[list[Any], int]]:
     """
     for number, step in enumerate(steps):
         alternatives = [step] if isinstance(step, dict) else step
-        if any(one.get("type") == "LoadAnnotations" for one in alternatives):
+        if any(one.get("type") in _LOADING for one in alternatives):
             yield steps, number
         elif isinstance(step, dict) and step.get("type") == "TestTimeAug":
             yield from _loadings(step["transforms"])

@@ -31,7 +31,7 @@ def _segmented(width: int, height: int) -> dict[str, Any]:
         "model.backbone.img_size": _CROP[0],
         _TRAINED_ON: [
             dict(type="LoadImage"),
-            dict(type="LoadAnnotations"),
+            dict(type="LoadMask"),
             resize,
             dict(type="RandomCrop", crop_size=_CROP),
             dict(type="RandomFlip", prob=0.5),

@@ -174,7 +174,7 @@ def test_jitter_changes_all_channels_together():
 def test_pipelines_keep_the_channels(name, tmp_path):
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((70, 90, 5)))
     cfg = on(name, None, classes=None, channels=5, value_range=[0, 1])
-    steps = [s for s in cfg[TRAIN].dataset.pipeline if s["type"] != "LoadAnnotations"]
+    steps = [s for s in cfg[TRAIN].dataset.pipeline if s["type"] != "LoadMask"]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         packed = Compose(steps)(dict(img_path=str(tmp_path / "a.npy"), gt_label=0, seg_fields=[]))
     views = packed["inputs"] if isinstance(packed["inputs"], list) else [packed["inputs"]]

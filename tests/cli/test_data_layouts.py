@@ -45,7 +45,7 @@ def on(name: str, data: str, **options) -> Config:
 def truth(cfg: Config, loader: str) -> list:
     """Samples of a loader, loaded and not augmented."""
     dataset = cfg[loader].dataset
-    loading = ("LoadImage", "LoadAnnotations", "MapLabels")
+    loading = ("LoadImage", "LoadMask", "LoadAnnotations", "MapLabels")
     dataset.pipeline = [step for step in dataset.pipeline if step["type"] in loading]
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         built = DATASETS.build(dataset)

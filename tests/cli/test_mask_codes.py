@@ -18,7 +18,7 @@ def test_codes_stand_behind_the_loading_of_masks():
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         types = [step["type"] for step in cfg[loader].dataset.pipeline]
         assert types.count("MapLabels") == 1
-        place = types.index("LoadAnnotations") + 1
+        place = types.index("LoadMask") + 1
         step = cfg[loader].dataset.pipeline[place]
         assert (step["type"], step["codes"]) == ("MapLabels", {"0": 0, "255": 1})
 
@@ -29,10 +29,10 @@ def test_codes_reach_the_loading_of_masks_inside_a_test_over_scales():
     mapping = dict(type="MapLabels", codes={"0": 1, "1": 0})
     for loader in ("train_dataloader", "val_dataloader"):
         pipeline = cfg[loader].dataset.pipeline
-        assert pipeline[pipeline.index(dict(type="LoadAnnotations")) + 1] == mapping
+        assert pipeline[pipeline.index(dict(type="LoadMask")) + 1] == mapping
     _, test_time = cfg.test_dataloader.dataset.pipeline
     assert test_time["transforms"][2:] == [
-        [dict(type="LoadAnnotations")],
+        [dict(type="LoadMask")],
         [mapping],
         [dict(type="PackSegInputs")],
     ]

@@ -54,7 +54,7 @@ def config(kind: str, root: Path, codes: dict[int, int]) -> Config:
         cfg[loader].dataset.data_root = str(root)
         if codes:
             pipeline = cfg[loader].dataset.pipeline
-            place = [step.type for step in pipeline].index("LoadAnnotations")
+            place = [step.type for step in pipeline].index("LoadMask")
             pipeline.insert(place + 1, dict(type="MapLabels", codes=codes))
     if kind == "coco":
         cfg.val_evaluator.ann_file = str(root / "instances_validation.json")
@@ -80,7 +80,7 @@ def write(kind: str, root: Path) -> None:
         write_dense(root, counts=(3, 2))
 
 
-LOADING = ("LoadImage", "LoadAnnotations", "MapLabels")
+LOADING = ("LoadImage", "LoadMask", "LoadAnnotations", "MapLabels")
 
 
 def built(cfg: Config, loader: str) -> Any:

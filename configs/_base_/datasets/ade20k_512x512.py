@@ -9,7 +9,7 @@ __crop_size = (512, 512)
 
 __train_pipeline = [
     dict(type="LoadImage"),
-    dict(type="LoadAnnotations"),
+    dict(type="LoadMask"),
     dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=__crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
@@ -19,7 +19,7 @@ __train_pipeline = [
 __test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(2048, 512), keep_ratio=True),
-    dict(type="LoadAnnotations"),  # behind Resize: the truth keeps its size
+    dict(type="LoadMask"),  # behind Resize: the truth keeps its size
     dict(type="PackSegInputs"),
 ]
 

@@ -22,7 +22,7 @@ pipeline = [
                 dict(type="RandomFlip", prob=0.0, direction="horizontal"),
                 dict(type="RandomFlip", prob=1.0, direction="horizontal"),
             ],
-            [dict(type="LoadAnnotations")],
+            [dict(type="LoadMask")],
             [dict(type="PackSegInputs")],
         ],
     ),

@@ -35,7 +35,7 @@ __metainfo = dict(
 
 __train_pipeline = [
     dict(type="LoadImage"),
-    dict(type="LoadAnnotations"),
+    dict(type="LoadMask"),
     # 360 x 0.6 is still taller than the crop
     dict(type="RandomResize", scale=(480, 360), ratio_range=(0.6, 1.5), keep_ratio=True),
     dict(type="RandomCrop", crop_size=(192, 192), cat_max_ratio=0.75),
@@ -45,7 +45,7 @@ __train_pipeline = [
 ]
 __test_pipeline = [
     dict(type="LoadImage"),
-    dict(type="LoadAnnotations"),
+    dict(type="LoadMask"),
     dict(type="PackSegInputs"),
 ]
 

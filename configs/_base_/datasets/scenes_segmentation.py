@@ -19,7 +19,7 @@ __classes = (
 
 __train_pipeline = [
     dict(type="LoadImage"),
-    dict(type="LoadAnnotations"),
+    dict(type="LoadMask"),
     dict(type="Resize", scale=(64, 64), keep_ratio=False),  # scenes have this size already
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackSegInputs"),
@@ -27,7 +27,7 @@ __train_pipeline = [
 __test_pipeline = [
     dict(type="LoadImage"),
     dict(type="Resize", scale=(64, 64), keep_ratio=False),
-    dict(type="LoadAnnotations"),  # behind Resize: the truth keeps its size
+    dict(type="LoadMask"),  # behind Resize: the truth keeps its size
     dict(type="PackSegInputs"),
 ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 from mmengine.registry import TRANSFORMS
 from PIL import Image
@@ -58,6 +58,37 @@ class LoadImage(LoadImageFromFile):
                 "data folder"
             )
         return loaded
+
+
+@TRANSFORMS.register_module()
+class LoadMask(BaseTransform):
+    """mmseg's LoadAnnotations; a bad file is named with its remedy, as a bad image is.
+
+    Whether label 0 is ignored is said by the data set alone.
+
+    Args:
+        imdecode_backend: of mmcv's imfrombytes.
+        backend_args: of mmengine's fileio.
+
+    Raises:
+        UnreadableImageError: the file is missing, empty, or no image.
+    """
+
+    def __init__(
+        self, imdecode_backend: str = "pillow", backend_args: dict[str, Any] | None = None
+    ) -> None:
+        self.load = TRANSFORMS.build(
+            dict(
+                type="mmseg.LoadAnnotations",
+                imdecode_backend=imdecode_backend,
+                backend_args=backend_args,
+            )
+        )
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Add ``gt_seg_map`` (H, W) uint8, its labels reduced and mapped as the data set says."""
+        with named_where_unreadable(results["seg_map_path"]):
+            return self.load(results)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ..checks.label_codes import LabelCodes
 
 @TRANSFORMS.register_module()
 class MapLabels(BaseTransform):
-    """Translate the values of a segmentation map into labels, behind LoadAnnotations.
+    """Translate the values of a segmentation map into labels, behind LoadMask.
 
     Args:
         codes: value or '#rrggbb' -> label, e.g. {0: 0, 255: 1}; a value that is missing is
