@@ -49,7 +49,9 @@ def dataset_of(config: str, options: Mapping[str, Any] | None = None) -> Indexed
         CacheError: the config's data set is none that reads caches.
     """
     cfg: Config = load_config(config, options)
-    entry = cfg.train_dataloader.dataset
+    entry = (cfg.get("train_dataloader") or {}).get("dataset")
+    if entry is None:
+        raise CacheError(f"{config} trains nothing; name the config of the training")
     if entry.get("type") != "IndexedImages":
         raise CacheError(
             f"train_dataloader.dataset is a {entry.get('type')}, and IndexedImages reads caches: "

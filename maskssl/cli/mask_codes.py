@@ -15,6 +15,8 @@ _LOADING = ("LoadMask", "LoadAnnotations")
 def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
     """Translate what masks hold into labels, behind each step that loads them, in TestTimeAug too.
 
+    A translation that a layout has put there is replaced.
+
     Args:
         cfg: of segmentation; is changed.
         pairs: 'VALUE=LABEL' or '#rrggbb=LABEL', for every value that masks hold.
@@ -44,7 +46,10 @@ def map_masks(cfg: Config, pairs: Sequence[str]) -> None:
         raise ConfigError("--map-masks needs a config of segmentation, whose pipelines load masks")
     mapping = dict(type="MapLabels", codes=codes)
     for steps, number in places:
-        if not any(step.get("type") == "MapLabels" for step in dicts_below(steps)):
+        there = [step for step in dicts_below(steps) if step.get("type") == "MapLabels"]
+        for step in there:  # a layout's, such as Cityscapes': the command says otherwise
+            step["codes"] = codes
+        if not there:
             alone = isinstance(steps[number], dict)
             steps.insert(number + 1, mapping if alone else [mapping])
 

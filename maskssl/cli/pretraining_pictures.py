@@ -113,6 +113,8 @@ def _model(cfg: Config) -> nn.Module:
 
 def _batch(cfg: Config, model: nn.Module, files: Sequence[Any], seed: int) -> tuple[Tensor, list]:
     """Images (B, 3, H, W), normalised, and their samples, as training has them."""
+    if not cfg.get("train_dataloader"):
+        raise MaskSSLError("the config trains nothing; name that of a pretraining")
     torch.manual_seed(seed)
     np.random.seed(seed)
     pipeline = Compose(cfg.train_dataloader.dataset.pipeline)

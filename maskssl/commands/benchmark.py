@@ -72,12 +72,17 @@ def run(args: argparse.Namespace) -> None:
     from ..cli.benchmark.images import images_table, measure_images
     from ..cli.benchmark.neighbours import measure_neighbours, neighbours_table
     from ..cli.benchmark.run import machine, measure, table, write
+    from ..cli.config import load_config
     from ..models.compiling import check_mode
 
     for mode in args.mode:
         check_mode(mode)
     if args.vary and not args.configs:
         raise MaskSSLError("--vary changes a config: name one")
+    if args.vary and args.against:
+        raise MaskSSLError("--against is timed beside a config as it is: leave --vary out")
+    for config in args.configs:
+        load_config(config, args.cfg_options)  # a slip in the last one shows before the first runs
     MMLogger.get_instance("mmengine", log_level="WARNING")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     host = machine(device, args.precision)

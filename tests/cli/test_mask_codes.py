@@ -40,6 +40,15 @@ def test_codes_reach_the_loading_of_masks_inside_a_test_over_scales():
     assert len(test_time["transforms"]) == 5
 
 
+def test_codes_of_the_command_replace_a_layout_s():
+    cfg = load_config(config_file(SEG))
+    map_masks(cfg, ["0=1", "1=0"])
+    map_masks(cfg, ["0=0", "7=1"])
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        steps = [step for step in cfg[loader].dataset.pipeline if step["type"] == "MapLabels"]
+        assert steps == [dict(type="MapLabels", codes={"0": 0, "7": 1})]
+
+
 def test_boxes_alone_reach_the_loading_inside_a_test_over_scales():
     cfg = load_config(config_file(DET))
     load = dict(type="LoadAnnotations", with_bbox=True, with_mask=True)

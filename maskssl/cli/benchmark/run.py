@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from mmengine.dist import is_distributed
 
-from ... import config_file
 from ...models.compiling import Staged, compile_stages
-from ..config import load_config
+from ..config import load_config, located_config
 from ..launch import replace_sync_bn
 from ..other_code import function_named
 from .cost import flops_per_image, saved_per_block
@@ -51,7 +50,7 @@ def measure(
     Returns:
         What JSON can hold: figures in images, seconds, bytes and FLOPs.
     """
-    path = name if Path(name).is_file() else config_file(name)
+    path = located_config(name)
     cfg = load_config(path, options)
     if is_distributed() and device == "cpu":
         replace_sync_bn(cfg)

@@ -1,5 +1,6 @@
 """What a training will cost at least: seconds to load its images, bytes of its checkpoints."""
 
+import copy
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +38,7 @@ def cost(cfg: Config, length: RunLength) -> dict[str, Any]:
     seconds = (time.perf_counter() - start) / len(chosen)
     workers = max(1, loader.get("num_workers") or 0) * length.processes
     images = length.steps * length.batch * length.processes * length.accumulation
-    model: Mapping[str, Any] = dict(cfg.model)
+    model = copy.deepcopy(cfg.model)  # some parts add to their lists
     weights = sum(parameter.numel() for parameter in MODELS.build(model).parameters())
     optimizer = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
     averages = any(hook.get("type") == "EMAHook" for hook in cfg.get("custom_hooks") or ())

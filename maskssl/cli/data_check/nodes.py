@@ -20,7 +20,7 @@ BANK = "test_cfg.bank_dataloader"
 LOAD_CHANNELS = "LoadChannels"
 OWN_DATA = (
     "point the loader at your data (--cfg-options {loader}.dataset.data_root=DIR), or write the "
-    "drawn scenes with tools/make_scenes.py"
+    "drawn scenes with maskssl scenes"
 )
 
 _PATHS = ("data_root", "data_prefix", "ann_file")  # what has one of them is a data set of files
