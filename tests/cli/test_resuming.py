@@ -27,6 +27,7 @@ TUNE = "configs/finetune/bootmae_vit-mini-p8_finetune_1xb16-amp-coslr-30e_scenes
 
 BY_ITERATION = {
     "train_cfg": dict(_delete_=True, by_epoch=False, max_iters=4),
+    "param_scheduler": [dict(type="CosineAnnealingLR", by_epoch=False)],
     "train_dataloader.sampler": dict(_delete_=True, type="InfiniteSampler", shuffle=True),
     "log_processor.by_epoch": False,
     "model.backbone.init_cfg": None,
