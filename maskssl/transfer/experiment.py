@@ -50,7 +50,7 @@ def _kept(plan: Plan) -> AbstractContextManager[None]:
 def _measured(plan: Plan, line: ProgressLine) -> Results:
     experiment = open_experiment(plan, line)
     results = experiment.results
-    results.preflight = preflight(experiment.work)
+    results.preflight = preflight(experiment.work, experiment.scored_before)
     for said in results.preflight:
         line.say(said)
     if plan.only_preflight:

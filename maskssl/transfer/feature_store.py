@@ -169,6 +169,11 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
+def is_stored(encoder: Encoder, images: ImageSet, kind: str, cache: Path) -> bool:
+    """Whether the cache has features of a kind; it reads the images, to know them."""
+    return (cache / _key(encoder, images, kind)).is_dir()
+
+
 def bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
     """What the features of a kind take on the disk."""
     width = encoder.backbone.embed_dims

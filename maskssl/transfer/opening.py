@@ -55,6 +55,7 @@ class Experiment:
         facts: pair's names -> what its choice comes from.
         record: of the folder.
         results: filled as they come.
+        scored_before: names of the pairs that earlier calls have scored.
     """
 
     work: Work
@@ -62,6 +63,7 @@ class Experiment:
     facts: Mapping[tuple[str, str], Facts]
     record: Record
     results: Results
+    scored_before: list[tuple[str, str]]
 
     def is_chosen(self, name: str, stage: Stage) -> bool:
         """Whether training images have decided already."""
@@ -107,11 +109,13 @@ def open_experiment(plan: Plan, line: ProgressLine) -> Experiment:
     ]
     code = dict(code=digest_of_code())
     facts = {(name, stage.name): stage_facts(work, name, stage) | code for name, stage in pairs}
+    scored = []
     for name, stage in pairs:
         own = facts[name, stage.name]
         record.is_done(f"choose {name} {stage.name}", own)
-        record.is_done(f"score {name} {stage.name}", {**own, **test_facts(work, stage)})
-    return Experiment(work, pairs, facts, record, results)
+        if record.is_done(f"score {name} {stage.name}", {**own, **test_facts(work, stage)}):
+            scored.append((name, stage.name))
+    return Experiment(work, pairs, facts, record, results, scored_before=scored)
 
 
 def kinds_read(stages: Sequence[Stage]) -> dict[str, tuple[str, ...]]:

@@ -1,23 +1,29 @@
 """What an experiment will take, told before anything is trained: data, batches, disk, time."""
 
 import shutil
+from collections.abc import Collection
 
 from PIL import Image
 
 from ..errors import MaskSSLError
 from ..progress import duration
-from .feature_store import bytes_needed
-from .measure import CLASSES
+from .feature_store import bytes_needed, is_stored
+from .measure import CLASSES, Measure
 from .stages import STAGES
 from .trained import BACKWARD, TrainedStage
 from .work import Work
 
 
-def preflight(work: Work) -> list[str]:
+def preflight(work: Work, scored: Collection[tuple[str, str]] = ()) -> list[str]:
     """Lines that say what will be done.
 
+    Args:
+        work: checkpoints and data.
+        scored: (checkpoint, stage) that an earlier call has tested.
+
     Raises:
-        MaskSSLError: the disk is too small for all features together.
+        MaskSSLError: the disk is too small for the features that are missing, or a class has
+            one image.
     """
     stages = [STAGES[name] for name in work.plan.stages]
     lines = [_data_line(work, labels) for labels in work.sets]
@@ -33,12 +39,11 @@ def preflight(work: Work) -> list[str]:
                 said, took = _training_line(work, name, stage, work.pace(name))
                 lines.append(said)
                 seconds += took
-    needed, images = _features(work)
-    seconds += sum(images * pace for pace in work.paces.values())
+    needed, images = _features(work, scored)
+    seconds += sum(count * work.pace(name) for name, count in images.items())
     free = shutil.disk_usage(_existing(work)).free
-    disk = (
-        f"disk: features of all checkpoints take up to {_size(needed)}, and {_size(free)} are free"
-    )
+    disk = f"disk: features that are not in the cache take up to {_size(needed)}"
+    disk += f", and {_size(free)} are free"
     if needed:
         lines.append(disk)
     if needed > free:
@@ -47,8 +52,8 @@ def preflight(work: Work) -> list[str]:
             "the stages that read patches (attentive, patch-knn, patch-linear)"
         )
     lines.append(
-        f"time: roughly {duration(seconds)} for features and trained rows, without what the cache "
-        "holds, and as long as fitting takes"
+        f"time: roughly {duration(seconds)} for features and trained rows, and as long as fitting "
+        "takes"
     )
     return lines
 
@@ -91,16 +96,35 @@ def _training_line(work: Work, name: str, stage: TrainedStage, pace: float) -> t
     )
 
 
-def _features(work: Work) -> tuple[int, int]:
-    """Bytes of all features that the stages read, and images that each encoder sees."""
-    needed = images = 0
-    for labels, sets in work.sets.items():
+def _features(work: Work, scored: Collection[tuple[str, str]]) -> tuple[int, dict[str, int]]:
+    """Bytes of the features that are still to be computed, and images that each encoder sees.
+
+    Which features of the test images there are is known by what was scored, as to look for them in
+    the cache would be to read those images.
+    """
+    needed, images = 0, dict.fromkeys(work.encoders, 0)
+    for labels, (train, test) in work.sets.items():
         kinds = work.kinds.get(labels, ())
-        for part in sets if kinds else ():
-            images += len(part)
-            for encoder in work.encoders.values():
-                needed += sum(bytes_needed(encoder, part, kind) for kind in kinds)
+        for name, encoder in work.encoders.items():
+            tested = _kinds_tested(name, labels, scored)
+            for part, missing in (
+                (train, [k for k in kinds if not is_stored(encoder, train, k, work.plan.cache)]),
+                (test, [kind for kind in kinds if kind not in tested]),
+            ):
+                needed += sum(bytes_needed(encoder, part, kind) for kind in missing)
+                images[name] += len(part) * bool(missing)
     return needed, images
+
+
+def _kinds_tested(name: str, labels: str, scored: Collection[tuple[str, str]]) -> set[str]:
+    """Kinds of features that the tests of a checkpoint have read."""
+    stages = [STAGES[stage] for checkpoint, stage in scored if checkpoint == name]
+    return {
+        kind
+        for stage in stages
+        if isinstance(stage, Measure) and stage.labels == labels
+        for kind in stage.kinds
+    }
 
 
 def _existing(work: Work) -> str:

@@ -50,8 +50,28 @@ def test_a_disk_that_cannot_hold_all_checkpoints_is_told_first(words, tmp_path, 
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(SystemExit) as end:
         main([*words, "--stages", "knn"])
-    assert re.search("features of all checkpoints take .* fewer --blocks", str(end.value.code))
+    assert re.search("not in the cache take .* fewer --blocks", str(end.value.code))
     assert feature_store.shutil is preflight.shutil and not (tmp_path / "out" / "features").exists()
+
+
+def test_features_that_are_there_need_no_disk(words, tmp_path, monkeypatch):
+    """The same call again finds all; one that is new to the test images needs room for those."""
+    words += ["--stages", "knn", "--cache", str(tmp_path / "cache")]
+    main(words)
+    needed = 6 * 4 * 24 * 4  # of 6 test images: two blocks, two poolings, fp32
+    usage = type("Usage", (), dict(free=0))
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: usage)
+    main(words)
+    words.insert(-2, "lowshot-1")
+    main(words)  # it reads what kNN has read
+    words += ["--out", str(tmp_path / "other")]
+    usage.free = needed
+    main(words)
+    words[-1] += "-still"
+    usage.free = needed - 1
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert f"take up to {needed / 1000:.1f} kB" in str(end.value.code)
 
 
 def test_a_class_with_one_image_is_told_first(words, tmp_path):
