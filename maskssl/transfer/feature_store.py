@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from ..checkpoints.hidden_files import hidden
 from ..errors import MaskSSLError
 from ..evaluation.rows import PatchRows, Rows
 from ..inference.features import FeatureExtractor
@@ -23,7 +24,7 @@ from ..progress import ProgressLine
 from .encoders import Encoder
 from .image_set import ImageSet
 from .map_set import MapSet, patch_shares
-from .processes import rank_and_world, spread, wait_for_all
+from .processes import rank_and_world, spread
 
 VERSION = 2  # of the features: raise it when the same inputs give other numbers
 POOLED, TOKENS, SHARES = "pooled", "tokens", "shares"
@@ -108,19 +109,19 @@ def features_of(
 ) -> FeatureSet:
     """Compute what the cache has not, and give all of it, memory-mapped.
 
-    A folder appears under its name when it is whole; one that was broken off is begun anew.
+    A folder appears under its name when it is whole; one that was broken off is begun anew. Calls
+    that compute the same at the same time do not meet: the folder of the first that is done stays.
 
     Raises:
         MaskSSLError: an image cannot be read, the disk is too small, or a feature is not finite.
     """
     folders = {kind: how.cache / _key(encoder, images, kind) for kind in how.kinds}
-    missing = [kind for kind in how.kinds if not folders[kind].is_dir()]
-    wait_for_all()  # until each has looked
+    # the first process looks, for another call may finish before the next one does
+    (missing,) = spread([lambda: [kind for kind in how.kinds if not folders[kind].is_dir()]])
     if missing:
-        (token,) = spread([os.getpid])  # the first process's
-        parts = {kind: folders[kind].with_suffix(f".partial-{token}") for kind in missing}
-        try:
-            spread([lambda: _create(encoder, images, parts, how.cache)])
+        with ExitStack() as kept:
+            wanted = {kind: folders[kind] for kind in missing}
+            (parts,) = spread([lambda: _create(encoder, images, wanted, kept)])
             line.say(f"{encoder.name}: features of {len(images):,} images")
             ends = np.linspace(0, len(images), rank_and_world()[1] + 1).astype(int).tolist()
             spread(
@@ -129,10 +130,7 @@ def features_of(
                     for start, stop in pairwise(ends)
                 ]
             )
-            spread([lambda: [part.replace(folders[kind]) for kind, part in parts.items()]])
-        finally:
-            for part in parts.values():
-                shutil.rmtree(part, ignore_errors=True)
+            spread([partial(_finish, parts, wanted)])
     return FeatureSet(
         images,
         folders,
@@ -185,7 +183,6 @@ def bytes_needed(encoder: Encoder, images: ImageSet, kind: str) -> int:
 
 
 def _check_disk(encoder: Encoder, images: ImageSet, kinds: list[str], cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
     needed = sum(bytes_needed(encoder, images, kind) for kind in kinds)
     free = shutil.disk_usage(cache).free
     if needed > free:
@@ -210,9 +207,25 @@ class _Prepared(Dataset):
         return self.extractor.prepare(path, crop=not self.images.whole)
 
 
-def _create(encoder: Encoder, images: ImageSet, parts: dict[str, Path], cache: Path) -> None:
-    """Empty NAME.npy: fp32 for pooled features, fp16 for tokens and shares."""
-    _check_disk(encoder, images, list(parts), cache)
+def _create(
+    encoder: Encoder, images: ImageSet, wanted: Mapping[str, Path], kept: ExitStack
+) -> dict[str, Path]:
+    """Empty NAME.npy in hidden folders: fp32 for pooled features, fp16 for tokens and shares.
+
+    Args:
+        encoder: whose features.
+        images: of which.
+        wanted: kind -> the folder that takes its name when it is whole.
+        kept: removes what is not whole when it is left.
+
+    Returns:
+        Kind -> its hidden folder.
+    """
+    parts = {
+        kind: kept.enter_context(hidden(folder, is_folder=True)) for kind, folder in wanted.items()
+    }
+    # behind ``hidden``, which removes what killed calls have left
+    _check_disk(encoder, images, list(wanted), next(iter(wanted.values())).parent)
     width, count, patches = encoder.backbone.embed_dims, len(images), encoder.num_patches
     for kind, part in parts.items():
         names, dtype = [kind], "float16"
@@ -221,9 +234,19 @@ def _create(encoder: Encoder, images: ImageSet, parts: dict[str, Path], cache: P
             names, dtype, shape = encoder.features, "float32", (count, width)
         elif kind == SHARES:
             shape = (count, patches, len(images.classes))
-        part.mkdir(parents=True)
         for name in names:
             np.lib.format.open_memmap(part / f"{name}.npy", "w+", dtype, shape)
+    return parts
+
+
+def _finish(parts: Mapping[str, Path], wanted: Mapping[str, Path]) -> None:
+    """Give whole folders their names, but where another call has finished the same before."""
+    for kind, folder in wanted.items():
+        try:
+            parts[kind].replace(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def _fill(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import maskssl
+from maskssl.checkpoints.hidden_files import hidden
 from maskssl.errors import MaskSSLError
 from maskssl.progress import ProgressLine
 from maskssl.transfer import feature_store
@@ -128,6 +129,33 @@ def test_what_was_broken_off_leaves_nothing_behind(stored, tmp_path):
     assert list((tmp_path / "cache").iterdir()) == []
     picture.write_bytes(content)
     assert len(list(stored().folders["pooled"].iterdir())) == 4
+
+
+def test_calls_that_compute_the_same_at_once_do_not_meet(stored, tmp_path, monkeypatch):
+    """The second one is done while the first one is at work, and both give whole features."""
+    fill, found = feature_store._fill, []
+
+    def overtaken(*args):
+        if not found:
+            found.append(None)
+            found[0] = stored()
+        fill(*args)
+
+    monkeypatch.setattr(feature_store, "_fill", overtaken)
+    first, second = stored(), found[0]
+    assert first.folders == second.folders
+    assert sorted(tmp_path.joinpath("cache").iterdir()) == sorted(first.folders.values())
+    batch, _ = first.rows("2.mean", first.everything).batch(torch.arange(12))
+    assert batch.abs().sum(dim=1).min() > 0
+
+
+def test_what_killed_calls_have_left_goes_and_what_is_written_stays(stored, tmp_path):
+    with hidden(tmp_path / "cache" / "pooled-a", is_folder=True) as written:
+        left = written.with_name(written.name.replace(written.suffixes[-2], ".0123abcd"))
+        left.mkdir()
+        (left / "2.mean.npy").write_bytes(b"0")
+        stored()
+        assert written.is_dir() and not left.exists()
 
 
 def test_a_disk_that_is_too_small_is_told_before(stored, tmp_path, monkeypatch):
