@@ -84,6 +84,10 @@ class PatchRows(Rows):
         """All of them, in order, of so many images at a time."""
         return super().batches(size)
 
+    def moments(self, size: int = 16) -> tuple[Tensor, Tensor]:
+        """Of the channels of all patches, read so many images at a time."""
+        return super().moments(size)
+
 
 def ranks_of(scores: Tensor, labels: Tensor) -> Tensor:
     """How many classes stand before the true one: 0 is right, below 5 is right among five.

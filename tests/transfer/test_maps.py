@@ -13,6 +13,7 @@ from PIL import Image
 from maskssl.__main__ import main
 from maskssl.datasets.checks.label_codes import LabelCodes
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation.linear_sweep import HeadSetting, train_heads
 from maskssl.evaluation.metrics import mean_iou
 from maskssl.evaluation.rows import PatchRows
 from maskssl.transfer import map_measures
@@ -89,6 +90,18 @@ def test_rows_of_patches(tmp_path):
     mean, std = rows.moments()
     np.testing.assert_allclose(mean, flat.mean(axis=0))
     np.testing.assert_allclose(std, flat.std(axis=0))
+
+
+def test_the_moments_of_patches_are_read_some_images_at_a_time(monkeypatch):
+    """An image has hundreds of patches: thousands of images would be tens of GB."""
+    tokens, shares = np.random.rand(40, 6, 3).astype(np.float16), np.random.rand(40, 6, 2)
+    rows = PatchRows(tokens, torch.zeros(40).long(), torch.arange(40), torch.device("cpu"), shares)
+    taken, batch = [], PatchRows.batch
+    monkeypatch.setattr(
+        PatchRows, "batch", lambda self, places: (taken.append(len(places)), batch(self, places))[1]
+    )
+    train_heads({"tokens": rows}, [HeadSetting("tokens", True, 0.1, 0.0)], 2, 1, 8, seed=0)
+    assert max(taken) <= 16 and sum(taken) == 3 * 40  # twice for the moments, and an epoch
 
 
 @pytest.fixture
