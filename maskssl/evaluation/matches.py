@@ -29,6 +29,7 @@ def coco_entries(
 
     entries: dict[int, list[list[float]]] = {image: [] for image in images}
     with contextlib.redirect_stdout(io.StringIO()):  # it prints how far it is
+        truth = _numbered(truth)
         # loadRes takes no empty list
         results = truth.loadRes([dict(one) for one in found]) if found else type(truth)()
         evaluation = COCOeval(truth, results, kind)
@@ -51,3 +52,12 @@ def coco_entries(
         if entries[image]:
             array[index, : len(entries[image])] = entries[image]
     return array
+
+
+def _numbered(truth: Any) -> Any:
+    """The truth with annotations numbered from 1: COCOeval takes the id 0 for 'meets none'."""
+    own = type(truth)()
+    objects = [dict(one, id=at) for at, one in enumerate(truth.dataset["annotations"], start=1)]
+    own.dataset = dict(truth.dataset, annotations=objects)
+    own.createIndex()
+    return own

@@ -119,6 +119,30 @@ def test_average_precision_of_many_draws_is_that_of_each(monkeypatch):
     assert len(expected) == 7
 
 
+def test_an_object_of_the_id_0_is_met_too():
+    """pycocotools notes the id of what a detection meets, and 0 for nothing."""
+    coco = pytest.importorskip("pycocotools.coco")
+    from maskssl.evaluation.matches import coco_entries
+
+    boxes = [[10.0 * place, 0.0, 8.0, 8.0] for place in range(8)]
+    shared = dict(image_id=5, category_id=1)
+    truth = coco.COCO()
+    truth.dataset = dict(
+        images=[dict(id=5, width=100, height=100)],
+        annotations=[
+            dict(shared, id=number, bbox=box, area=64.0, iscrowd=0)
+            for number, box in enumerate(boxes)
+        ],
+        categories=[dict(id=1, name="one")],
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    found = [dict(shared, bbox=box, score=0.9) for box in boxes]
+    entries = coco_entries(truth, found, [5], "bbox")
+    assert average_precision(entries, once(entries)) == pytest.approx(1)
+    assert [one["id"] for one in truth.dataset["annotations"]] == list(range(8))
+
+
 def test_average_precision_is_that_of_pycocotools():
     """Random boxes of three categories in 30 images, crowds among them."""
     coco = pytest.importorskip("pycocotools.coco")
