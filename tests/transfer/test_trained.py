@@ -98,6 +98,23 @@ def test_pictures_to_train_on_are_those_of_the_coco_file(tmp_path):
         box_sets(str(tmp_path))
 
 
+def test_coco_files_that_share_a_folder_have_their_own_pictures(tmp_path):
+    """Those of the training are no test pictures, and what no file lists is none at all."""
+    for split, count in (("train", 3), ("val", 4)):
+        write_objects(tmp_path, split, count, 0)
+        file = tmp_path / f"instances_{split}.json"
+        content = json.loads(file.read_text())
+        for image in content["images"]:
+            name = f"{split}-{image['file_name']}"
+            (tmp_path / split / image["file_name"]).rename(tmp_path / name)
+            image["file_name"] = name
+        file.write_text(json.dumps(content))
+    Image.new("RGB", (64, 64)).save(tmp_path / "other.png")
+    train, test = box_sets(str(tmp_path))
+    assert train.files == tuple(f"train-{number}.png" for number in range(3))
+    assert test.files == tuple(f"val-{number}.png" for number in range(4))
+
+
 @pytest.fixture
 def here(monkeypatch):
     """Jobs run in this process, and fast ones suffice."""
