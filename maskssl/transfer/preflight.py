@@ -3,8 +3,7 @@
 import shutil
 from collections.abc import Collection
 
-from PIL import Image
-
+from ..datasets.checks.pictures import UnreadablePictureError, look_at
 from ..errors import MaskSSLError
 from ..progress import duration
 from .feature_store import bytes_needed, is_stored
@@ -22,8 +21,8 @@ def preflight(work: Work, scored: Collection[tuple[str, str]] = ()) -> list[str]
         scored: (checkpoint, stage) that an earlier call has tested.
 
     Raises:
-        MaskSSLError: the disk is too small for the features that are missing, or a class has
-            one image.
+        MaskSSLError: the disk is too small for the features that are missing, a class has one
+            image, or the first picture cannot be read.
     """
     stages = [STAGES[name] for name in work.plan.stages]
     lines = [_data_line(work, labels) for labels in work.sets]
@@ -60,8 +59,10 @@ def preflight(work: Work, scored: Collection[tuple[str, str]] = ()) -> list[str]
 
 def _data_line(work: Work, labels: str) -> str:
     train, test = work.sets[labels]
-    with Image.open(train.root / train.files[0]) as first:
-        width, height = first.size
+    try:
+        width, height = look_at(train.root / train.files[0]).size
+    except UnreadablePictureError as error:
+        raise MaskSSLError(f"{error}; replace or remove it") from error
     said = (
         f"{labels}: {len(train):,} training and {len(test):,} test images of "
         f"{len(train.classes)} classes, the first of {height} x {width} pixels"

@@ -82,6 +82,14 @@ def test_a_class_with_one_image_is_told_first(words, tmp_path):
     assert "the class 'lying' has 1 training image" in str(end.value.code)
 
 
+def test_a_first_picture_that_is_none_is_told(words, tmp_path):
+    first = tmp_path / "data" / "train" / "flat" / "0.png"
+    first.write_bytes(b"?")
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--stages", "knn"])
+    assert re.search(r"flat/0\.png cannot be read .*; replace or remove it", str(end.value.code))
+
+
 def test_published_figures_stand_beside_ours_where_protocol_and_data_match(
     words, tmp_path, monkeypatch, capsys
 ):
