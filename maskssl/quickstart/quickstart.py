@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.run_logs import read_run
+from ..occupied import occupied
 from ..progress import ProgressLine
 from ..transfer.experiment import run_experiment, train_beside
 from ..transfer.fingerprints import open_record
@@ -32,17 +33,24 @@ def run_quickstart(plan: Plan, line: ProgressLine | None = None) -> Report:
         What stands in plan.out / 'report' / 'report.json'.
 
     Raises:
-        MaskSSLError: plan.out holds the results of another experiment, or the pretraining failed.
+        MaskSSLError: plan.out holds the results of another experiment, the pretraining failed, or
+            another process is writing there.
     """
-    line = line or ProgressLine()
+    with occupied(plan.out):  # before anything of another call is touched
+        return _run(plan, line or ProgressLine())
+
+
+def _run(plan: Plan, line: ProgressLine) -> Report:
     facts = pretraining_facts(plan)
     pretrained = open_record(plan.out).is_done(PRETRAIN, facts)
     for kind, arranged in (plan.images.labelled if plan.images else {}).items():
         arranged.write(plan.data(kind))
+    if not pretrained:  # what lies there is of a call that was broken off, of any method
+        shutil.rmtree(plan.pretrained, ignore_errors=True)
+        plan.start.unlink(missing_ok=True)
     write_start(plan)
     transfer = plan.transfer()
     if not pretrained:
-        shutil.rmtree(plan.pretrained, ignore_errors=True)
         floor = [given for given in transfer.checkpoints if given.startswith(f"{FLOOR}=")]
         line.say(f"pretraining, and beside it random weights; its log: {plan.pretrained}")
         alone = replace(transfer, checkpoints=tuple(floor))

@@ -13,7 +13,12 @@ from maskssl.progress import ProgressLine
 from maskssl.quickstart import quickstart
 from maskssl.quickstart.images import describe_images
 from maskssl.quickstart.plan import Plan
-from maskssl.quickstart.pretraining import PRETRAIN, pretraining_facts, pretraining_job
+from maskssl.quickstart.pretraining import (
+    PRETRAIN,
+    pretraining_facts,
+    pretraining_job,
+    write_start,
+)
 from maskssl.transfer import lanes as planning
 from maskssl.transfer.fingerprints import open_record
 from maskssl.transfer.lanes import plan_lanes
@@ -128,6 +133,23 @@ def test_a_second_quickstart_never_shows_the_first_ones_results(plan, tmp_path, 
     quickstart.run_quickstart(plan, quiet)
     assert ran[3:] == [PRETRAIN, "measured"]
     assert not leftover.exists()  # a pretraining that did not finish starts from nothing
+
+
+def test_a_call_that_was_broken_off_leaves_no_start_to_another_method(plan, monkeypatch):
+    """Random weights have the architecture of what is pretrained beside them."""
+
+    def broken_off(asked, others, line):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quickstart, "train_beside", broken_off)
+    found = []
+    for method in ("bootmae", "extrema"):
+        with pytest.raises(KeyboardInterrupt):
+            quickstart.run_quickstart(replace(plan, method=method), ProgressLine(io.StringIO()))
+        found.append(torch.load(plan.start)["state_dict"].keys())
+    write_start(replace(plan, method="extrema", out=plan.out / "other"))
+    fresh = torch.load(plan.out / "other" / "start.pth")["state_dict"]
+    assert found[1] == fresh.keys() != found[0]
 
 
 def on(gpu: str) -> dict[str, str]:
