@@ -57,7 +57,8 @@ class Spread:
     values: tuple[float, ...]
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f} ± {self.deviation:.1f}"
+        spread = f" ± {self.deviation:.1f}" if len(self.values) > 1 else ""
+        return f"{self.mean:.1f}{spread}"
 
 
 @dataclass(frozen=True)

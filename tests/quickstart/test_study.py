@@ -37,6 +37,7 @@ def test_mean_and_sample_deviation():
     assert (spread.mean, spread.deviation) == (3.0, pytest.approx(7**0.5))
     assert str(spread) == "3.0 ± 2.6"
     assert spread_of([4.0]).deviation == 0.0
+    assert str(spread_of([4.0])) == "4.0"  # one seed has no spread
 
 
 def test_the_best_setting_is_that_of_the_highest_mean_and_gains_go_seed_by_seed():
