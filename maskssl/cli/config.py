@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import logging
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from .. import config_file
@@ -133,21 +135,19 @@ def _check_option(cfg: Config, option: str) -> None:
                     f"known there are {', '.join(map(str, node))}"
                 )
             if index == 0 and part not in RUNNER_KEYS | _READ_FROM_CONFIG:
-                raise ConfigError(
-                    f"--cfg-options {option}: nothing reads {part!r} at the top of a config; "
-                    f"{_places(cfg, part)}"
-                )
+                _refuse_orphan(cfg, part)
             return
         node = node[part]
 
 
-def _places(cfg: Config, key: str) -> str:
-    """Where a config has a key, for one who gave it without its parents."""
+def _refuse_orphan(cfg: Config, key: str) -> None:
+    """A new key at the top is a slip where the config has it further down; else a hook may ask."""
     found = list(_dotted(cfg.to_dict(), key))
-    if not found:
-        return "keys are given with their parents, as in train_cfg.max_epochs=12"
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return f"the config has it at {', '.join(found[:_SHOWN])}{more}"
+    told = f"--cfg-options {key}: neither mmengine nor maskssl reads {key!r} at the top of a config"
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise ConfigError(f"{told}; the config has it at {', '.join(found[:_SHOWN])}{more}")
+    print_log(f"{told}; it stays there for what does", logger="current", level=logging.WARNING)
 
 
 def _dotted(node: Any, key: str, parents: tuple[str, ...] = ()) -> Iterator[str]:
