@@ -59,7 +59,7 @@ def set_tested(cfg: Config, checkpoint: str | None) -> None:
     if not cfg.get("test_dataloader"):
         raise ConfigError(
             "this config has nothing to test: it pretrains. Score its checkpoint by kNN (maskssl "
-            "test finetune/knn_….py --pretrained CHECKPOINT), or look at what it learnt (maskssl "
+            "test finetune/…_knn_….py --pretrained CHECKPOINT), or look at what it learnt (maskssl "
             "visualize attention CHECKPOINT IMAGES)"
         )
     init = (cfg.model.get("backbone") or {}).get("init_cfg") or {}
