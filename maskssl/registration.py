@@ -34,6 +34,7 @@ MODULES = (
     "engine.hooks.progress",
     "engine.hooks.reconstruction",
     "engine.hooks.runtime_figures",
+    "engine.hooks.stop_after",
     "engine.hooks.throughput",
     "engine.hooks.unreadable",
     "engine.optimizers.autocast",

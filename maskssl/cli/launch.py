@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -125,6 +126,11 @@ def use_auto_scale_lr(cfg: Config) -> None:
             "--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in the config"
         )
     cfg.auto_scale_lr.enable = True
+
+
+def add_hook(cfg: Config, **hook: Any) -> None:
+    """One hook more, behind those of the config."""
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
 
 
 def build_runner(cfg: Config, loaders: Sequence[str], launcher: str = "none") -> MaskSSLRunner:

@@ -48,8 +48,7 @@ def apply_resume(cfg: Config, args: argparse.Namespace) -> None:
     if args.new_draws:
         cfg.train_cfg.new_draws = True
     if args.debug_step is not None:
-        hook = dict(type="DebugStepHook", step=args.debug_step or None)
-        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+        launch.add_hook(cfg, type="DebugStepHook", step=args.debug_step or None)
     settle_resume(cfg, given_facts(args.seed, args.cfg_options))
     if decided == "auto" and not cfg.resume:
         cfg.load_from = weights  # a new run's, which None above has made way for

@@ -15,6 +15,8 @@ def train(args: argparse.Namespace) -> None:
         launch.use_amp(cfg)
     if args.auto_scale_lr:
         launch.use_auto_scale_lr(cfg)
+    if args.stop_after is not None:
+        launch.add_hook(cfg, type="StopAfterHook", steps=args.stop_after)
     if args.track:
         trackers.use_tracker(cfg, args.track)
     resuming.apply_resume(cfg, args)

@@ -3,6 +3,7 @@
 maskssl train pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py
 maskssl train CONFIG --pretrained CHECKPOINT
 maskssl train CONFIG --nproc 8 --resume
+maskssl train CONFIG --stop-after 50
 """
 
 import argparse
@@ -26,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let the resumed run draw otherwise: by another seed, batch size, number of "
         "processes or data",
+    )
+    parser.add_argument(
+        "--stop-after",
+        type=int,
+        metavar="STEPS",
+        help="save and leave after so many steps of the run as its config has it: to try it, or to "
+        "make it in several goes by --resume",
     )
     parser.add_argument(
         "--debug-step",

@@ -100,7 +100,7 @@ def run(scenes, drawn, monkeypatch, repository):
                 **dict(seed=None, pretrained=None, amp=False, auto_scale_lr=False, track=None),
                 **dict(num_classes=None, classes=None, map_masks=None, boxes_only=False),
                 **dict(data=None, channels=None, value_range=None),
-                **dict(resume=None, new_draws=False, debug_step=None),
+                **dict(resume=None, new_draws=False, debug_step=None, stop_after=None),
                 **arguments,
             }
         )
@@ -154,6 +154,27 @@ def test_a_seed_given_once_holds_for_the_resumed_run(run, tmp_path):
     longer = {"train_cfg.max_epochs": 3}
     _, said = run(tmp_path / "run", resume="auto", options=longer.items())
     assert any("was planned for 2 epochs and has 3 now" in text for text in said)
+
+
+def test_a_run_in_goes_of_some_steps_ends_as_one_go_does(run, tmp_path):
+    options = dict([*BATCH, ("default_hooks.checkpoint.interval", -1)]).items()
+    whole, _ = run(tmp_path / "whole", seed=1, options=options)
+    assert len(whole) == 48  # six steps
+    drawn = []
+    for go, resume in ((4, None), (1, "auto")):
+        with pytest.raises(SystemExit) as end:
+            run(tmp_path / "run", seed=1, options=options, stop_after=go, resume=resume)
+        assert end.value.code == 0
+        drawn.append(last(tmp_path / "run")["meta"]["iter"])
+    assert drawn == [4, 5]
+    rest, _ = run(tmp_path / "run", options=options, stop_after=1, resume="auto")  # the last step
+    assert rest == whole[40:]
+    assert differing(last(tmp_path / "whole"), last(tmp_path / "run")) == []
+
+
+def test_a_go_has_a_step_at_least(run, tmp_path):
+    with pytest.raises(MaskSSLError, match="steps=0: stop after 1 step or more"):
+        run(tmp_path, stop_after=0, options=BATCH)
 
 
 def test_what_a_command_sets_otherwise_is_refused_unless_new_draws_are_asked_for(run, tmp_path):

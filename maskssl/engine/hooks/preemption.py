@@ -128,7 +128,7 @@ class PreemptionHook(Hook):
             return
         name = signal.Signals(received).name
         runner.logger.warning(f"{name}: saving after step {runner.iter + 1}")
-        self._save(runner)
+        save_here(runner)
         barrier()  # a launcher ends the other ranks once one has left, the writing one too
         runner.logger.warning(
             f"{name}: left after step {runner.iter + 1} with exit code {EXIT_CODE}, to be "
@@ -157,17 +157,17 @@ class PreemptionHook(Hook):
         all_reduce(flag, "max")
         return int(flag)
 
-    @staticmethod
-    def _save(runner: Runner) -> None:
-        """Let the checkpoint hook save now, or the runner if no hook can."""
-        hook = next((hook for hook in runner.hooks if hasattr(hook, "save_now")), None)
-        if hook is not None:
-            if hook.save_now(runner) is None:
-                runner.logger.error("nothing was saved; resume goes on from an older checkpoint")
-            return
-        runner.logger.warning("no hook has save_now: the runner itself saves, not atomically")
-        name = f"iter_{runner.iter + 1}.pth"
-        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
-        if is_main_process():
-            path = Path(runner.work_dir, name)
-            Path(runner.work_dir, "last_checkpoint").write_text(str(path))
+
+def save_here(runner: Runner) -> None:
+    """Let the checkpoint hook save behind the running step, or the runner if no hook can."""
+    hook = next((hook for hook in runner.hooks if hasattr(hook, "save_now")), None)
+    if hook is not None:
+        if hook.save_now(runner) is None:
+            runner.logger.error("nothing was saved; resume goes on from an older checkpoint")
+        return
+    runner.logger.warning("no hook has save_now: the runner itself saves, not atomically")
+    name = f"iter_{runner.iter + 1}.pth"
+    runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+    if is_main_process():
+        path = Path(runner.work_dir, name)
+        Path(runner.work_dir, "last_checkpoint").write_text(str(path))

@@ -65,7 +65,8 @@ def _cut_off(
         raise MaskSSLError(
             f"{name} ({config['type']}) begins at {unit} {begin:,}, and {run}: nothing of it "
             f"would act. Set train_cfg.{key} so that the run is longer, or let what stands before "
-            f"it end sooner, and {name}.begin with it"
+            f"it end sooner, and {name}.begin with it; to try the first steps of a long run, leave "
+            "its length and give --stop-after STEPS"
         )
     if "end" in config and end > last:
         yield f"{name} ({config['type']}) goes on to {unit} {end:,}, and {run}"
