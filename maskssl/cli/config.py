@@ -65,11 +65,15 @@ def merge_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merge dotted keys and values, as ``--cfg-options`` gives them, into a config.
 
     Raises:
-        ConfigError: a key that looks like a misspelt one, or that nothing reads.
+        ConfigError: a key that looks like a misspelt one, or that nothing reads; a dict in place
+            of a value that is none, which needs ``_delete_=True``.
     """
     for option in options:
         _check_option(cfg, option)
-    cfg.merge_from_dict(deepcopy(dict(options)))  # which takes _delete_ out of what it is given
+    try:
+        cfg.merge_from_dict(deepcopy(dict(options)))  # which takes _delete_ out of what it is given
+    except TypeError as error:  # a dict in place of something else
+        raise ConfigError(f"--cfg-options {', '.join(options)}: {error}") from error
 
 
 def dicts_below(node: Any, without: Container[str] = ()) -> Iterator[dict[str, Any]]:

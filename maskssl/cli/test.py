@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from . import command_line, launch
+from . import command_line, launch, unknown_arguments
 
 
 def test(args: argparse.Namespace) -> None:
@@ -13,7 +13,8 @@ def test(args: argparse.Namespace) -> None:
     launch.set_tested(cfg, args.checkpoint)
     if args.show_dir:
         launch.set_show_dir(cfg, args.show_dir)
-    metrics = launch.build_runner(cfg, ["test_dataloader"], args.launcher).test()
+    with unknown_arguments.named_in(cfg):
+        metrics = launch.build_runner(cfg, ["test_dataloader"], args.launcher).test()
     out = Path(args.out or Path(cfg.work_dir, "metrics.json"))
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({key: float(value) for key, value in metrics.items()}, indent=2))

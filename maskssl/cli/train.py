@@ -2,7 +2,7 @@
 
 import argparse
 
-from . import command_line, launch, resuming, trackers
+from . import command_line, launch, resuming, trackers, unknown_arguments
 
 LOADERS = ("train_dataloader", "val_dataloader")
 
@@ -20,4 +20,5 @@ def train(args: argparse.Namespace) -> None:
     if args.track:
         trackers.use_tracker(cfg, args.track)
     resuming.apply_resume(cfg, args)
-    launch.build_runner(cfg, LOADERS, args.launcher).train()
+    with unknown_arguments.named_in(cfg):
+        launch.build_runner(cfg, LOADERS, args.launcher).train()

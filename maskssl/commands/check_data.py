@@ -35,9 +35,11 @@ def run(args: argparse.Namespace) -> None:
     from ..cli.command_line import configured
     from ..cli.data_check.report import as_text, report
     from ..cli.data_check.sheets import write_sheets
+    from ..cli.unknown_arguments import named_in
 
     cfg = configured(args)
-    facts = report(cfg, args.thorough, args.nproc)
+    with named_in(cfg):
+        facts = report(cfg, args.thorough, args.nproc)
     print(as_text(facts))
     if args.json:
         Path(args.json).write_text(json.dumps(facts, indent=2))

@@ -128,12 +128,14 @@ def _schedule(args: argparse.Namespace) -> str:
     from ..cli.config import load_config
     from ..cli.launch import use_auto_scale_lr
     from ..cli.schedule import schedules_of
+    from ..cli.unknown_arguments import named_in
     from ..visualization.schedules import figure_of, told_points
 
     cfg = load_config(args.config, args.cfg_options)
     if args.auto_scale_lr:
         use_auto_scale_lr(cfg)
-    schedules = schedules_of(cfg, args.images, args.nproc)
+    with named_in(cfg):
+        schedules = schedules_of(cfg, args.images, args.nproc)
     figure_of(schedules).savefig(args.out)
     lines = [schedules.title]
     for quantity, curves in schedules.panels.items():

@@ -190,6 +190,14 @@ def checkpoint(tmp_path) -> str:
     return str(run / "epoch_2.pth")
 
 
+def test_a_dict_in_place_of_another_value_is_said_to_need_a_word_more(write):
+    config = write("model = dict(arch='mini')")
+    with pytest.raises(ConfigError, match=r"--cfg-options model\.arch: .*_delete_=True"):
+        load_config(config, {"model.arch": dict(embed_dims=48)})
+    options = {"model.arch": dict(embed_dims=48, _delete_=True)}
+    assert load_config(config, options).model.arch == dict(embed_dims=48)
+
+
 def test_pretrained_sets_the_checkpoint_and_keeps_the_branch(cfg, checkpoint):
     launch.set_pretrained(cfg, checkpoint)
     expected = dict(type="Pretrained", checkpoint=checkpoint, branch="teacher")

@@ -15,6 +15,7 @@ from ...models.compiling import Staged, compile_stages
 from ..config import load_config, located_config
 from ..launch import replace_sync_bn
 from ..other_code import function_named
+from ..unknown_arguments import named_in
 from .cost import flops_per_image, saved_per_block
 from .step import TrainingStep, training_step
 from .timing import PartClock, Timing, matmul_peak, synchronise, timed, timed_in_turn
@@ -54,7 +55,8 @@ def measure(
     cfg = load_config(path, options)
     if is_distributed() and device == "cpu":
         replace_sync_bn(cfg)
-    step = training_step(cfg, batch_size, device, precision)
+    with named_in(cfg):
+        step = training_step(cfg, batch_size, device, precision)
     compiled = compiled if isinstance(step.model, Staged) else None
     found: dict[str, Any] = dict(
         config=Path(path).stem,

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: of CheckpointHook.
 
     Raises:
-        MaskSSLError: ``keep_every`` names steps at which nothing is saved, or the folder is
-            on remote storage.
+        MaskSSLError: ``keep_every`` names steps at which nothing is saved, an argument that no
+            save takes, or the folder is on remote storage.
     """
 
     max_keep_ckpts: int
@@ -69,6 +70,12 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        unknown = self.args.keys() - signature(Runner.save_checkpoint).parameters.keys()
+        if unknown:  # mmengine's hook hands them on, and the first save would end the run
+            raise MaskSSLError(
+                f"SafeCheckpointHook takes no {', '.join(sorted(unknown))}; see its arguments and "
+                "those of mmengine's CheckpointHook"
+            )
         step = max(1, self.interval)
         if keep_every is not None and (
             keep_every < 1 or keep_every % step or self.save_begin % step
