@@ -46,8 +46,6 @@ def _sentence(cfg: dict[str, Any], cls: str, key: str) -> str | None:
     kind = places[0][1]
     known = _taken_by(kind)
     close = difflib.get_close_matches(key, known, n=1)
-    # a prefix is what one remembers of a long name
-    close = close or [name for name in known if name.startswith(key)]
     meant = f"did you mean {close[0]!r}? " if close else ""
     where = " and ".join(f"{at}.{key}" for at, _ in places)
     return f"{where}: {kind.__name__} takes no {key!r}; {meant}It takes {', '.join(known)}"
