@@ -348,6 +348,12 @@ def test_an_evaluator_of_another_file_is_refused(tmp_path):
     assert look_at_data(cfg, [VAL])[0].images == 2
 
 
+def test_the_id_that_evaluation_takes_for_none_is_told(tmp_path):
+    root = write_dense(tmp_path, edit=lambda c: c["annotations"][0].update(id=0))
+    (val,) = look_at_data(dense_config(DET, root), [VAL])
+    assert len(val.notes) == 1 and "has the id 0" in val.notes[0] and "from 1" in val.notes[0]
+
+
 def test_boxes_alone_are_no_masks(tmp_path):
     root = write_dense(tmp_path, edit=lambda c: [a.pop("segmentation") for a in c["annotations"]])
     with pytest.raises(DataError, match="has no segmentation, and the model predicts masks"):

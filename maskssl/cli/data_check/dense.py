@@ -213,6 +213,7 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
     try:
         content = coco.read_coco(path, with_masks)
         notes = coco.check_classes(content, classes) + coco.check_boxes(content)
+        notes += coco.id_notes(content)
         pictures = []
         if not is_url(folder):
             limit = None if thorough else QUICK

@@ -245,6 +245,16 @@ def check_boxes(coco: CocoFile) -> list[str]:
     return notes
 
 
+def id_notes(coco: CocoFile) -> list[str]:
+    """What the metric of mmdet makes of the annotation 0: nothing that finds it counts as a hit."""
+    if not any(annotation["id"] == 0 for annotation in coco.annotations):
+        return []
+    return [
+        "an annotation has the id 0, by which COCO's evaluation means that a detection meets none: "
+        "one that finds it is scored as a false alarm. Number annotations from 1."
+    ]
+
+
 def check_pictures(
     coco: CocoFile, folder: str, applies_orientation: bool, limit: int | None = QUICK
 ) -> list[Picture]:
