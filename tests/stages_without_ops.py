@@ -4,6 +4,7 @@ tests/test_without_ops.py runs it where mmcv's ops, mmseg and mmdet are not to b
 line is JSON: versions, and what the stages left.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ import torch
 
 from maskssl.__main__ import main
 from maskssl.checkpoints.reading import read_checkpoint
+from maskssl.cli.doctor import examine
+from maskssl.cli.doctor.machine import Machine
 from maskssl.methods import METHODS
+from tests.blocked_imports import BLOCKED
 
 KNN = "finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py"
 CONFIGS = {**METHODS["bootmae"].configs, "knn": KNN}
@@ -55,6 +59,8 @@ def run_all(scenes: Path, out: Path) -> dict[str, object]:
     first, second = (read_checkpoint(pretraining / f"epoch_{n}.pth") for n in (1, 2))
     started = encoder(second)
     return dict(
+        missing=[name for name in BLOCKED if not importable(name)],
+        doctor={finding.name: finding.status for finding in examine(Machine(deep=True))},
         versions=[mmengine.__version__, mmcv.__version__, mmpretrain.__version__],
         iterations=[content["meta"]["iter"] for content in (first, second)],
         resumed=changed(encoder(first), started),
@@ -65,6 +71,14 @@ def run_all(scenes: Path, out: Path) -> dict[str, object]:
         },
         losses={name: losses(out / name) for name in ("pretrain", "linear", "finetune")},
     )
+
+
+def importable(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        return False
+    return True
 
 
 def encoder(content: dict[str, object]) -> dict[str, torch.Tensor]:

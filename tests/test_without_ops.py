@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from maskssl.quickstart.scenes.writer import write_scenes
+from tests.blocked_imports import BLOCKED
 
 NUM_TRAIN, NUM_VAL, BATCH = 64, 16, 32
 
@@ -89,6 +90,13 @@ def test_the_stock_packages_give_the_same_figures(blocked, stock, repository):
     for name, losses in stock["losses"].items():
         assert losses == pytest.approx(blocked["losses"][name], rel=1e-4), name
     assert stock["knn"] == blocked["knn"]
+
+
+def test_the_doctor_says_what_is_missing_and_what_works(blocked):
+    assert blocked["missing"] == list(BLOCKED)
+    statuses = blocked["doctor"]
+    assert statuses["pretraining, probing, kNN"] == "ok" and "refused" not in statuses.values()
+    assert statuses["segmentation"] == statuses["detection"] == "warn"
 
 
 def test_the_doctor_accepts_the_stock_packages_alone(stock_python, repository):

@@ -18,6 +18,9 @@ from ..progress import ProgressLine
 if TYPE_CHECKING:
     from ..quickstart.plan import Plan
 
+# all that a few steps of everything read
+SMOKE_SCENES = dict(num_train=160, num_val=80, num_dense_train=24, num_dense_val=12)
+
 
 def add_data_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """What is pretrained, on what, and where to write."""
@@ -36,19 +39,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":
     """Look at the images, draw the scenes, and say what is to be run."""
+    images = None
+    if args.images:  # a slip there is told before anything is started
+        from ..quickstart.images import describe_images
+
+        images = describe_images(args.images)
     from ..transfer.job_queue import warm
     from ..transfer.lanes import SMALL_MODELS, plan_lanes
 
     # with the threads of each job, which the server keeps
     warm(plan_lanes(per_gpu=SMALL_MODELS))  # it imports for half a minute, and so does this process
-    from ..quickstart.images import describe_images
     from ..quickstart.plan import Plan
     from ..quickstart.scenes.writer import write_scenes
 
     out = Path(args.out).resolve()
-    images = describe_images(args.images) if args.images else None
-    line.say(f"scenes: {args.scenes}")
-    scenes = write_scenes(args.scenes, num_workers=2, progress=lambda n, all_: line(n / all_, n))
+    folder, sizes = (f"{args.scenes}-smoke", SMOKE_SCENES) if args.smoke else (args.scenes, {})
+    line.say(f"scenes: {folder}")
+
+    def drawn(done: int, of: int) -> None:
+        line(done / of, done)
+
+    scenes = write_scenes(folder, **sizes, num_workers=2, progress=drawn)
     return Plan(args.method, out, scenes, images, seed, args.smoke)
 
 

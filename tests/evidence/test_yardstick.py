@@ -66,6 +66,7 @@ def queue():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yardstick, "run_jobs", run)
+        patch.setattr(yardstick, "SEEDS", (0, 1))
         yield ran
 
 
@@ -75,7 +76,7 @@ def table(plan, queue) -> str:
 
 
 def test_both_are_trained_in_turn_under_every_seed_and_measured_alike(plan, queue, table):
-    assert queue == ["ours-0", "theirs-0", "ours-1", "theirs-1", "ours-2", "theirs-2"]
+    assert queue == ["ours-0", "theirs-0", "ours-1", "theirs-1"]
     found = json.loads((plan.results / "evidence-yardstick.json").read_text())
     names = {*queue, "random"}
     assert list(found["figures"]) == ["knn", "linear"]
