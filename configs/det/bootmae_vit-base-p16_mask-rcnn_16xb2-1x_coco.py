@@ -7,6 +7,7 @@ Expected: the abstract claims +1.3 box AP and +1.4 mask AP over MAE at Base; no 
 Run, on each of two nodes with 8 GPUs (NNODES, NODE_RANK, MASTER_ADDR set):
     bash tools/dist_train.sh configs/det/bootmae_vit-base-p16_mask-rcnn_16xb2-1x_coco.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 
 CAE's own layer scale belongs to its pretraining and is left out.

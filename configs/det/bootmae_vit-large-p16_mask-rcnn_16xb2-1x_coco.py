@@ -1,10 +1,12 @@
 r"""Mask R-CNN on BootMAE's ViT-L/16, COCO, 12 epochs, by CAE's recipe for Large.
 
+Paper: arXiv 2207.07116.
 Expected: the paper has no figure for Large. By this recipe MAE-L 1600 has 54.0 box and
     47.1 mask AP, CAE-L 1600 has 54.5 and 47.5.
 Run, on each of two nodes with 8 GPUs (NNODES, NODE_RANK, MASTER_ADDR set):
     bash tools/dist_train.sh configs/det/bootmae_vit-large-p16_mask-rcnn_16xb2-1x_coco.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 """
 

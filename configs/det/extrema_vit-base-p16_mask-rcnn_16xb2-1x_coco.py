@@ -5,6 +5,7 @@ Expected: no figure is published; CAE-B 300 has 48.3 box and 42.7 mask AP by thi
 Run, on each of two nodes with 8 GPUs (NNODES, NODE_RANK, MASTER_ADDR set):
     bash tools/dist_train.sh configs/det/extrema_vit-base-p16_mask-rcnn_16xb2-1x_coco.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -1,9 +1,11 @@
 r"""Mask R-CNN on ExtreMA's ViT-L/16, COCO, 12 epochs, by CAE's recipe for Large.
 
+Paper: arXiv 2206.04667.
 Expected: no figure is published; CAE-L 1600 has 54.5 box and 47.5 mask AP by this recipe.
 Run, on each of two nodes with 8 GPUs (NNODES, NODE_RANK, MASTER_ADDR set):
     bash tools/dist_train.sh configs/det/extrema_vit-large-p16_mask-rcnn_16xb2-1x_coco.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 """
 

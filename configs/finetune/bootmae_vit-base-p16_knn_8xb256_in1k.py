@@ -1,5 +1,6 @@
 """kNN on ImageNet-1K with BootMAE's ViT-B/16: 20 neighbours, temperature 0.07.
 
+Paper: arXiv 2207.07116.
 Expected: the paper has no figure.
 Run:
     bash tools/dist_test.sh configs/finetune/bootmae_vit-base-p16_knn_8xb256_in1k.py CHECKPOINT 8

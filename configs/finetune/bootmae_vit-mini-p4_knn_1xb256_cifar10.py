@@ -1,5 +1,6 @@
 r"""kNN with BootMAE's small ViT on CIFAR-10, 10,000 training pictures.
 
+For trying things out. Not from the paper.
 Run:
     python tools/test.py \
         configs/finetune/bootmae_vit-mini-p4_knn_1xb256_cifar10.py --pretrained CHECKPOINT

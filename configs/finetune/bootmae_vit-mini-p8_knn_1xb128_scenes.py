@@ -1,5 +1,6 @@
 r"""kNN with BootMAE's small ViT on drawn scenes, eight classes.
 
+For trying things out. Not from the paper.
 Run:
     python tools/test.py \
         configs/finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHECKPOINT

@@ -1,5 +1,6 @@
 r"""kNN with BootMAE's ViT-S on Tiny-ImageNet, 25,000 training pictures.
 
+For trying things out. Not from the paper.
 Run:
     python tools/test.py \
         configs/finetune/bootmae_vit-small-p8_knn_1xb256_tiny-imagenet.py --pretrained CHECKPOINT

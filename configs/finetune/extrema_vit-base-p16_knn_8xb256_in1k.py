@@ -1,8 +1,10 @@
 """kNN on ImageNet-1K with ExtreMA's ViT-B/16: the momentum encoder's class token, normed.
 
+Paper: arXiv 2206.04667.
 Expected: the paper has no figure, so the choice of the feature is ours.
 Run:
     bash tools/dist_test.sh configs/finetune/extrema_vit-base-p16_knn_8xb256_in1k.py CHECKPOINT 8
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -1,6 +1,7 @@
 r"""kNN with ExtreMA's small ViT on drawn scenes: the mean of the student's patch tokens.
 
 On pictures this small the patch tokens tell more than the class token does.
+For trying things out. Not from the paper.
 Run:
     python tools/test.py \
         configs/finetune/extrema_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHECKPOINT

@@ -1,4 +1,4 @@
-"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 5 masks of 20 %, colours per view.
+"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 5 masks of 80 %, colours per view.
 
 Paper: Extreme Masking for Learning Instance and Distributed Visual Representations,
     arXiv 2206.04667.

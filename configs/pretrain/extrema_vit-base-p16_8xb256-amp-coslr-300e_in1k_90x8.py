@@ -1,4 +1,4 @@
-r"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 8 masks of 10 %, colours per view.
+r"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 8 masks of 90 %, colours per view.
 
 Paper: arXiv 2206.04667. Expected (published): linear 68.4, fine-tune 83.5 top-1.
 Run:

@@ -1,4 +1,4 @@
-r"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 5 masks of 20 %, without colour augmentation.
+r"""ExtreMA, ViT-B/16, 300 epochs on ImageNet-1K, 5 masks of 80 %, without colour augmentation.
 
 Paper: arXiv 2206.04667. Expected (published): linear 67.1, fine-tune 82.9 top-1.
 Run:

@@ -3,6 +3,7 @@
 Paper: arXiv 2206.04667. Expected: no figure is published for Small.
 Run:
     bash tools/dist_train.sh configs/pretrain/extrema_vit-small-p16_8xb256-amp-coslr-300e_in1k.py 8
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -12,6 +12,7 @@ Run, with the released model converted, or to train it:
     bash tools/dist_train.sh \
         configs/seg/bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512_released.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -5,6 +5,7 @@ Run, with the released model converted:
     bash tools/dist_test.sh \
         configs/seg/bootmae_vit-base-p16_upernet_8xb2-amp-160k_ade20k-512x512_released_ms-flip.py \
         CHECKPOINT 8
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -1,10 +1,12 @@
 r"""UperNet on ExtreMA's ViT-L/16, ADE20K at 512 x 512, by CAE's recipe for Large.
 
+Paper: arXiv 2206.04667.
 Expected: no figure is published; CAE-L 1600 reaches 54.9 mIoU by this recipe.
 Run:
     bash tools/dist_train.sh \
         configs/seg/extrema_vit-large-p16_upernet_8xb2-amp-160k_ade20k-512x512.py 8 \
         --pretrained CHECKPOINT
+Cost: unpublished.
 Reproduced: no.
 """
 

@@ -12,7 +12,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, PARAM_SCHEDULERS, init_default_scope
 from torch import nn
 
-from ..engine.runner.schedule_ends import cut_off
+from ..engine.runner.schedule_ends import cut_off, refuse_rising
 from ..private_names import accumulative_counts
 from ..schedules import feature_weight_ramp
 from ..visualization.schedules import Schedules
@@ -81,6 +81,7 @@ def _scale(cfg: Config, wrapper: OptimWrapper, length: RunLength) -> None:
         images = length.batch * length.processes * accumulative_counts(wrapper)
         for group in wrapper.optimizer.param_groups:
             group["lr"] *= images / scaling["base_batch_size"]
+    refuse_rising(cfg.get("param_scheduler"), wrapper.optimizer.param_groups)
 
 
 def _stepped(

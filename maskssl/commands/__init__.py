@@ -6,7 +6,7 @@ A module imports nothing heavy before it runs, so that help and slips are answer
 COMMANDS = {
     "train": "pretrain, probe, fine-tune, segment or detect, by a config",
     "test": "test a trained model, or a pretrained backbone by kNN",
-    "transfer": "measure what pretrained encoders are worth on your images, frozen: a report",
+    "transfer": "what pretrained encoders are worth on your images, frozen and trained: a report",
     "quickstart": "from images to a table of transfer results, in minutes",
     "study": "the quickstart over several seeds, random weights at their best: gain and spread",
     "evidence": "the project's own tables on real images: frozen features, and trained rows",

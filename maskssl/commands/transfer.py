@@ -11,6 +11,7 @@ The same command goes on where it was broken off.
 import argparse
 import io
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..cli.processes import start_processes
@@ -115,16 +116,18 @@ def run(args: argparse.Namespace) -> int:
         raise MaskSSLError(
             "give images: --data DIR with classes, --masks DIR with label maps, --coco DIR"
         )
+    out, rank = Path(args.out).resolve(), rank_and_world()[0]
+    line = ProgressLine(io.StringIO() if rank else sys.stdout)
     usual = ON_CLASSES * bool(args.data) + ON_MAPS * bool(args.masks)
     usual += ("detection",) * (not usual)
     stages = tuple(dict.fromkeys(args.stages or usual))
     if unknown := [name for name in stages if name not in STAGES]:
         raise MaskSSLError(f"--stages {' '.join(unknown)}: they are {', '.join(STAGES)}")
+    for unread in _unread(args, stages):
+        line.say(unread)
     earlier = Path(args.against).resolve() if args.against else None
     if earlier:
         read_report(earlier)  # a slip is told before anything is computed
-    out, rank = Path(args.out).resolve(), rank_and_world()[0]
-    line = ProgressLine(io.StringIO() if rank else sys.stdout)
     plan = Plan(
         checkpoints=tuple(args.checkpoints),
         data=Path(args.data).resolve() if args.data else None,
@@ -154,3 +157,15 @@ def run(args: argparse.Namespace) -> int:
         line.say(f"report: {out / 'report' / 'index.html'}")
     wait_for_all()  # a launcher ends all when one has ended with failures
     return 1 if results.failed else 0
+
+
+def _unread(args: argparse.Namespace, stages: Sequence[str]) -> Iterator[str]:
+    """Images that are given to a call none of whose stages reads them."""
+    from ..transfer.stages import STAGES
+
+    read = {STAGES[name].labels for name in stages}
+    for labels, folder in (("classes", "data"), ("maps", "masks"), ("boxes", "coco")):
+        given = getattr(args, folder)
+        if given and labels not in read:
+            able = ", ".join(name for name, stage in STAGES.items() if stage.labels == labels)
+            yield f"--{folder} {given} is not read: add one of {able} to --stages"

@@ -95,3 +95,29 @@ def test_a_published_recipe_that_is_cut_below_its_warm_up_is_refused_when_drawn(
     cfg = load_config(config_file(PUBLISHED), {"train_cfg.max_epochs": 5})
     with pytest.raises(MaskSSLError, match="begins at epoch 40, and the run ends at epoch 5"):
         schedules_of(cfg, images=8192)
+
+
+def test_a_floor_above_the_lr_is_refused(tmp_path):
+    """Which an absolute eta_min becomes on few images a step: the lr would rise."""
+    runner = build(tmp_path)
+    lr = runner.optim_wrapper["optimizer"]["lr"]
+    for floor, refused in ((lr, False), (2 * lr, True)):
+        runner = build(tmp_path)
+        runner.param_schedulers = [dict(type="CosineAnnealingLR", eta_min=floor, by_epoch=False)]
+        if refused:
+            with pytest.raises(MaskSSLError, match=r"at eta_min=.*Set param_scheduler\.0\.eta"):
+                runner.train()
+        else:
+            runner.train()
+
+
+def test_a_published_floor_is_held_against_the_scaled_lr():
+    """BootMAE's 1e-4 is that of 171 images a step."""
+    cfg = load_config(config_file(PUBLISHED), {"auto_scale_lr.enable": True})
+    for batch, refused in ((192, False), (160, True)):
+        cfg.train_dataloader.batch_size = batch
+        if refused:
+            with pytest.raises(MaskSSLError, match=r"=0.0001, above the lr of .*, 9.375e-05"):
+                schedules_of(cfg, images=batch)
+        else:
+            schedules_of(cfg, images=batch)

@@ -10,7 +10,7 @@ from maskssl.__main__ import main
 from maskssl.transfer import feature_store, preflight, published
 from maskssl.transfer.budgets import BUDGETS
 from maskssl.transfer.published import PUBLISHED, Published
-from tests.transfer.scenes import save_encoder, write_maps, write_pictures
+from tests.transfer.scenes import save_encoder, write_maps, write_objects, write_pictures
 
 
 @pytest.fixture
@@ -132,3 +132,14 @@ def test_the_published_figures_are_those_of_the_recipes_page():
     assert told["BootMAE release", 1024, "finetune"] == 0.859
     assert told["DINO, iBOT", 768, "knn"] in (0.761, 0.771)
     assert all(0.5 < one.figure < 0.9 for one in PUBLISHED)
+
+
+def test_images_that_no_stage_reads_are_named(words, tmp_path, capsys):
+    """Boxes beside classes bring no detection unless it is asked for."""
+    write_objects(tmp_path / "boxes", "train", 2, 0)
+    write_objects(tmp_path / "boxes", "val", 2, 1)
+    boxes = ["--coco", str(tmp_path / "boxes"), "--dry-run"]
+    main([*words, "--stages", "knn", *boxes])
+    said = capsys.readouterr().out
+    assert f"--coco {tmp_path / 'boxes'} is not read: add one of detection" in said
+    assert "--data" not in said

@@ -1,7 +1,7 @@
 """UperNet on a ViT-B/16 at 512 x 512: blocks 3, 5, 7, 11 -> pyramid -> UPerHead 768, FCN 0.4.
 
 No layer scale and no relative position bias: the blocks were pretrained without them.
-The authors' released UperNet has both, see upernet_..._released.py.
+The authors' released UperNet has both, see upernet_vit_released.py.
 """
 
 __norm_cfg = dict(type="SyncBN", requires_grad=True)

@@ -5,6 +5,7 @@ from .machine import Finding, Machine
 # (way, where) -> how it was tried
 TESTED: dict[tuple[str, str], str] = {
     ("one process", "CPU"): "every stage",
+    ("one process", "one GPU"): "both pretrainings (H200)",
     ("maskssl train --nproc", "CPU"): "two gloo processes on one node, every stage",
     ("sharding fsdp2", "CPU"): "two gloo processes, against one process and against whole models",
     ("sharding deepspeed", "CPU"): "ZeRO 1 and 2, two gloo processes, against one process; not in "

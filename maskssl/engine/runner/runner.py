@@ -41,7 +41,7 @@ from .configured import Configured, configured
 from .content import check_resumable
 from .resuming import from_first_process, refuse_damaged, settle_resume
 from .saving import Taken, taken
-from .schedule_ends import cut_off
+from .schedule_ends import cut_off, refuse_rising
 from .train_loops import RESUMABLE
 
 
@@ -136,13 +136,18 @@ class MaskSSLRunner(Runner):
     def scale_lr(
         self, optim_wrapper: OptimWrapper, auto_scale_lr: dict[str, Any] | None = None
     ) -> None:
-        """Scale the lr by the images of an optimizer step, accumulation included."""
+        """Scale the lr by the images of an optimizer step, accumulation included.
+
+        Raises:
+            MaskSSLError: a schedule would end above it.
+        """
         if auto_scale_lr and auto_scale_lr.get("enable"):
             forwards = accumulative_counts(optim_wrapper)
             base = auto_scale_lr["base_batch_size"] / forwards
             self.logger.info(f"{forwards} forwards make a step: base_batch_size / {forwards}")
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         super().scale_lr(optim_wrapper, auto_scale_lr)
+        refuse_rising(self.param_schedulers, optim_wrapper.param_groups)
 
     def train(self) -> nn.Module:
         """Train, as the one run of this work dir.

@@ -1,6 +1,6 @@
-"""Schedules beside the length of a run: what of them it does not come to."""
+"""Schedules beside the length and the lr of a run: what of them it does not come to."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import MaskSSLError
@@ -25,6 +25,27 @@ def cut_off(schedulers: Any, epochs: int | None, iterations: int) -> list[str]:
         for name, one in _configs(schedulers)
         for text in _cut_off(name, one, epochs, iterations)
     ]
+
+
+def refuse_rising(schedulers: Any, groups: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse a schedule of the lr that ends above where it begins, as an absolute eta_min may.
+
+    Args:
+        schedulers: ``param_scheduler`` of a config; what is built by hand is left alone.
+        groups: of the optimizer, their lr scaled to the images of a step.
+
+    Raises:
+        MaskSSLError: names the schedule and both values.
+    """
+    lr = max(group["lr"] for group in groups)
+    for name, one in _configs(schedulers):
+        lowest = one.get("eta_min") or 0.0
+        if lowest > lr and str(one["type"]).endswith("LR"):
+            raise MaskSSLError(
+                f"{name} ({one['type']}) ends at eta_min={lowest:g}, above the lr of this run, "
+                f"{lr:g}: the lr would rise to the end. Set {name}.eta_min lower (scaled with the "
+                "images of a step as the lr is), or train on more images a step"
+            )
 
 
 def _configs(schedulers: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
