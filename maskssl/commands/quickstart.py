@@ -27,7 +27,9 @@ def add_data_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--method", choices=sorted(METHODS), default="bootmae")
     parser.add_argument("--images", metavar="DIR", help="folder of your own images")
     parser.add_argument("--out", default=out, help="what is written goes here")
-    parser.add_argument("--scenes", default="data/scenes", help="folder of the drawn scenes")
+    parser.add_argument(
+        "--scenes", help="folder of the drawn scenes (data/scenes; data/scenes-smoke with --smoke)"
+    )
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything")
 
 
@@ -53,7 +55,8 @@ def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":
     from ..quickstart.scenes.writer import write_scenes
 
     out = Path(args.out).resolve()
-    folder, sizes = (f"{args.scenes}-smoke", SMOKE_SCENES) if args.smoke else (args.scenes, {})
+    usual, sizes = ("data/scenes-smoke", SMOKE_SCENES) if args.smoke else ("data/scenes", {})
+    folder = args.scenes or usual
     line.say(f"scenes: {folder}")
 
     def drawn(done: int, of: int) -> None:

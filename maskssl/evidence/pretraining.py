@@ -2,10 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..datasets.folders import image_files
 from ..occupied import occupied
 from ..progress import ProgressLine
-from ..transfer.fingerprints import Facts, Record, digest_of_code, digest_of_text, open_record
+from ..transfer.fingerprints import (
+    Facts,
+    Record,
+    digest_of_code,
+    digest_of_text,
+    open_record,
+    pictures_below,
+)
 from ..transfer.job_queue import Job, JobError, run_jobs
 from ..transfer.lanes import plan_lanes
 from ..transfer.trained_jobs import TRAIN, write_run
@@ -80,9 +86,8 @@ def facts_of(plan: Plan, setting: Setting) -> Facts:
 
 def pictures_of(plan: Plan, name: str) -> str:
     """The training pictures of a set by number, names and sizes."""
-    root = plan.data(name) / SETS[name].pictures
-    pictures = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
-    return f"{len(pictures)} of {name}, {digest_of_text(repr(pictures))}"
+    count, digest = pictures_below(plan.data(name) / SETS[name].pictures)
+    return f"{count} of {name}, {digest}"
 
 
 def _job(plan: Plan, setting: Setting, facts: Facts) -> Job:

@@ -1,8 +1,6 @@
 """The quickstart's pretraining: a job, what it is made of, and where it starts from."""
 
 import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +9,30 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 
-from ..cli import launch
 from ..cli.config import load_config
-from ..datasets.folders import image_files
-from ..transfer.fingerprints import digest_of_code, digest_of_text
+from ..transfer.fingerprints import Facts, digest_of_code, digest_of_text, pictures_below
 from ..transfer.job_queue import Job
+from ..transfer.trained_jobs import TRAIN, write_run
 from .plan import Plan
 
 PRETRAIN = "pretrain"
-RUN = f"{__name__}:pretrain"
 SECONDS = 100  # in the unit of the other jobs: rough, by the passes of their encoders
 SMOKE_EPOCHS, SMOKE_IMAGES = 2, 128
 
 
-def pretraining_job(plan: Plan) -> Job:
-    """The pretraining, in a process of its own."""
-    arguments = plan.config("pretrain"), plan.pretrained, plan.seed, options_of(plan)
-    return Job(PRETRAIN, RUN, arguments, plan.pretrained / "train.log", SECONDS)
+def pretraining_job(plan: Plan, facts: Facts) -> Job:
+    """The pretraining, in a process of its own; one that was broken off goes on.
+
+    Args:
+        plan: of the quickstart.
+        facts: see ``pretraining_facts``; what other ones left in its folder is removed.
+    """
+    file = write_run(plan.pretrained, pretraining_config(plan), plan.seed, facts)
+    return Job(PRETRAIN, TRAIN, (file,), plan.pretrained / "train.log", SECONDS)
 
 
-def options_of(plan: Plan) -> dict[str, Any]:
-    """Dotted key -> value over the config's."""
+def pretraining_config(plan: Plan) -> Config:
+    """The method's, on the images of the plan."""
     loader = "train_dataloader"
     root, prefix = plan.scenes / "imagefolder", "train"
     if plan.images:
@@ -39,6 +40,8 @@ def options_of(plan: Plan) -> dict[str, Any]:
     options: dict[str, Any] = {
         f"{loader}.dataset.data_root": str(root),
         f"{loader}.dataset.data_prefix": prefix,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 1,
     }
     if not torch.cuda.is_available():  # another job has the other core
         options |= {f"{loader}.num_workers": 0, f"{loader}.persistent_workers": False}
@@ -47,27 +50,18 @@ def options_of(plan: Plan) -> dict[str, Any]:
             "train_cfg.max_epochs": SMOKE_EPOCHS,
             f"{loader}.dataset.indices": SMOKE_IMAGES,
         }
-    return options
+    return load_config(plan.config("pretrain"), options)
 
 
-def pretrain(config: str, work_dir: Path, seed: int, options: Mapping[str, Any]) -> None:
-    """Train to the end."""
-    cfg = load_config(config, options)
-    cfg.work_dir = str(work_dir)
-    cfg.randomness = dict(cfg.get("randomness", {}), seed=seed)
-    launch.build_runner(cfg, ["train_dataloader"]).train()
-
-
-def pretraining_facts(plan: Plan) -> dict[str, str]:
+def pretraining_facts(plan: Plan) -> Facts:
     """What makes its weights: method, seed, length, images by name and size, config and code."""
     cfg = Config.fromfile(plan.config("pretrain"), import_custom_modules=False)
-    resolved = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return {
         "method": plan.method,
         "seed": str(plan.seed),
         "smoke": "yes" if plan.smoke else "no",
         "images": _images(plan),
-        "config": digest_of_text(resolved),
+        "config": digest_of_text(cfg.pretty_text),
         "code": digest_of_code(),
     }
 
@@ -76,9 +70,8 @@ def _images(plan: Plan) -> str:
     if not plan.images:
         content = (plan.scenes / "scenes.json").read_bytes()
         return f"drawn scenes ({hashlib.sha256(content).hexdigest()[:12]})"
-    root = plan.images.pretrain_root
-    parts = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
-    return f"{root} ({len(parts)} images, {digest_of_text(repr(parts))})"
+    count, digest = pictures_below(plan.images.pretrain_root)
+    return f"{plan.images.pretrain_root} ({count} images, {digest})"
 
 
 def write_start(plan: Plan) -> None:

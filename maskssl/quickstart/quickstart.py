@@ -1,6 +1,5 @@
 """From images to the report of ``maskssl transfer``, by a small pretraining of one's own."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -45,8 +44,7 @@ def _run(plan: Plan, line: ProgressLine) -> Report:
     pretrained = open_record(plan.out).is_done(PRETRAIN, facts)
     for kind, arranged in (plan.images.labelled if plan.images else {}).items():
         arranged.write(plan.data(kind))
-    if not pretrained:  # what lies there is of a call that was broken off, of any method
-        shutil.rmtree(plan.pretrained, ignore_errors=True)
+    if not pretrained:  # it may be of a call of another method that was broken off
         plan.start.unlink(missing_ok=True)
     write_start(plan)
     transfer = plan.transfer()
@@ -54,7 +52,7 @@ def _run(plan: Plan, line: ProgressLine) -> Report:
         floor = [given for given in transfer.checkpoints if given.startswith(f"{FLOOR}=")]
         line.say(f"pretraining, and beside it random weights; its log: {plan.pretrained}")
         alone = replace(transfer, checkpoints=tuple(floor))
-        train_beside(alone, [(pretraining_job(plan), facts)], line)
+        train_beside(alone, [(pretraining_job(plan, facts), facts)], line)
     results = run_experiment(transfer, line)
     return write_report(
         transfer, results, line, told=told(plan), add=partial(add_pretraining, plan)

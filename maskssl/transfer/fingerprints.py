@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..datasets.folders import image_files
 from ..errors import MaskSSLError
 
 FILE = "record.json"
@@ -127,6 +128,12 @@ def _spent(file: Path) -> dict[str, float]:
             f"{file} cannot be read ({error!r}); delete it: the seconds that it tells are lost, no "
             "result is"
         ) from error
+
+
+def pictures_below(root: Path) -> tuple[int, str]:
+    """How many pictures lie below a folder, and a digest of their names and sizes."""
+    found = [f"{path.relative_to(root)} {path.stat().st_size}" for path in image_files(root)]
+    return len(found), digest_of_text(repr(found))
 
 
 def digest_of_text(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from maskssl.errors import MaskSSLError
 from maskssl.methods import METHODS, method_named
@@ -15,6 +16,7 @@ from maskssl.quickstart.images import describe_images
 from maskssl.quickstart.plan import Plan
 from maskssl.quickstart.pretraining import (
     PRETRAIN,
+    pretraining_config,
     pretraining_facts,
     pretraining_job,
     write_start,
@@ -22,6 +24,7 @@ from maskssl.quickstart.pretraining import (
 from maskssl.transfer import lanes as planning
 from maskssl.transfer.fingerprints import open_record
 from maskssl.transfer.lanes import plan_lanes
+from maskssl.transfer.trained_jobs import TRAIN
 
 MINE = ("cat", "dog")
 
@@ -57,25 +60,38 @@ def test_weights_and_random_ones_go_through_all_stages(method):
     )
     assert asked.budget.trained_share == 1.0 and asked.budget.trained_runs == 1
     assert replace(plan, smoke=True).transfer().budget.trained_share < 0.1
-    config, folder, seed, options = pretraining_job(plan).arguments
-    assert config.endswith(METHODS[method].configs["pretrain"])
-    assert (folder, seed) == (Path("out/runs/pretrain"), 3)
-    assert options["train_dataloader.dataset.data_root"] == "scenes/imagefolder"
-    assert options["train_dataloader.dataset.data_prefix"] == "train"
+    assert plan.config("pretrain").endswith(METHODS[method].configs["pretrain"])
+    dataset = pretraining_config(plan).train_dataloader.dataset
+    assert (dataset.data_root, dataset.data_prefix) == ("scenes/imagefolder", "train")
 
 
 def test_own_classes_take_the_scenes_place_and_the_rest_stays(plan, tmp_path):
     asked = plan.transfer()
     assert asked.data == tmp_path / "out" / "data" / "classes"
     assert asked.masks == str(tmp_path / "scenes" / "seg")
-    options = pretraining_job(plan).arguments[3]
-    assert options["train_dataloader.dataset.data_root"] == str(tmp_path / "mine")
+    assert pretraining_config(plan).train_dataloader.dataset.data_root == str(tmp_path / "mine")
 
 
 def test_a_smoke_run_is_short(plan):
-    options = pretraining_job(replace(plan, smoke=True)).arguments[3]
-    assert options["train_cfg.max_epochs"] == 2
-    assert options["train_dataloader.dataset.indices"] == 128
+    cfg = pretraining_config(replace(plan, smoke=True))
+    assert cfg.train_cfg.max_epochs == 2
+    assert cfg.train_dataloader.dataset.indices == 128
+
+
+def test_a_pretraining_that_was_broken_off_goes_on_if_it_is_the_same(plan):
+    plan = replace(plan, seed=3)
+    job = pretraining_job(plan, pretraining_facts(plan))
+    (file,) = job.arguments
+    assert (job.target, file.parent) == (TRAIN, plan.pretrained)
+    cfg = Config.fromfile(file)
+    assert (cfg.randomness.seed, cfg.default_hooks.checkpoint.interval) == (3, 1)
+    saved = plan.pretrained / "epoch_2.pth"
+    saved.touch()
+    pretraining_job(plan, pretraining_facts(plan))
+    assert saved.is_file()
+    other = replace(plan, method="extrema")
+    pretraining_job(other, pretraining_facts(other))
+    assert not saved.exists()
 
 
 def test_what_makes_another_pretraining(plan, tmp_path, monkeypatch):
@@ -119,7 +135,6 @@ def test_a_second_quickstart_never_shows_the_first_ones_results(plan, tmp_path, 
     assert sorted(path.name for path in data.iterdir()) == ["train", "val"]
     start = plan.start.read_bytes()
     leftover = plan.pretrained / "epoch_2.png"
-    leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"of the first")
     for change in (dict(method="extrema"), dict(seed=1), dict(images=None)):
         with pytest.raises(MaskSSLError, match="stale result of 'pretrain'"):
@@ -132,7 +147,7 @@ def test_a_second_quickstart_never_shows_the_first_ones_results(plan, tmp_path, 
     record.finished("other", {}, 1.0)
     quickstart.run_quickstart(plan, quiet)
     assert ran[3:] == [PRETRAIN, "measured"]
-    assert not leftover.exists()  # a pretraining that did not finish starts from nothing
+    assert leftover.is_file()  # a pretraining that did not finish goes on
 
 
 def test_a_call_that_was_broken_off_leaves_no_start_to_another_method(plan, monkeypatch):
