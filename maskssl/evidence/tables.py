@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
+from ..transfer.tables import markdown_table, percent
 from .parts import EVERY
 from .settings import RANDOM
 
@@ -54,7 +55,7 @@ def _figures(one: Mapping[str, Any]) -> list[str]:
     names = [name for name in title_order() if any(name in row["cells"] for row in rows)]
     header = ["weights", *(f"{row['title']}, {row['metric']} %" for row in rows)]
     body = [[title_of(name), *(_cell(row, name) for row in rows)] for name in names]
-    return table(header, body)
+    return markdown_table(header, body, figures=True)
 
 
 def _cell(row: Mapping[str, Any], name: str) -> str:
@@ -76,7 +77,7 @@ def _differences(one: Mapping[str, Any]) -> list[str]:
             if other != RANDOM and any(cells):
                 body.append([f"{title_of(name)} − {title_of(other)}", *cells])
     header = ["difference", *(f"{row['title']}, {row['metric']}" for row in one["rows"])]
-    return table(header, body) if body else []
+    return markdown_table(header, body, figures=True) if body else []
 
 
 def _difference(row: Mapping[str, Any], name: str, other: str) -> str:
@@ -118,7 +119,7 @@ def _pretrainings(pretrainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ]
         for one in pretrainings.values()
     ]
-    return table(header, body)
+    return markdown_table(header, body, figures=True)
 
 
 def _ends(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
@@ -138,17 +139,6 @@ def title_order() -> list[str]:
 def title_of(name: str) -> str:
     """What tables call weights."""
     return _TITLE_OF_RANDOM if name == RANDOM else EVERY[name].title
-
-
-def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table, figures to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return [f"| {' | '.join(row)} |" for row in (header, rule, *body)]
-
-
-def percent(share: float, sign: str = "") -> str:
-    """0.123 -> '12.3'."""
-    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # -0.0 is 0
 
 
 def _minutes(one: Mapping[str, Any]) -> str:
@@ -176,6 +166,7 @@ def yardstick_markdown(found: Mapping[str, Any]) -> str:
         sign = "+" if code not in runs else ""
         cells = [f"**{percent(mean(one), sign)} ± {percent(stdev(one))}**" for one in some]
         body.append([f"{code}, mean ± sd", "", "", *cells])
+    header = ["weights", "minutes", "pictures seen", *(f"{row}, top-1 %" for row in rows)]
     return "\n".join(
         [
             "# BootMAE beside other code",
@@ -184,7 +175,7 @@ def yardstick_markdown(found: Mapping[str, Any]) -> str:
             "same minutes, one after the other with all cores, and measures both by the same "
             f"probes on test images. {found['date']}, {found['machine']}, {found['versions']}.",
             "",
-            *table(["weights", "minutes", "pictures seen", *(f"{r}, top-1 %" for r in rows)], body),
+            *markdown_table(header, body, figures=True),
             "",
         ]
     )

@@ -25,6 +25,7 @@ from ..transfer.experiment import run_experiment
 from ..transfer.opening import Results
 from ..transfer.rows import Row
 from ..transfer.stages import STAGES
+from ..transfer.tables import markdown_table
 from .plan import FLOOR, Plan, Variations
 from .plan import STAGES as CONFIGS
 from .quickstart import run_quickstart
@@ -221,21 +222,21 @@ def write_study(rows: Sequence[StudyRow], seeds: Sequence[int], folder: Path) ->
     content = [asdict(row) | dict(best=row.best, gain=asdict(row.gain)) for row in rows]
     (folder / "study.json").write_text(json.dumps(dict(seeds=list(seeds), rows=content), indent=2))
     lines = [f"# Transfer over the seeds {', '.join(map(str, seeds))}", ""]
-    lines += ["| measured by us | pretrained | random at its best | gain | setting |"]
-    lines += ["|---|---:|---:|---:|---|"]
-    lines += [
-        f"| {row.name} | {row.pretrained} | {row.randoms[row.best]} | {row.gain} | {row.best} |"
-        for row in rows
-    ]
+    header = ["measured by us", "pretrained", "random at its best", "gain", "setting"]
+    lines += markdown_table(header, [_cells(row) for row in rows], figures=True)
     for row in rows:
         if len(row.first_seed) > 1:
-            lines += ["", f"| {row.name}, random weights | seed {seeds[0]} | all seeds |"]
-            lines += ["|---|---:|---:|"]
-            lines += [
-                f"| {setting} | {figure:.1f} | {row.randoms.get(setting, '')} |"
+            header = [f"{row.name}, random weights", f"seed {seeds[0]}", "all seeds"]
+            body = [
+                [setting, f"{figure:.1f}", str(row.randoms.get(setting, ""))]
                 for setting, figure in row.first_seed.items()
             ]
+            lines += ["", *markdown_table(header, body, figures=True)]
     (folder / "study.md").write_text("\n".join(lines) + "\n")
+
+
+def _cells(row: StudyRow) -> list[str]:
+    return [row.name, *map(str, (row.pretrained, row.randoms[row.best], row.gain)), row.best]
 
 
 def print_study(rows: Sequence[StudyRow]) -> None:
@@ -246,6 +247,5 @@ def print_study(rows: Sequence[StudyRow]) -> None:
         table.add_column(column, justify="right")
     table.add_column("setting")
     for row in rows:
-        best = row.randoms[row.best]
-        table.add_row(row.name, str(row.pretrained), str(best), str(row.gain), row.best)
+        table.add_row(*_cells(row))
     Console().print(table)

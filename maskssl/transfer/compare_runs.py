@@ -13,6 +13,7 @@ from rich.table import Table
 from ..evaluation.run_figures import Figures, Pace, figures_of, pace_of, shown_keys
 from ..evaluation.run_logs import LogError, RunLog
 from ..visualization.curves import plot_runs
+from .tables import markdown_table
 
 
 def write_comparison(
@@ -88,9 +89,7 @@ def _pace_table(paces: Sequence[Pace]) -> _Cells:
 def _markdown(tables: Sequence[_Cells], notes: Sequence[str]) -> str:
     lines = ["# Runs compared", "", "![curves](compare.png)"]
     for header, body in tables:
-        escaped = [[cell.replace("|", "\\|") for cell in row] for row in body]
-        lines += ["", f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-        lines += [f"| {' | '.join(row)} |" for row in escaped]
+        lines += ["", *markdown_table(header, body)]
     lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines).rstrip() + "\n"
 

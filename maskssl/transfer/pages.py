@@ -10,7 +10,7 @@ from typing import Any
 
 from ..visualization.words import printable
 from .plots import choice_plots, result_plots
-from .tables import MAIN, Table, tables_of
+from .tables import MAIN, Table, markdown_table, tables_of
 
 _STYLE = """:root{color-scheme:light dark;--line:#8884}
 body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:1.5rem auto;padding:0 1rem;
@@ -52,9 +52,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """The report as Markdown, without plots; its pictures are files beside it."""
     lines = [f"# {report['title']}", "", *(f"- **failed**: {f}" for f in _failures(report))]
     for heading, (header, rows) in tables_of(report).items():
-        lines += ["", f"## {heading}", "", f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-        cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in rows]
-        lines += [f"| {' | '.join(row)} |" for row in cells]
+        lines += ["", f"## {heading}", "", *markdown_table(header, rows)]
     for heading, pictures in _by_checkpoint(report).items():
         lines += ["", f"## {heading}"]
         for picture in pictures:

@@ -28,9 +28,26 @@ def tables_of(report: Mapping[str, Any]) -> dict[str, Table]:
     return {heading: table for heading, table in tables.items() if table[1]}
 
 
+def markdown_table(
+    header: Sequence[str], body: Sequence[Sequence[str]], figures: bool = False
+) -> list[str]:
+    """Lines of a Markdown table.
+
+    Args:
+        header: of the columns.
+        body: cells, row by row; a second line in one follows the first.
+        figures: all columns but the first stand to the right.
+    """
+    rule = ["---", *["---:" if figures else "---"] * (len(header) - 1)]
+    cells = [[c.replace("|", "\\|").replace("\n", " ") for c in row] for row in body]
+    return [f"| {' | '.join(row)} |" for row in (header, rule, *cells)]
+
+
 def percent(share: float | None, sign: str = "") -> str:
     """0.123 -> '12.3'."""
-    return "–" if share is None else f"{100 * share:{sign}.1f}"
+    if share is None:
+        return "–"
+    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"  # -0.0 is 0
 
 
 def _main_table(report: Mapping[str, Any]) -> Table:
