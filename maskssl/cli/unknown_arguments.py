@@ -14,6 +14,11 @@ from mmengine.registry import Registry
 from .config import ConfigError
 
 _REFUSED = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
+_HANDED = (
+    "optimizer",
+    "param_name",
+    "params",
+)  # by what builds schedules and optimizers, not by a config
 
 
 @contextmanager
@@ -93,4 +98,4 @@ def _taken_by(kind: type) -> list[str]:
         }
         if all(one.kind != one.VAR_KEYWORD for one in parameters):
             break
-    return list(names)
+    return [name for name in names if name not in _HANDED]

@@ -41,7 +41,11 @@ CONFIG = dict(
     [
         ("model.backbone", "drop_path", r"PlainViT takes no 'drop_path'; did you mean 'drop_path_"),
         ("model.backbone", "zzz", r"PlainViT takes no 'zzz'; It takes arch, "),
-        ("param_scheduler.1", "star_factor", r"LinearLR takes .* did you mean 'start_factor'\?"),
+        (
+            "param_scheduler.1",
+            "star_factor",
+            r"LinearLR takes .* did you mean 'start_factor'\? It takes start_factor, ",
+        ),
         ("train_dataloader.dataset", "data_rot", "did you mean 'data_root'"),
         # what its base classes take is known too
         ("model.head", "num_clases", r"did you mean 'num_classes'"),
