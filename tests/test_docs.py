@@ -1,5 +1,6 @@
 """What the pages name is there: configs, commands, options, files, keys."""
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_the_ways_that_were_tried_stand_in_the_docs():
     page = (ROOT / "docs" / "distributed.md").read_text()
     for way, _ in TESTED:
         assert way.split()[-1] in page
+
+
+def test_the_quickstarts_figures_are_those_of_the_study():
+    rows = json.loads((ROOT / "docs" / "results" / "quickstart-study.json").read_text())["rows"]
+    assert len(rows) == 6
+    for row in rows:
+        random = row["randoms"][row["best"]]
+        cells = [
+            f"{one['mean']:.1f} ± {one['deviation']:.1f}" for one in (row["pretrained"], random)
+        ]
+        gain = f"{row['gain']['mean']:+.1f} ± {row['gain']['deviation']:.1f}"
+        for page in ("README.md", "docs/measured.md"):
+            assert f"| {' | '.join(cells)} | {gain} |" in (ROOT / page).read_text()
+        assert row["gain"]["mean"] > row["gain"]["deviation"]
 
 
 def test_the_page_of_values_is_rendered_from_the_table():
