@@ -73,7 +73,7 @@ class BootMAE(Staged, BaseSelfSupervisor):
             **neck,
         )
         # without a feature loss nothing would train that decoder or need the teacher
-        self.with_features = head.get("feature_weight", 1.0) > 0
+        self.with_features = head.get("feature_weight", 1.0) > 0 and neck["feature"] is not None
         if not self.with_features:
             neck["feature"] = None
         super().__init__(
@@ -88,11 +88,13 @@ class BootMAE(Staged, BaseSelfSupervisor):
         self.mask_num = round(147 / 196 * num_patches) if mask_num is None else mask_num
         if not 0 < self.mask_num < num_patches:
             raise MaskSSLError(
-                f"mask_num={mask_num} leaves no choice among {num_patches} patches "
+                f"mask_num={self.mask_num} leaves no choice among {num_patches} patches "
                 f"({encoder.grid_size[0]} x {encoder.grid_size[1]}); use 1 to {num_patches - 1}"
             )
         self.shallow_index = _block_index("shallow_index", shallow_index, len(encoder.blocks))
         self.deep_index = _block_index("deep_index", deep_index, len(encoder.blocks))
+        if max_rotation < 0:
+            raise MaskSSLError(f"max_rotation={max_rotation} is negative; use 0 for no rotation")
         self.max_rotation = max_rotation
 
     def init_weights(self) -> None:
@@ -207,6 +209,10 @@ class BootMAE(Staged, BaseSelfSupervisor):
                 mask, max_rotation=self.max_rotation, generator=generator
             )
         check_size(self.backbone, images)
+        if len(ids_shuffle) != len(images):
+            raise MaskSSLError(
+                f"{len(ids_shuffle)} masks came for {len(images)} images; give each image its own"
+            )
         if ids_shuffle.shape[1] != self.num_patches:
             raise MaskSSLError(
                 f"the model is built for {self.num_patches} patches, got masks of "

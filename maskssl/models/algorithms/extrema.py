@@ -53,6 +53,11 @@ class ExtreMA(Staged, BaseSelfSupervisor):
         _check_encoder(encoder)
         projector = MODELS.build(dict(dict(in_channels=encoder.embed_dims), **neck))
         width = projector.out_channels
+        if "predictor" not in head:
+            raise MaskSSLError(
+                "ExtreMA's head has no predictor; give head=dict(predictor=dict("
+                "type='ProjectionMLP', hidden_channels=4096, num_layers=2))"
+            )
         predictor = dict(dict(in_channels=width, out_channels=width), **head["predictor"])
         super().__init__(
             backbone=encoder,

@@ -116,6 +116,13 @@ class PlainViT(LoadGuard, VitStages, BaseModule):
         self.autocast = autocast
         self.split_qkv_init = split_qkv_init
         check_tokens(out_type, with_cls_token, class_attention, num_registers, rel_pos_bias)
+        if out_type == "cls" and class_attention is not None and len(self.out_indices) > 1:
+            raise MaskSSLError(
+                f"out_indices={self.out_indices} asks for several outputs, and class attention "
+                "reads the last block alone; name one, or take another out_type"
+            )
+        if not 0 <= drop_path_rate < 1:
+            raise MaskSSLError(f"drop_path_rate={drop_path_rate} is no share; use 0 up to 1")
 
         self.patch_embed = PatchEmbed(
             img_size=None,
@@ -161,7 +168,7 @@ class PlainViT(LoadGuard, VitStages, BaseModule):
         self.recomputed = recomputed_blocks(with_cp, len(self.blocks))
         self.class_attention = (
             ClassAttention(self.embed_dims, self.num_heads, **class_attention)
-            if class_attention
+            if class_attention is not None
             else None
         )
         self.norm = nn.LayerNorm(self.embed_dims, eps=norm_eps) if final_norm else nn.Identity()

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import MaskSSLError
+from ..layers.depth import checked_depth
 
 ARCHS: dict[str, dict[str, int]] = {
     # ours, for trying things out; the field's ViT-Ti is 192 wide and 12 deep
@@ -34,6 +35,12 @@ def arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
             f"arch needs embed_dims, num_layers and num_heads (mlp_ratio is optional); missing "
             f"{sorted(missing)}, unknown {sorted(unknown)}"
         )
+    checked_depth("arch", arch["num_layers"])
+    if arch["embed_dims"] % max(1, arch["num_heads"]):
+        raise MaskSSLError(
+            f"arch has embed_dims={arch['embed_dims']}, which num_heads={arch['num_heads']} does "
+            "not divide; set one of them so that it does"
+        )
     return dict(arch)
 
 
@@ -52,7 +59,7 @@ def check_tokens(
     """
     if out_type not in OUT_TYPES:
         raise MaskSSLError(f"out_type={out_type!r} is unknown; use one of {OUT_TYPES}")
-    if with_cls_token and class_attention:
+    if with_cls_token and class_attention is not None:
         raise MaskSSLError(
             "class attention brings a cls token on top of the blocks; set with_cls_token=False, "
             "or class_attention=None"
@@ -61,7 +68,7 @@ def check_tokens(
         raise MaskSSLError(
             "relative positions know no registers; set num_registers=0 or rel_pos_bias=False"
         )
-    if out_type == "cls" and not (with_cls_token or class_attention):
+    if out_type == "cls" and not with_cls_token and class_attention is None:
         raise MaskSSLError(
             "out_type='cls' needs with_cls_token=True, or class_attention; use 'avg' without one"
         )

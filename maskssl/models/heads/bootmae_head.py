@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ...masking import Split, gather_patches
 from ..layers.patches import patchify, standardise
 
@@ -45,6 +46,10 @@ class BootMAEHead(BaseModule):
         self, feature_weight: float = 1.0, weight_mask: bool = True, feature_ramp: float = 0.25
     ) -> None:
         super().__init__()
+        if feature_weight < 0:
+            raise MaskSSLError(
+                f"feature_weight={feature_weight} is negative; use 0 for pixels alone"
+            )
         self.feature_weight = feature_weight
         self.feature_ramp = feature_ramp
         self.weight_mask = weight_mask

@@ -6,6 +6,7 @@ from timm.models.cait import LayerScaleBlockClassAttn
 from torch import Tensor, nn
 
 from .attention import short_kernels
+from .depth import checked_depth
 
 
 class ClassAttention(nn.Module):
@@ -41,7 +42,7 @@ class ClassAttention(nn.Module):
                 norm_layer=LayerNorm,
                 init_values=layer_scale_init,
             )
-            for _ in range(num_layers)
+            for _ in range(checked_depth("class attention", num_layers))
         )
         nn.init.normal_(self.cls_token, std=0.02)
 

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers.depth import checked_depth
 from ..layers.initialisation import init_linears
 
 LAYER_NORM = dict(type="LN", eps=1e-5)
@@ -39,6 +40,7 @@ class ProjectionMLP(BaseModule):
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
+        num_layers = checked_depth("the MLP", num_layers)
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
         layers: list[nn.Module] = []
         for index in range(num_layers):

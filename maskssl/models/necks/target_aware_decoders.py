@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...errors import MaskSSLError
 from ...masking import Split, gather_patches
 from ..layers.decoder_block import DecoderBlock
+from ..layers.depth import checked_depth
 from ..layers.encoder_block import NORM_EPS
 from ..layers.initialisation import init_linears, init_mask_token
 from ..layers.position import Layout, sincos_position
@@ -40,7 +41,7 @@ class TargetAwareDecoder(BaseModule):
         with_cp: bool | Sequence[int] = False,
     ) -> None:
         super().__init__()
-        self.recomputed = recomputed_blocks(with_cp, num_layers)
+        self.recomputed = recomputed_blocks(with_cp, checked_depth("a decoder", num_layers))
         self.embed = nn.Linear(encoder_dims, embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.blocks = nn.ModuleList(

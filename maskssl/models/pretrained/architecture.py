@@ -8,7 +8,7 @@ from torch import Tensor
 from ...checkpoints.errors import CheckpointError
 from ..layers.position import Layout
 from .grids import Grid, layout_at, offsets_grid, table_grid, told_grid
-from .recognition import EncoderWeights
+from .recognition import EncoderWeights, block_of
 from .source import POOLED_NORM, Pixels, Pooling
 
 # (width, depth) -> heads of our mini, the field's ViT-Ti, S, B, L and H, I-JEPA's and DINOv2's g,
@@ -34,6 +34,11 @@ DIMENSIONS = {"patch_embed.proj.weight": 4, "pos_embed": 3}  # axes of an encode
 POOLINGS: dict[str, Pooling] = dict(
     cls="cls", avg="avg", cls_token="cls", avg_featmap="avg", token="cls"
 )
+_NEEDED = {
+    "patch_embed.proj.weight",
+    "blocks.0.mlp.fc1.weight",
+    "blocks.0.mlp.fc2.weight",
+}
 POOLED: dict[Pooling, str] = dict(cls="its cls token", avg="the mean of its patches")
 
 
@@ -52,7 +57,7 @@ def vit_settings(
             of heads cannot be told.
     """
     tensors, source = weights.tensors, weights.source
-    if "patch_embed.proj.weight" not in tensors or "blocks.0.mlp.fc1.weight" not in tensors:
+    if not tensors.keys() >= _NEEDED:
         raise CheckpointError(
             f"this {source.name} checkpoint holds no patch embedding or no blocks; it is no "
             "encoder of a plain ViT"
@@ -121,9 +126,13 @@ def told_heads(weights: EncoderWeights, config: Mapping[str, Any]) -> int | None
 def pixels_of(weights: EncoderWeights, config: Mapping[str, Any]) -> Pixels:
     """How images are normalised: by the file's config, else as its source does."""
     preprocessor = config.get("data_preprocessor") or {}
-    if {"mean", "std"} <= preprocessor.keys():
+    if _tells_pixels(config):
         return Pixels(tuple(preprocessor["mean"]), tuple(preprocessor["std"]))
     return weights.source.pixels
+
+
+def _tells_pixels(config: Mapping[str, Any]) -> bool:
+    return {"mean", "std"} <= (config.get("data_preprocessor") or {}).keys()
 
 
 def pooling_of(weights: EncoderWeights, config: Mapping[str, Any]) -> tuple[Pooling | None, bool]:
@@ -148,7 +157,7 @@ def assumptions(
         settings: of ``vit_settings``, or a backbone's own.
     """
     pixels, told = pixels_of(weights, config), _backbone(config)
-    normalised = bool((config.get("data_preprocessor") or {}).get("mean"))
+    normalised = _tells_pixels(config)
     heads = "arch" in told or "blocks.0.rel_pos.table" in weights.tensors
 
     def by(said: bool) -> str:
@@ -178,7 +187,7 @@ def _backbone(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """Width and depth."""
-    blocks = (int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    blocks = [block for name in tensors if (block := block_of(name)) is not None]
     return tensors["patch_embed.proj.weight"].shape[0], 1 + max(blocks)
 
 

@@ -9,10 +9,18 @@ from torch import Tensor, nn
 from ..layers.position import Layout, Resize, resize_position
 from .grids import Grid, offsets_grid, table_grid, told_grid
 from .ledger import Ledger
-from .recognition import EncoderWeights
+from .recognition import EncoderWeights, block_of
 
 # Absent from most checkpoints, and without effect as long as they are fresh.
-FRESH_ENDINGS = (".ls1.gamma", ".ls2.gamma", ".rel_pos.table")
+FRESH_ENDINGS = (".ls1.gamma", ".ls2.gamma")
+# ending of a name that a checkpoint lacks -> the setting that does without it
+_WITHOUT = {
+    "register_tokens": "num_registers=0",
+    "pos_embed": "pos_embed_layout=None",
+    ".attn.qkv.bias": "qkv_bias=False",
+    "norm.weight": "final_norm=False",
+    "norm.bias": "final_norm=False",
+}
 
 
 class Backbone(Protocol):
@@ -88,7 +96,8 @@ def fit_weights(
     for name, mine in own.items():
         value = offered.pop(name, None)
         if value is None:
-            _settle_missing(backbone, name, weights, ledger)
+            base = (config.get("backbone") or {}).get("rotary_base", weights.source.rotary_base)
+            _settle_missing(backbone, name, base, ledger)
             value = mine
         elif name == "pos_embed" and value.ndim == 3 and value.shape[-1] == mine.shape[-1]:
             value = _fitted_position(backbone, value, mine, told, ledger)
@@ -129,14 +138,20 @@ def _drop_class_attention(backbone: Backbone, offered: dict[str, Tensor], ledger
     """ExtreMA's pooling, which a patch encoder downstream does without."""
     if backbone.class_attention is not None:
         return
-    for name in [name for name in offered if name.startswith("class_attention.")]:
+    names = [name for name in offered if name.startswith("class_attention.")]
+    for name in names:
         ledger.dropped[name] = "class attention, class_attention=None"
         offered.pop(name)
+    if names and backbone.with_final_norm and "norm.weight" in offered:
+        ledger.notes.append(
+            "the final norm was trained on the class attention's token, and norms patches here; "
+            "final_norm=False leaves it out"
+        )
 
 
 def _check_depth(backbone: Backbone, offered: Mapping[str, Tensor], ledger: Ledger) -> None:
     """A shallower checkpoint could fill a cut backbone, with drop path and lr depths off."""
-    blocks = {int(name.split(".")[1]) for name in offered if name.startswith("blocks.")}
+    blocks = [block for name in offered if (block := block_of(name)) is not None]
     depth = max(blocks, default=-1) + 1
     if depth < backbone.num_layers and depth != len(backbone.blocks):
         ledger.problems.append(
@@ -147,8 +162,8 @@ def _check_depth(backbone: Backbone, offered: Mapping[str, Tensor], ledger: Ledg
 def _drop_unbuilt(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger) -> None:
     """Blocks behind the last out index and an unused final norm: dropped, and said."""
     for name in list(offered):
-        if name.startswith("blocks."):
-            block = int(name.split(".")[1])
+        block = block_of(name)
+        if block is not None:
             if len(backbone.blocks) <= block < backbone.num_layers:
                 ledger.dropped[name] = f"behind the last out index {backbone.out_indices[-1]}"
                 offered.pop(name)
@@ -157,9 +172,18 @@ def _drop_unbuilt(backbone: Backbone, offered: dict[str, Tensor], ledger: Ledger
             offered.pop(name)
 
 
-def _settle_missing(backbone: Backbone, name: str, weights: EncoderWeights, ledger: Ledger) -> None:
-    """A tensor that the checkpoint lacks: harmless when fresh, or a problem."""
-    if name == "rotary.periods" and backbone.rotary_base == weights.source.rotary_base:
+def _settle_missing(
+    backbone: Backbone, name: str, rotary_base: float | None, ledger: Ledger
+) -> None:
+    """A tensor that the checkpoint lacks: harmless when fresh, or a problem.
+
+    Args:
+        backbone: has it.
+        name: its own.
+        rotary_base: of the checkpoint's rotary positions; None for none.
+        ledger: is told.
+    """
+    if name == "rotary.periods" and backbone.rotary_base == rotary_base:
         ledger.fresh[name] = f"periods of rotary positions, of base {backbone.rotary_base:g}"
     elif name.endswith(".rel_pos.table"):
         ledger.fresh[name] = "relative position table, zero"
@@ -176,6 +200,10 @@ def _settle_missing(backbone: Backbone, name: str, weights: EncoderWeights, ledg
         ledger.problems.append(
             f"{name} is not in the checkpoint, which has no class attention of this size; set "
             "class_attention to that of the pretraining, or to None and out_type='avg'"
+        )
+    elif name == "rotary.periods":
+        ledger.problems.append(
+            f"{name} is not in the checkpoint; set rotary_base={rotary_base}, as it was pretrained"
         )
     else:
         ledger.problems.append(f"{name} is not in the checkpoint{_remedy_for_missing(name)}")
@@ -212,18 +240,20 @@ def _remedy_for(name: str, value: Tensor) -> str:
         return "set layer_scale_init"
     if ".rel_pos" in name:
         return "set rel_pos_bias=True"
-    if name.startswith("blocks."):
+    if name.startswith("class_attention."):
+        return "set class_attention=dict(num_layers=...) to that of the checkpoint"
+    if name.endswith(".attn.qkv.bias"):
+        return "set qkv_bias=True"
+    if block_of(name) is not None:
         return "set arch to the depth of the checkpoint"
     return "it was pretrained with another model"
 
 
 def _remedy_for_missing(name: str) -> str:
-    setting = dict(
-        register_tokens="num_registers=0",
-        pos_embed="pos_embed_layout=None",
-    )
-    setting["rotary.periods"] = "rotary_base=None"
-    return f"; set {setting[name]}" if name in setting else ""
+    for ending, setting in _WITHOUT.items():
+        if name.endswith(ending):
+            return f"; set {setting}"
+    return ""
 
 
 def _fitted_offsets(

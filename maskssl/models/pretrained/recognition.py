@@ -42,6 +42,12 @@ class _Found:
     outside: tuple[str, ...]
 
 
+def block_of(name: str) -> int | None:
+    """Number of the block that a tensor of an encoder belongs to; None if to none."""
+    found = re.match(r"blocks\.(\d+)\.", name)
+    return int(found[1]) if found else None
+
+
 def identify(content: Mapping[str, Any]) -> Source:
     """Recognise a checkpoint.
 

@@ -52,6 +52,12 @@ class MomentumEncoder(BaseModule):
             self.momentum_at(0, 0.0)  # a misspelt option shows now, not after the first epoch
         except TypeError as error:
             raise MaskSSLError(f"momentum schedule options {schedule}: {error}") from error
+        for name in ("start", "end", "dynamic_end"):
+            if not 0 <= schedule.get(name, 1.0) <= 1:
+                raise MaskSSLError(
+                    f"momentum schedule has {name}={schedule[name]}; a momentum lies between 0, "
+                    "which is the student itself, and 1, which never moves"
+                )
         student = backbone if isinstance(backbone, PlainViT) else MODELS.build(backbone)
         self.encoder: PlainViT = _frozen_copy(student)
         self.eval()
