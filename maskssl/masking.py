@@ -300,7 +300,6 @@ def visible_count(num_patches: int, mask_ratio: float) -> int:
     if not 0 < num_keep < num_patches:
         raise MaskSSLError(
             f"mask_ratio={mask_ratio} leaves {num_keep} of {num_patches} patches visible; choose a "
-            f"ratio above 0 that leaves one patch at least, up to "
-            f"{int(1000 * (1 - 1 / num_patches)) / 1000:g}"
+            f"ratio above 0, at most {int(1000 * (1 - 1 / num_patches)) / 1000:g}"
         )
     return num_keep

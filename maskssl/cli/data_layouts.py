@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..datasets.folders import ENDINGS, ImageWalk, split_folders, split_of
+from ..datasets.folders import ENDINGS, ImageWalk, names_in, split_folders, split_of
 from ..datasets.index.sources import source_at
 from ..datasets.transforms.channels import ARRAY_ENDING
 from .config import ConfigError
@@ -172,8 +172,7 @@ def _masks(root: Path, split: str) -> Settings:
             f"there are images in {found[0]}, and no folder of masks {masks / inside}"
         )
     listed = root / CLASSES
-    names = listed.read_text("utf-8").split("\n") if listed.is_file() else []
-    classes = tuple(name.strip() for name in names if name.strip())
+    classes = tuple(names_in(listed)) if listed.is_file() else ()
     return dict(
         type="BaseSegDataset",
         data_root=str(root),

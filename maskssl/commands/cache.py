@@ -12,6 +12,7 @@ import os
 import time
 
 from ..cli.config_options import ConfigOptions
+from ..errors import MaskSSLError
 from ..progress import ProgressLine
 
 
@@ -35,6 +36,9 @@ def run(args: argparse.Namespace) -> None:
     from .. import registration  # noqa: F401
     from ..cli.cache import check_cache, dataset_of, estimate, make_cache, told_beforehand
 
+    for option, value in (("--size", args.size), ("--workers", args.workers)):
+        if value is not None and value < 1:
+            raise MaskSSLError(f"{option} {value}: give 1 or more")
     dataset = dataset_of(args.config, args.cfg_options)
     if args.check:
         check_cache(dataset, args.out)

@@ -197,3 +197,16 @@ def innermost(folder: str | Path, split: str | None = None) -> Path:
             break
         folder = folder / names[0][:-1]
     return folder
+
+
+def names_in(path: Path) -> list[str]:
+    """Names in a text file, one a line, without empty ones.
+
+    Raises:
+        MaskSSLError: the text is not UTF-8.
+    """
+    try:
+        text = path.read_text("utf-8-sig")  # Windows' editors mark UTF-8 at the head of a file
+    except UnicodeDecodeError as error:
+        raise MaskSSLError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from error
+    return [name.strip() for name in text.splitlines() if name.strip()]

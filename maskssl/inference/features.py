@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ..datasets.checks.pictures import bits_of
 from ..datasets.folders import image_files
+from ..datasets.transforms.loading import UNREADABLE
 from ..errors import MaskSSLError
 from ..progress import ProgressLine
 from .backbone import PretrainedViT, load_backbone
@@ -142,7 +143,7 @@ def _opened(picture: Picture) -> Image.Image:
             opened = Image.open(picture)
             bits = bits_of(opened, picture)
         converted = opened.convert("RGB")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise MaskSSLError(f"{picture} cannot be read as an image ({error})") from error
     if bits > 8:
         raise MaskSSLError(

@@ -10,7 +10,14 @@ import numpy as np
 
 from ..cli.data_layouts import CLASSES
 from ..datasets.checks.masks import mask_values
-from ..datasets.folders import image_files, innermost, split_folders, split_of, subfolders
+from ..datasets.folders import (
+    image_files,
+    innermost,
+    names_in,
+    split_folders,
+    split_of,
+    subfolders,
+)
 from ..errors import MaskSSLError
 from .arrangement import Arrangement
 
@@ -113,7 +120,7 @@ def _mask_classes(masks: Sequence[Path], folder: Path) -> tuple[str, ...]:
     highest = max(labels, default=0)
     names = [f"class {label}" for label in range(highest + 1)]
     if listed.is_file():
-        names = [line.strip() for line in listed.read_text("utf-8").splitlines() if line.strip()]
+        names = names_in(listed)
     if highest >= len(names):
         raise MaskSSLError(
             f"--images: masks hold labels up to {highest}, and {listed} names {len(names)} "
@@ -139,7 +146,11 @@ def find_boxes(folder: Path) -> DenseData | None:
     files = {path: coco for path in sorted(folder.rglob("*.json")) if (coco := _read_coco(path))}
     if not files:
         return None
+    if any(path.name.startswith("instances") for path in files):  # keypoints, captions beside them
+        files = {path: coco for path, coco in files.items() if path.name.startswith("instances")}
     named = {split_of(path.stem): path for path in files}
+    if len(named) < len(files):
+        named = {}
     if len(files) == 1:
         (path,) = files
         parts = _parts_of(files[path], str(path))
@@ -180,12 +191,15 @@ def _read_coco(path: Path) -> dict[str, Any] | None:
     """A COCO file, or None for any other JSON.
 
     Raises:
-        MaskSSLError: an object has no mask.
+        MaskSSLError: it is no whole JSON, or an object has no mask.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise MaskSSLError(
+            f"--images: {path} is no whole JSON file in UTF-8 ({error}); write or copy it anew, or "
+            "move it elsewhere"
+        ) from error
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         return None
     if bare := [entry["id"] for entry in content["annotations"] if not entry.get("segmentation")]:

@@ -354,6 +354,14 @@ def test_the_id_that_evaluation_takes_for_none_is_told(tmp_path):
     assert len(val.notes) == 1 and "has the id 0" in val.notes[0] and "from 1" in val.notes[0]
 
 
+def test_scoring_needs_to_know_crowds(tmp_path):
+    """COCO's evaluation ends in a KeyError after the first epoch."""
+    root = write_dense(tmp_path, edit=lambda c: [a.pop("iscrowd") for a in c["annotations"]])
+    look_at_data(dense_config(DET, root), [TRAIN])
+    with pytest.raises(DataError, match="has no 'iscrowd', .*add iscrowd: 0"):
+        look_at_data(dense_config(DET, root), [VAL])
+
+
 def test_boxes_alone_are_no_masks(tmp_path):
     root = write_dense(tmp_path, edit=lambda c: [a.pop("segmentation") for a in c["annotations"]])
     with pytest.raises(DataError, match="has no segmentation, and the model predicts masks"):

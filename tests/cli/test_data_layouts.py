@@ -160,6 +160,7 @@ def test_shards(photos):
             shard(photos / f"{split}-{label:03d}.tar", photos / split / name, label)
     found = look_at_data(on(FINETUNE, f"shards:{photos}"), LOADERS)
     assert [one.counts for one in found] == [[4, 4, 4]] * 3
+    assert all("its pictures are not looked at" in one.notes[-1] for one in found)
 
 
 def test_imagenet_22k_has_a_tar_for_each_class(photos):

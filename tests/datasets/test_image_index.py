@@ -332,10 +332,25 @@ def test_other_endings_and_damage_make_it_stale(listed, said):
     open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png", ".gif")))
     assert any("it was built for other endings" in message for message in said)
     path = Path(f"{listed}.index")
-    path.write_bytes(path.read_bytes()[:-1])
-    said.clear()
-    assert len(open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png", ".gif")))) == 4
-    assert "train.txt.index is cut short; it is built anew" in said[0]
+    whole = path.read_bytes()
+    # in the last array, between two, and within the head of one
+    for cut in (len(whole) - 1, whole.rindex(b"\x93NUMPY"), whole.rindex(b"\x93NUMPY") + 4):
+        path.write_bytes(whole[:cut])
+        said.clear()
+        assert len(open_index(ListFile(str(listed), (".jpg", ".jpeg", ".png", ".gif")))) == 4
+        assert "train.txt.index is cut short; it is built anew" in said[0]
+
+
+def test_the_mark_that_windows_puts_before_utf8_is_no_part_of_a_path(listed):
+    listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes())
+    index = open_index(source_at(str(listed)))
+    assert index.image_path(0) == "a/x 1.jpg"
+
+
+def test_paths_below_an_address_are_joined_to_it(listed):
+    for root in ("s3://bucket/images", "https://host/images"):
+        dataset = IndexedImages(data_root="", ann_file=str(listed), data_prefix=root)
+        assert dataset.get_data_info(0)["img_path"] == f"{root}/a/x 1.jpg"
 
 
 def test_a_source_that_changes_while_it_is_read_gives_no_index(listed):

@@ -162,6 +162,17 @@ def test_the_loop_embeds_the_bank_and_scores_the_test_images():
     assert model.bank_labels.tolist() == [0, 1, 2] * 6
 
 
+def test_neighbours_vote_at_the_classifiers_temperature():
+    encoder = dict(type="PlainViT", arch=ARCH, img_size=16, patch_size=8, out_type="avg")
+    model = MODELS.build(dict(type="KNNClassifier", backbone=encoder, k=5, temperature=5.0))
+    bank, labels = unit_length(random(9, 16, 0)), torch.arange(9) % 3
+    model.fill_bank(bank, labels)
+    image = random(3, 16 * 16, 1).reshape(1, 3, 16, 16)
+    (sample,) = model(image, [DataSample()], mode="predict")
+    expected = knn_scores(model(image), bank, labels, 3, k=5, temperature=5.0)
+    torch.testing.assert_close(sample.pred_score, expected[0])
+
+
 def test_every_class_of_the_bank_has_a_score():
     model = build(k=6)
     run_loop(model, loader(18, 1), loader(3, 2))

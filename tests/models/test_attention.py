@@ -55,6 +55,21 @@ def test_wider_heads_change_nothing(case, monkeypatch):
     torch.testing.assert_close(widened, as_it_is, **CLOSE)
 
 
+def test_a_bias_is_of_the_dtype_of_the_queries_under_autocast(monkeypatch):
+    """Kernels of a GPU want it, and a CPU's takes any: so look at what is handed over."""
+    seen = []
+    attend = F.scaled_dot_product_attention
+
+    def look(q, k, v, bias, **options):
+        seen.append((q.dtype, bias.dtype))
+        return attend(q, k, v, bias, **options)
+
+    monkeypatch.setattr(attention.F, "scaled_dot_product_attention", look)
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        SelfAttention(8, 2)(drawn(1, 5, 8), drawn(2, 5, 5))
+    assert seen == [(torch.bfloat16, torch.bfloat16)]
+
+
 @pytest.mark.parametrize(("head_dim", "device", "width"), [(42, "cpu", 42), (42, "cuda", 48)])
 def test_heads_are_widened_on_a_gpu(head_dim, device, width):
     assert attention._head_width(head_dim, torch.device(device)) == width

@@ -18,6 +18,7 @@ from maskssl.masking import (
 )
 from maskssl.models.heads.bootmae_head import BootMAEHead, loss_weight
 from maskssl.models.layers.patches import patchify, standardise, unpatchify
+from maskssl.models.layers.position import sincos_position
 from maskssl.models.target_generators.momentum_encoder import MomentumEncoder
 
 
@@ -168,6 +169,35 @@ def test_block_masks_are_rotated_and_cut():
     ids = order_visible_first(masks.flatten(1))
     replayed = model.loss(images(), ids_shuffle=ids)
     assert drawn["loss_pixel"].item() == replayed["loss_pixel"].item()
+
+
+def test_without_rotation_the_masked_patches_are_those_of_the_block_mask():
+    model = build(mask_num=6, max_rotation=0)  # as many as the mask has: 10 of 16 stay visible
+    mask = block_mask((4, 4), 6)
+    sample = DataSample()
+    sample.set_field(mask, "mask")
+    for _ in range(8):
+        assert torch.equal(model.draw_split(images(count=1), [sample]).mask[0], mask.flatten())
+
+
+def test_only_the_first_of_several_views_is_learnt_from():
+    model = build().train()
+    alone = model.loss(images(), ids_shuffle=ordering())["loss_pixel"]
+    among_two = model.loss([images(), -images()], ids_shuffle=ordering())["loss_pixel"]
+    assert among_two.item() == alone.item()
+
+
+@pytest.mark.parametrize("layout", ["bootmae", "mae"])
+def test_decoders_and_losses_know_the_rows_and_columns_of_the_backbone(layout):
+    """2 x 6 patches, which 6 x 2 would not be."""
+    model = build(backbone=dict(img_size=(16, 48), pos_embed_layout=layout))
+    position = sincos_position((2, 6), 24, layout, num_prefix=1)
+    torch.testing.assert_close(model.neck.pixel_position, position)
+    grids = []
+    feature_loss = model.head.feature_loss
+    model.head.feature_loss = lambda *given: grids.append(given[3]) or feature_loss(*given)
+    model.loss(images(16, 48), ids_shuffle=ordering(12))
+    assert grids == [(2, 6)]
 
 
 OTHER_NECK = dict(
@@ -488,6 +518,25 @@ def test_feature_loss_by_hand():
     assert same.item() == pytest.approx(0, abs=1e-6)
 
 
+def test_features_are_normalised_with_the_published_eps():
+    """Of features of 1e-3 the variance is the eps, and half of them is left."""
+    split = masked_first_to_last(torch.tensor([[[True, False]]]))
+    target = torch.tensor([[[-1e-3, 1e-3], [0.0, 0.0]]])
+    head = BootMAEHead(weight_mask=False)
+    loss = head.feature_loss(torch.zeros(1, 1, 2), target, split, (1, 2))
+    assert loss.item() == pytest.approx(1e-6 / (1e-6 + 1e-6), rel=1e-4)
+
+
+def test_pixels_of_a_wide_image_are_weighed_by_their_own_neighbours():
+    mask = torch.tensor([[[1, 1, 0, 0], [0, 0, 1, 0]]], dtype=torch.bool)
+    pictures = images(8, 16, count=1)
+    split = masked_first_to_last(mask)
+    prediction = standardised(pictures, 4)[:, split.ids_masked[0]] + 1
+    expected = loss_weight(mask)[mask].mean().item()
+    loss = BootMAEHead().pixel_loss(prediction, pictures, split)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_losses_are_of_each_image_s_own_masked_patches():
     """Errors of 1 and 2 in two images whose masks differ: the mean is (1 + 4) / 2."""
     head = BootMAEHead(weight_mask=False)
@@ -628,6 +677,14 @@ def test_decoder_initialisation():
             assert 0.98 * bound < weight.abs().max() <= bound
     assert not model.neck.to_features.bias.any()
     assert model.neck.to_pixels.bias.any()  # PyTorch's default
+
+
+def test_init_cfg_is_of_the_whole_model():
+    model = build(init_cfg=dict(type="Constant", layer="Linear", val=0.5))
+    model.init_weights()
+    for part in (model.backbone, model.neck, model.target_generator):
+        linears = [layer for layer in part.modules() if isinstance(layer, torch.nn.Linear)]
+        assert linears and all((layer.weight == 0.5).all() for layer in linears)
 
 
 def test_masks_of_another_grid_with_as_many_patches_are_refused():

@@ -158,6 +158,19 @@ def test_an_unknown_mode_is_refused():
         compile_stages(bootmae(), mode="fast")
 
 
+@pytest.mark.parametrize(("mode", "begun"), [("reduce-overhead", [0]), ("default", [])])
+def test_a_step_of_cuda_graphs_begins_once_before_the_teacher(mode, begun, monkeypatch):
+    model, taught, marks = bootmae(), [], []
+    model.target_generator.register_forward_hook(lambda *_: taught.append(1))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    monkeypatch.setattr(
+        torch.compiler, "cudagraph_mark_step_begin", lambda: marks.append(len(taught))
+    )
+    compile_stages(model, mode)
+    step(model)
+    assert (marks, taught) == (begun, [1])
+
+
 @pytest.mark.parametrize(("mode", "deterministic"), [("default", True), ("max-autotune", False)])
 def test_what_the_compiler_is_asked_for(mode, deterministic, monkeypatch):
     """Whole graphs of one shape; by default no kernel is chosen by timing it."""

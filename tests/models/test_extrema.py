@@ -215,6 +215,20 @@ def test_the_teacher_covers_encoder_class_attention_and_projector():
             assert not torch.equal(value, before[name]), name
 
 
+def test_the_teacher_s_projector_has_the_student_s_statistics_of_batches():
+    """Buffers are taken over as they are, not averaged."""
+    norm = dict(type="BN1d")
+    neck = dict(type="ProjectionMLP", hidden_channels=24, out_channels=8, norm_cfg=norm)
+    model = build(neck=neck)
+    for name, buffer in model.neck.named_buffers():
+        if "running_mean" in name:
+            buffer.fill_(3.0)
+    model.target_generator.update(model, 0.9)
+    buffers = dict(model.target_generator.projector.named_buffers())
+    means = [value for name, value in buffers.items() if "running_mean" in name]
+    assert means and all((mean == 3).all() for mean in means)
+
+
 # Losses
 
 
@@ -271,6 +285,13 @@ def test_infonce_is_the_cross_entropy_of_the_own_key():
     assert infonce_loss(queries, keys, 0.2).item() == pytest.approx(total / 3, rel=1e-5)
 
 
+def test_infonce_of_the_head_has_the_heads_temperature():
+    head = build(head=dict(loss="infonce", temperature=0.2)).head
+    projections, keys = torch.randn(4, 3, 8), torch.randn(4, 8)
+    expected = infonce_loss(head.predictor(projections), keys, 0.2).item()
+    assert head.loss(projections, keys)["loss_infonce"].item() == pytest.approx(expected)
+
+
 def test_infonce_looks_among_the_keys_of_all_ranks(monkeypatch):
     """Two ranks of four images make the task of one rank of eight."""
     queries, keys = torch.randn(8, 3, 6), torch.randn(8, 6)
@@ -294,6 +315,23 @@ def test_byol_is_two_minus_twice_the_cosine():
     assert byol_loss(keys[:, None], 3 * keys).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_losses_are_fp32_under_autocast():
+    model = build().train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model.loss(images(), ids_keep=kept(model))
+    assert {name: value.dtype for name, value in losses.items()} == dict.fromkeys(
+        ("loss_byol", "spread_student", "spread_teacher"), torch.float32
+    )
+
+
+def test_the_head_tells_the_spread_of_the_projections_and_of_the_keys():
+    """Of the student before its predictor, which no teacher has."""
+    projections, keys = torch.randn(4, 3, 8), torch.randn(4, 8)
+    losses = build().head.loss(projections, keys)
+    assert losses["spread_student"] == feature_spread(projections)
+    assert losses["spread_teacher"] == feature_spread(keys)
+
+
 def test_the_spread_by_hand():
     """Directions (1, 0) and (0, 1): deviation 1/2 in both channels, times sqrt(2)."""
     two = torch.tensor([[3.0, 0.0], [0.0, 5.0]])
@@ -305,6 +343,7 @@ def test_the_spread_by_hand():
     masks = torch.stack([two, -two])  # (2 images, 2 masks, 2)
     assert feature_spread(masks).item() == pytest.approx(1.0)
     assert feature_spread(torch.ones(1, 4)).item() == 0  # one image has none
+    assert feature_spread(two.bfloat16()).dtype == torch.float32
     assert not feature_spread(two.requires_grad_()).requires_grad
 
 
@@ -398,6 +437,14 @@ def test_initialisation_is_the_authors():
     bound = math.sqrt(6 / (24 + 24))
     assert bound * 0.95 < model.neck.layers[3].weight.abs().max().item() <= bound
     assert not encoder.pos_embed.requires_grad
+
+
+def test_init_cfg_is_of_the_whole_model():
+    model = build(init_cfg=dict(type="Constant", layer="Linear", val=0.5))
+    model.init_weights()
+    for part in (model.backbone, model.neck, model.head, model.target_generator):
+        linears = [layer for layer in part.modules() if isinstance(layer, torch.nn.Linear)]
+        assert linears and all((layer.weight == 0.5).all() for layer in linears)
 
 
 @pytest.mark.parametrize("side", [24, 48, 64])

@@ -52,6 +52,10 @@ def test_a_probe_runs_its_norms_one_after_the_other():
     torch.testing.assert_close(head.train().pre_logits([features]), expected)
 
 
+def test_further_options_are_those_of_mmpretrain_s_head():
+    assert build(topk=(1, 3)).topk == (1, 3)
+
+
 def test_the_loss_is_the_cross_entropy():
     head = build(in_channels=4, num_classes=3, init_std=0.5)
     features = torch.randn(2, 4)

@@ -12,7 +12,12 @@ from maskssl.models.layers.class_attention import ClassAttention
 from maskssl.models.layers.decoder_block import DecoderBlock
 from maskssl.models.layers.encoder_block import EncoderBlock
 from maskssl.models.layers.initialisation import init_mask_token
-from maskssl.models.layers.patches import paste_prediction, patch_statistics, spread
+from maskssl.models.layers.patches import (
+    paste_prediction,
+    patch_statistics,
+    spread,
+    standardise,
+)
 
 
 def randomised(module: nn.Module, std: float = 0.5) -> nn.Module:
@@ -99,6 +104,21 @@ def test_encoder_block_by_hand():
     nn.init.zeros_(block.ls1.gamma)
     expected = given + mlp(normed(given, block.norm2), block.mlp) * block.ls2.gamma
     torch.testing.assert_close(block(given), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_drop_path_leaves_out_either_branch_and_doubles_what_it_keeps():
+    """At a rate of one half: all four cases come up among 64 equal images, and no other."""
+    block = randomised(EncoderBlock(8, num_heads=2, drop_path=0.5)).train()
+    given = torch.randn(1, 5, 8)
+    outputs = block(given.expand(64, -1, -1))
+    attended_to = given + 2 * block.attn(block.norm1(given))
+    possible = [
+        x + scale * block.mlp(block.norm2(x)) for x in (given, attended_to) for scale in (0, 2)
+    ]
+    matches = [
+        [torch.allclose(output[None], case, atol=1e-4) for case in possible] for output in outputs
+    ]
+    assert {match.index(True) for match in matches} == {0, 1, 2, 3}
 
 
 def test_decoder_block_by_hand():
@@ -193,6 +213,10 @@ def test_statistics_are_fp32_and_constant_inside_a_patch():
         for part in values.split(4, dim=-1):
             assert part.flatten(2).std(dim=2).max() < 1e-6
     assert not torch.allclose(mean[..., 0], mean[..., 4])
+
+
+def test_standardised_patches_are_fp32():
+    assert standardise(torch.randn(1, 2, 3, 16).bfloat16()).dtype == torch.float32
 
 
 # Initialisation

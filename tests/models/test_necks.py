@@ -1,4 +1,4 @@
-"""The pyramid on known maps, and the MLPs on top of a pooled feature."""
+"""The pyramid on known maps, the MLPs on top of a pooled feature, the decoders' options."""
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 from maskssl.errors import MaskSSLError
 from maskssl.models.necks.feature_pyramid import FeaturePyramid
 from maskssl.models.necks.projection_mlp import ProjectionMLP
+from maskssl.models.necks.target_aware_decoders import TargetAwareDecoders
 
 BN = dict(type="BN", eps=1e-3)
 
@@ -103,3 +104,11 @@ def test_norms_over_the_batch_are_of_all_views_in_training_and_in_eval_mode():
     for mode in (True, False):
         torch.testing.assert_close(mlp.train(mode)(given), expected, rtol=1e-4, atol=1e-4)
     assert not [key for key in mlp.state_dict() if "running" in key]
+
+
+def test_options_of_both_decoders_stand_beside_those_of_one():
+    pixel = dict(embed_dims=24, mlp_ratio=2)
+    neck = TargetAwareDecoders(16, 2, (4, 4), 8, pixel=pixel, feature={}, num_layers=3)
+    assert [len(decoder.blocks) for decoder in (neck.pixel, neck.feature)] == [3, 3]
+    assert neck.pixel.blocks[0].mlp.fc1.out_features == 48
+    assert neck.feature.blocks[0].mlp.fc1.out_features == 64

@@ -208,6 +208,7 @@ def test_blocks_behind_the_last_output_are_not_built():
         (dict(arch=dict(embed_dims=16, depth=2, num_heads=2)), r"\['num_layers'\].*\['depth'\]"),
         (dict(frozen_stages=4), "frozen_stages=4 with 3 blocks"),
         (dict(frozen_stages=-2), "frozen_stages=-2 with 3 blocks"),
+        (dict(num_registers=2, rel_pos_bias=True), "relative positions know no registers"),
     ],
 )
 def test_options_that_cannot_be_meant_are_refused(options, said):
@@ -260,6 +261,13 @@ def test_frozen_stages_stay_frozen_and_in_eval_mode(stages):
     for name, value in model.state_dict().items():
         moved = not torch.equal(value, before[name])
         assert moved == (not name.startswith(frozen) if frozen else True), name
+
+
+def test_registers_belong_to_the_stem():
+    """They are frozen with it, and layer-wise decay counts them to layer 0 of 5."""
+    model = build(num_registers=2, frozen_stages=0)
+    assert not model.register_tokens.requires_grad
+    assert model.get_layer_depth("backbone.register_tokens", "backbone.") == (0, 5)
 
 
 def test_frozen_blocks_do_not_drop_paths():

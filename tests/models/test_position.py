@@ -48,6 +48,12 @@ def test_one_graph_serves_every_grid(rule):
         torch.testing.assert_close(program(there), model(there), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rule", RESIZES)
+def test_a_resized_table_keeps_its_dtype(rule):
+    table = torch.randn(1, 16, 8).bfloat16()
+    assert resize_position(table, (4, 4), (5, 5), rule=rule).dtype == torch.bfloat16
+
+
 def test_rotary_periods_lie_between_one_and_the_base():
     """Four of a head of 16 channels, each 100 ** (1 / 2) ** (1 / 2) times the one before."""
     assert RotaryPosition(16).periods.tolist() == pytest.approx([1, 100**0.25, 10, 100**0.75])

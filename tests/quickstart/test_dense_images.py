@@ -157,3 +157,34 @@ def test_coco_files_that_do_not_fit_are_refused(tmp_path):
     for name in ("a", "b"):
         coco(tmp_path / "which" / f"{name}.json", names)
     refused("which", r"which of a\.json, b\.json are to be trained on")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"\xef\xbb\xbf" + b])
+def test_a_damaged_coco_file_is_not_passed_over(damage, tmp_path):
+    """The other one alone would be split, and be trained on what was to validate."""
+    for split in ("train", "val"):
+        picture(tmp_path / split / "a.jpg")
+        coco(tmp_path / f"instances_{split}.json", ["a.jpg"])
+    path = tmp_path / "instances_train.json"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(MaskSSLError, match=r"instances_train\.json is no whole JSON file"):
+        find_boxes(tmp_path)
+
+
+def test_other_annotations_of_coco_beside_instances_are_left(tmp_path):
+    for split in ("train", "val"):
+        picture(tmp_path / split / "a.jpg")
+        coco(tmp_path / "annotations" / f"instances_{split}2017.json", ["a.jpg"])
+        coco(tmp_path / "annotations" / f"person_keypoints_{split}2017.json", ["a.jpg"], ["person"])
+    texts = find_boxes(tmp_path).arranged.texts
+    names = {one["name"] for one in json.loads(texts["instances_train.json"])["categories"]}
+    assert names == {"cat", "dog"}
+
+
+def test_names_of_classes_in_another_encoding_are_refused(tmp_path):
+    masked_folder(tmp_path)
+    (tmp_path / "classes.txt").write_bytes("\ufeffa\nb\nc\n".encode())
+    assert find_maps(tmp_path).arranged.texts["classes.txt"].split() == ["a", "b", "c"]
+    (tmp_path / "classes.txt").write_bytes("ä\nb\nc\n".encode("cp1252"))
+    with pytest.raises(MaskSSLError, match=r"classes\.txt is no text in UTF-8"):
+        find_maps(tmp_path)

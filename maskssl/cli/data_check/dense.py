@@ -214,6 +214,8 @@ def look_at_coco(node: Node, with_masks: bool, thorough: bool) -> Found:
         content = coco.read_coco(path, with_masks)
         notes = coco.check_classes(content, classes) + coco.check_boxes(content)
         notes += coco.id_notes(content)
+        if not node.loader.startswith("train"):
+            coco.check_scored(content)
         pictures = []
         if not is_url(folder):
             limit = None if thorough else QUICK

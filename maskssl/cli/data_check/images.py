@@ -86,8 +86,9 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
             node.look,
         )
         notes += unreadable + depth_notes(node, pictures)
-    elif is_url(folder):
-        notes.append(f"{folder} is no local path; its pictures are not looked at.")
+    else:
+        what = "is no local path" if is_url(folder) else "is a tar file, or several"
+        notes.append(f"{folder} {what}; its pictures are not looked at.")
     labels = listed.labels
     return Found(
         node.loader,

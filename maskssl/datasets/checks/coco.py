@@ -77,9 +77,11 @@ def read_coco(path: str | Path, with_masks: bool) -> CocoFile:
 
 def _parsed(path: str | Path) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json.loads(Path(path).read_text("utf-8"))  # as pycocotools reads it
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no whole JSON file ({error}); write or copy it anew") from error
+        raise DataError(
+            f"{path} is no whole JSON file in UTF-8 ({error}); write or copy it anew"
+        ) from error
     if not isinstance(content, dict):
         raise DataError(
             f"{path} holds a {type(content).__name__}, and not COCO's images, annotations and "
@@ -158,7 +160,12 @@ def _check_segmentation(annotation: Mapping[str, Any], image: Mapping[str, Any],
             )
         return
     for polygon in outline:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        if (
+            not isinstance(polygon, list)
+            or len(polygon) < 6
+            or len(polygon) % 2
+            or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in polygon)
+        ):
             raise DataError(
                 f"{name} has an outline of {len(polygon) if isinstance(polygon, list) else polygon}"
                 " numbers; a polygon has x and y of three points at least"
@@ -253,6 +260,20 @@ def id_notes(coco: CocoFile) -> list[str]:
         "an annotation has the id 0, by which COCO's evaluation means that a detection meets none: "
         "one that finds it is scored as a false alarm. Number annotations from 1."
     ]
+
+
+def check_scored(coco: CocoFile) -> None:
+    """Refuse what COCO's evaluation, at the first validation, would end in a KeyError by.
+
+    Raises:
+        DataError: names the first annotation.
+    """
+    for annotation in coco.annotations:
+        if "iscrowd" not in annotation:
+            raise DataError(
+                f"{coco.path}: the annotation {annotation['id']!r} has no 'iscrowd', by which "
+                "scoring tells objects from crowds; add iscrowd: 0 to each object"
+            )
 
 
 def check_pictures(

@@ -87,7 +87,7 @@ def look_at(path: str | Path) -> Picture:
             image.load()
     except FileNotFoundError as error:
         raise UnreadablePictureError(f"there is no file {path}") from error
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise UnreadablePictureError(
             f"{path} cannot be read as an image ({_reason(error, Path(path))})"
         ) from error

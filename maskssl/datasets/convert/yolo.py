@@ -32,7 +32,13 @@ def convert_yolo(root: Path) -> dict[Path, tuple[int, int]]:
     """
     path, content = _described(root)
     names = content.get("names")
-    names = list(names.values()) if isinstance(names, Mapping) else names
+    if isinstance(names, Mapping):
+        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+            raise DataError(
+                f"{path} numbers the names {', '.join(map(str, names))}; number them from 0 to "
+                f"{len(names) - 1}, as the labels are"
+            )
+        names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DataError(f"{path} has names: {names!r}; list the names of the classes there")
     written = {}

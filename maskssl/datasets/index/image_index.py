@@ -102,7 +102,10 @@ class ImageIndex:
         try:
             with open(self.path, "rb") as file:
                 self.header = _read_header(file, self.path)
-                arrays = {name: _mapped(file, self.path) for name in self.header["arrays"]}
+                try:
+                    arrays = {name: _mapped(file, self.path) for name in self.header["arrays"]}
+                except ValueError as error:  # NumPy's, in the head of one
+                    raise UnusableIndexError(f"{self.path} is cut short") from error
         except OSError as error:
             raise ImageIndexError(
                 f"{self.path} cannot be read ({error.strerror}); build it with maskssl index"

@@ -1,5 +1,6 @@
 """Lists of images in text files: lines of ``path label``, or CSV with a header."""
 
+import codecs
 import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ class ListFile:
             while done < self._read[0] and (lines := file.readlines(_CHUNK)):
                 for line in lines:
                     number += 1
+                    if number == 1:  # Windows' editors mark UTF-8 at the head of a file
+                        line = line.removeprefix(codecs.BOM_UTF8)
                     text = line.strip()
                     if empty and text:
                         raise ImageIndexError(f"{self.location}, line {empty}, is empty; remove it")

@@ -51,6 +51,7 @@ def put(part: str, key: str, value: Any):
         (drop("annotations", "segmentation"), "annotation . has no segmentation, .*boxes alone"),
         (put("annotations", "segmentation", [[1, 2, 3]]), "an outline of 3 numbers"),
         (put("annotations", "segmentation", dict(size=[9, 9], counts="x")), r"size \[9, 9\]"),
+        (put("annotations", "segmentation", [[1, 2, 3, 4, 5, None]]), "an outline of 6 numbers"),
         (put("annotations", "bbox", [1, 2, 3]), r"has the bbox \[1, 2, 3\]; give four"),
         (put("annotations", "bbox", [1, 2, 3, None]), "give four numbers"),
         (put("annotations", "bbox", [30, 30, 60, 50]), "1 of . objects are partly outside"),
@@ -77,6 +78,9 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path):
     path = write_dense(tmp_path) / "instances_training.json"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(DataError, match=r"training\.json is no whole JSON file"):
+        read_coco(path, True)
+    path.write_text("\ufeff{}", "utf-8")  # which pycocotools does not read
+    with pytest.raises(DataError, match="no whole JSON file in UTF-8 .*BOM"):
         read_coco(path, True)
     path.write_text(json.dumps([]))
     with pytest.raises(DataError, match="holds a list, and not COCO's"):

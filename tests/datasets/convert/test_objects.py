@@ -48,7 +48,7 @@ def yolo(root: Path, dense: Path, polygons: bool = False, train: str = "images/t
             name = Path(image["file_name"]).stem
             (root / "labels" / short / f"{name}.txt").write_text("\n".join(lines))
     (root / "data.yaml").write_text(
-        f"train: {train}\nval: images/val\nnames:\n  0: red\n  1: green\n"
+        f"train: {train}\nval: images/val\nnames:\n  1: green\n  0: red\n"
     )
     return root
 
@@ -125,6 +125,7 @@ def test_lines_that_are_none_are_refused(line, message, dense, tmp_path):
         ("train: images/none\nnames: [a]", "names train: images/none, and there is no"),
         ("train: labels\nnames: [a]", "there are no images at train: 'labels'"),
         ("train: images/train", "has names: None; list the names"),
+        ("train: images/train\nnames: {1: a, 2: b}", "numbers the names 1, 2; number them from 0"),
         ("- a", "holds no keys"),
         ("a: [", "is no YAML"),
     ],

@@ -20,6 +20,7 @@ from torch import nn
 
 import maskssl
 from maskssl.checkpoints.errors import CheckpointError
+from maskssl.models.pretrained.recognition import encoder_weights
 from tests.models.pretrained.cases import drawn, filled, pictures
 
 RECORD = torch.load(Path(__file__).parents[2] / "data" / "vit_sources.pt", weights_only=True)
@@ -327,6 +328,49 @@ def test_the_teacher_of_ibot_is_taken_where_nothing_is_said(tmp_path):
     alone = loaded(state, tmp_path)  # "backbone (s)" of the authors' page
     assert (alone.ledger.source, alone.ledger.branch) == ("iBOT", "student")
     assert alone.ledger.dropped == {"masked_embed": "stands for masked patches in pretraining"}
+
+
+@pytest.mark.parametrize(
+    ("case", "container", "prefix", "branch"),
+    [
+        ("dinov2", "teacher", "backbone.", "teacher"),
+        ("dinov2", "student", "backbone.", "student"),
+        ("dinov2", "teacher", "", "teacher"),
+        ("dinov3", "teacher", "backbone.", "teacher"),
+        ("dinov3", "student", "backbone.", "student"),
+        ("ijepa", "encoder", "", "student"),
+    ],
+)
+def test_a_branch_is_found_alone_in_its_place(case, container, prefix, branch):
+    state = {prefix + name: value for name, value in recorded_weights(case).items()}
+    weights = encoder_weights({container: state})
+    assert (weights.source.name, weights.branch) == (SOURCE[case], branch)
+
+
+def test_the_norm_that_dinov3_has_for_local_crops_is_dropped():
+    state = recorded_weights("dinov3") | {"local_cls_norm.weight": ONE}
+    assert "local_cls_norm.weight" in encoder_weights(state).dropped
+
+
+@pytest.mark.parametrize(
+    ("case", "prefix"),
+    [
+        ("hf_vit", "vit."),
+        ("hf_ijepa", "ijepa."),
+        ("hf_dinov2", "dinov2."),
+        ("hf_dinov2_registers", "dinov2_with_registers."),
+        ("hf_dinov3", "dinov3_vit."),
+    ],
+)
+def test_a_classifier_of_transformers_leaves_its_encoder_the_same(case, prefix):
+    """Beside an encoder with its prefix it is outside, among names without one it is dropped."""
+    classifier, state = {"classifier.weight": ONE}, recorded_weights(case)
+    bare = encoder_weights(state | classifier)
+    assert "classifier.weight" in bare.dropped
+    whole = encoder_weights({prefix + name: value for name, value in state.items()} | classifier)
+    assert whole.source.name == SOURCE[case]
+    assert whole.outside == {"classifier.weight": "outside the encoder"}
+    assert whole.tensors.keys() == bare.tensors.keys() == encoder_weights(state).tensors.keys()
 
 
 @pytest.mark.parametrize("case", [case for case in RECORD if "saved" in RECORD[case]])

@@ -61,6 +61,17 @@ def test_what_no_tensor_tells_is_what_their_authors_trained_with():
     assert {source.pixels for source in SOURCES} == {HALF_PIXELS, IMAGENET_PIXELS}
 
 
+def test_pooling_is_what_their_authors_trained_or_evaluated():
+    pooled = {source.name: source.pooling for source in SOURCES if source.pooling}
+    by_mean = ("BootMAE release", "BEiT-style ViT", "SimMIM pretraining", "I-JEPA")
+    by_cls_token = (
+        *("ExtreMA release", "MoCo v3", "DINO", "iBOT"),
+        *("DINOv2, Franca", "DINOv2 with registers", "DINOv3", "timm DINOv3"),
+        *("Hugging Face DINOv2", "Hugging Face DINOv2 with registers", "Hugging Face DINOv3"),
+    )
+    assert pooled == dict.fromkeys(by_mean, "avg") | dict.fromkeys(by_cls_token, "cls")
+
+
 def test_of_two_entries_that_hold_an_encoder_the_usual_one_is_read():
     twice = {name: 2 * value for name, value in encoder().items()}
     weights = encoder_weights(dict(model=twice, state_dict=encoder()))

@@ -8,6 +8,7 @@ import torch
 import maskssl
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.models.backbones.plain_vit import PlainViT
+from maskssl.models.pretrained.told import config_beside
 
 OPTIONS = dict(arch=dict(embed_dims=16, num_layers=2, num_heads=4), img_size=16, patch_size=8)
 
@@ -77,6 +78,13 @@ def test_so_it_is_beside_the_weights(name, told, said, tmp_path):
     (tmp_path / name).write_text(json.dumps(told))
     with pytest.raises(CheckpointError, match=f"the config beside .*pytorch_model.bin says {said}"):
         maskssl.load_backbone(tmp_path, num_heads=4)
+
+
+def test_rotary_positions_and_image_size_are_told_beside_the_weights(tmp_path):
+    told = dict(rope_parameters=dict(rope_theta=50.0), image_size=[32, 64])
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    backbone = config_beside(tmp_path / "pytorch_model.bin")["backbone"]
+    assert backbone == dict(rotary_base=50.0, img_size=[32, 64])
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", '{"pretrained_cfg": 3, "hidden_act": "gelu"}'])
