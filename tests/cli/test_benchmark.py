@@ -356,3 +356,8 @@ def test_a_shift_is_measured():
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(MaskSSLError, match="holds no images; give a folder of photographs"):
         images.measure_images(str(tmp_path))
+
+
+def test_the_time_of_a_step_is_that_of_a_run_by_its_steps():
+    ticks = iter(range(99))
+    assert timed(lambda: None, CPU, 4, 3, clock=lambda: next(ticks)) == (0.25, 0, None)

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from maskssl import config_file
 from maskssl.cli.config import load_config
 from maskssl.cli.data_check import DataError, check_data, length_of, look_at_data
-from maskssl.cli.data_check.run_length import run_length
+from maskssl.cli.data_check.run_length import run_length, world_size
 from tests.datasets.checks.sets import DENSE_CLASSES, turn, write_dense, write_image_folder
 
 PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
@@ -418,3 +418,13 @@ def test_a_schedule_that_does_not_end_with_the_run_is_said():
     cfg = load_config(config_file(SEG))
     assert "400 steps, 32.0 epochs; the schedule ends with the run" in str(run_length(cfg, 100, 1))
     assert np.isfinite(run_length(cfg, 4, 1).steps)
+
+
+def test_images_are_shared_by_processes_and_accumulated_batches(monkeypatch):
+    cfg = load_config(config_file(PRETRAIN), {"optim_wrapper.accumulative_counts": 5})
+    assert run_length(cfg, 125, 4).batches == 1  # 32 images of each, one of which comes twice
+    assert run_length(cfg, 1000, 1).steps == -(-12 * 31 // 5)
+    for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    assert (world_size("slurm"), world_size("none")) == (8, 1)

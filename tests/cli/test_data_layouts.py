@@ -15,8 +15,9 @@ from PIL import Image
 
 from maskssl import config_file
 from maskssl.cli.command_line import configured
-from maskssl.cli.config import ConfigError
+from maskssl.cli.config import ConfigError, load_config
 from maskssl.cli.data_check import DataError, look_at_data
+from maskssl.cli.data_layouts import CITYSCAPES_CODES, use_layout
 from maskssl.errors import MaskSSLError
 from tests.cli.test_data_check import DET, FINETUNE, KNN, PRETRAIN, SEG, TEST, TRAIN, VAL
 from tests.cli.test_mask_codes import MS_FLIP
@@ -358,3 +359,22 @@ def test_coco_files_of_one_split_are_not_guessed(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps({}))
     with pytest.raises(ConfigError, match="has 2 COCO files of train"):
         on(DET, f"coco:{tmp_path}")
+
+
+def test_where_there_are_both_val_validates_and_test_is_left(photos):
+    shutil.copytree(photos / "val", photos / "test")
+    (val,) = look_at_data(on(FINETUNE, f"folders:{photos}"), [VAL])
+    assert Path(val.source).name == "val"
+
+
+def test_the_classes_of_cityscapes_are_those_of_its_benchmark():
+    """labelIds of road, sidewalk, building, wall, fence, pole, traffic light and sign, ..."""
+    scored = {number: label for number, label in CITYSCAPES_CODES.items() if label != 255}
+    assert list(scored.values()) == list(range(19))
+    assert " ".join(scored) == "7 8 11 12 13 17 19 20 21 22 23 24 25 26 27 28 31 32 33"
+
+
+def test_a_cache_of_other_images_is_not_kept(photos):
+    cfg = load_config(config_file(PRETRAIN), {"train_dataloader.dataset.cache": "of others"})
+    use_layout(cfg, f"folders:{photos}")
+    assert "cache" not in cfg.train_dataloader.dataset

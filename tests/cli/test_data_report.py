@@ -116,3 +116,13 @@ def test_other_numbers_of_channels_are_refused(options, message, tmp_path):
     root = write_image_folder(tmp_path, count=2)
     with pytest.raises(DataError, match=message):
         look_at_data(folder_config(FINETUNE, root, options), [TRAIN])
+
+
+def test_red_is_drawn_red(tmp_path):
+    root = write_image_folder(tmp_path / "set")
+    for path in (root / "train").rglob("*.jpg"):
+        Image.new("RGB", (48, 48), (250, 20, 20)).save(path)
+    path, *_ = write_sheets(folder_config(FINETUNE, root), tmp_path / "sheets")
+    with Image.open(path) as sheet:
+        red, _, blue = np.asarray(sheet.convert("RGB")).astype(int)[100, 100]
+    assert red > blue + 100

@@ -112,3 +112,10 @@ def test_names_that_are_no_text_are_walked(tmp_path):
     name = os.fsdecode(b"a/\xe4.jpg")
     write(tmp_path, name)
     assert list(ImageWalk(tmp_path).images()) == [name]
+
+
+def test_thumbnails_of_a_store_are_no_class(tmp_path):
+    for name in ("@eaDir/1.jpg", "a/1.jpg", "a/@eaDir/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)] == ["a/1.jpg"]

@@ -504,3 +504,15 @@ def test_tool_builds_and_says_what(listed, tool, capsys):
 def test_tool_names_what_is_wrong(tmp_path, tool):
     with pytest.raises(SystemExit, match=r"ImageIndexError: the list file .*none\.txt cannot"):
         tool("index_images.py", tmp_path / "none.txt")
+
+
+def test_a_folder_that_is_asked_for_other_endings_is_listed_anew(tmp_path):
+    for name in ("a.jpg", "b.png"):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / name).touch()
+    found = [
+        [index.image_path(entry) for entry in range(len(index))]
+        for ending in (".jpg", ".png")
+        for index in [open_index(ImageFolder(str(tmp_path / "set"), (ending,)))]
+    ]
+    assert found == [["a.jpg"], ["b.png"]]

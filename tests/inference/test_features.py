@@ -132,3 +132,13 @@ def test_slips(extractor, checkpoint, folder, tmp_path):
         extractor(np.zeros((4, 4, 3)), progress=False)
     with pytest.raises(MaskSSLError, match="batch_size=0"):
         maskssl.FeatureExtractor(checkpoint, batch_size=0, num_heads=3)
+
+
+def test_what_is_cut_is_the_middle(extractor):
+    height, width = extractor.backbone.img_size
+    pixels = np.zeros((height, 2 * width, 3), np.uint8)
+    pixels[:, : width // 2] = pixels[:, -width // 2 :] = 255
+    backbone = extractor.backbone
+    mean, std = (np.array(values)[:, None, None] for values in (backbone.mean, backbone.std))
+    seen = extractor.prepare(pixels).numpy() * std + mean
+    assert np.abs(seen[:, :, 2:-2]).max() < 1

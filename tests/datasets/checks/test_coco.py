@@ -56,6 +56,8 @@ def put(part: str, key: str, value: Any):
         (put("annotations", "bbox", [1, 2, 3, None]), "give four numbers"),
         (put("annotations", "bbox", [30, 30, 60, 50]), "1 of . objects are partly outside"),
         (put("annotations", "bbox", [30, 30, 0, 50]), "1 of . objects are empty or outside"),
+        (put("annotations", "bbox", [10, 30, 20, 40]), "1 of . objects are partly outside"),
+        (put("annotations", "area", 0), "1 of . objects are empty or outside"),
         (put("annotations", "bbox", [300, 3, 9, 9]), "1 of . objects are empty or outside"),
         (put("annotations", "image_id", 99), "image_id 99, and images has no such id"),
         (put("annotations", "category_id", 1), "category_id 1, and categories has no such id"),
@@ -110,3 +112,28 @@ def test_annotations_lie_on_the_raster_that_is_loaded(orientation, applies_orien
         return
     with pytest.raises(DataError, match=r"002.jpg is turned.*color_type='color_ignore_orient"):
         check(root, applies_orientation=True)
+
+
+def test_few_objects_that_are_empty_are_noted_and_more_are_refused(tmp_path):
+    """One of two hundred; two of a hundred."""
+
+    def empty(number: int, of: int):
+        def edit(coco):
+            first = coco["annotations"][0]
+            coco["annotations"] = [dict(first, id=1 + at) for at in range(of)]
+            for one in coco["annotations"][:number]:
+                one["area"] = 0
+
+        return edit
+
+    for folder in ("few", "many"):
+        (tmp_path / folder).mkdir()
+    _, notes, _ = check(write_dense(tmp_path / "few", edit=empty(1, 200)))
+    assert len(notes) == 1 and "1 of 200 objects are empty" in notes[0]
+    with pytest.raises(DataError, match="2 of 100 objects are empty"):
+        check(write_dense(tmp_path / "many", edit=empty(2, 100)))
+
+
+def test_a_run_length_mask_has_the_height_of_its_picture_first(tmp_path):
+    mask = dict(size=[48, 64], counts=[3072])
+    check(write_dense(tmp_path, edit=put("annotations", "segmentation", mask)))
