@@ -380,6 +380,7 @@ def fsdp2(folder: Path) -> dict[str, Any]:
     found["broken"] = dict(losses=recorder.losses, norms=recorder.norms)
     found["without space"] = without_space(folder / "full")
     found["beside"] = beside(folder)
+    run(folder / "whole beside", epochs=2, sharding=FSDP2, saving=BESIDE)  # as the configs have it
     _, recorder = run(folder / "accumulated", every=2, sharding=FSDP2)
     found["accumulated"] = recorder.losses
     run(folder / "ddp", epochs=2)

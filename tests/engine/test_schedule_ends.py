@@ -111,6 +111,17 @@ def test_a_floor_above_the_lr_is_refused(tmp_path):
             runner.train()
 
 
+def test_a_floor_is_held_against_what_many_groups_were_scaled_to(tmp_path):
+    """mmengine adds a group of no parameters, whose lr it does not scale."""
+    runner = build(tmp_path)
+    lr = runner.optim_wrapper["optimizer"]["lr"]
+    runner.optim_wrapper["paramwise_cfg"] = dict(bias_lr_mult=0.5)
+    runner.auto_scale_lr = dict(enable=True, base_batch_size=10**6)
+    runner.param_schedulers = [dict(type="CosineAnnealingLR", eta_min=lr / 2, by_epoch=False)]
+    with pytest.raises(MaskSSLError, match="above the lr of this run"):
+        runner.train()
+
+
 def test_a_published_floor_is_held_against_the_scaled_lr():
     """BootMAE's 1e-4 is that of 171 images a step."""
     cfg = load_config(config_file(PUBLISHED), {"auto_scale_lr.enable": True})

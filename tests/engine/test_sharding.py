@@ -168,6 +168,15 @@ def names(folder, pattern="*"):
     return sorted(path.name for path in folder.glob(pattern))
 
 
+def test_a_whole_file_written_beside_the_training_is_the_same(found, folder):
+    """As the shipped configs write it."""
+    assert names(folder / "whole beside", "*.pth") == ["epoch_1.pth", "epoch_2.pth"]
+    one, two = (read_checkpoint(folder / run / "epoch_2.pth") for run in ("fsdp2", "whole beside"))
+    assert_same_layout(one["state_dict"], two["state_dict"])
+    for name, value in one["state_dict"].items():
+        assert torch.equal(value, two["state_dict"][name]), name
+
+
 def test_shards_are_the_same_checkpoint(found, folder):
     """Written by two processes; read whole by one, for whatever wants a checkpoint."""
     assert found["sharded"] == found["run"]["losses"]

@@ -147,7 +147,8 @@ class MaskSSLRunner(Runner):
             self.logger.info(f"{forwards} forwards make a step: base_batch_size / {forwards}")
             auto_scale_lr = dict(auto_scale_lr, base_batch_size=base)
         super().scale_lr(optim_wrapper, auto_scale_lr)
-        refuse_rising(self.param_schedulers, optim_wrapper.param_groups)
+        # not the wrapper's groups, one of which is no parameter's and keeps the unscaled lr
+        refuse_rising(self.param_schedulers, optim_wrapper.optimizer.param_groups)
 
     def train(self) -> nn.Module:
         """Train, as the one run of this work dir.

@@ -37,7 +37,8 @@ def copied(path: str, leaf: Any) -> Any:
     """The same, sharing nothing with the run, which may go on."""
     found = whole(path, leaf)
     if isinstance(found, Tensor) and isinstance(leaf, Tensor):
-        shared = found.untyped_storage().data_ptr() == leaf.untyped_storage().data_ptr()
+        own = leaf.to_local() if isinstance(leaf, DTensor) else leaf  # a DTensor has no storage
+        shared = found.untyped_storage().data_ptr() == own.untyped_storage().data_ptr()
         return found.clone() if shared else found
     return copy.deepcopy(found)
 

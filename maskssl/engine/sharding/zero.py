@@ -152,7 +152,10 @@ class ZeroOptimWrapper(DelegatingOptimWrapper):
                 "the config that wrote it, or load the weights alone"
             )
         if "base_param_settings" in state_dict:
-            self.base_param_settings = state_dict["base_param_settings"]
+            # one object: schedules move that of the inner one
+            self.base_param_settings = self.inner.base_param_settings = state_dict[
+                "base_param_settings"
+            ]
         start = 0
         groups = zip(
             self.optimizer.param_groups, state_dict["param_groups"], self.layout, strict=True
