@@ -66,9 +66,20 @@ def newest_to_resume(work_dir: str | Path, out_dir: str | Path | None = None) ->
     Args:
         work_dir: in which the run that asks will go on.
         out_dir: of its checkpoint hook.
+
+    Raises:
+        CheckpointError: there are checkpoints, and none is whole: a run that starts anew would
+            write over them.
     """
-    found = map(newest_valid, checkpoint_folders(work_dir, out_dir))
-    path = next((path for path in found if path is not None), None)
+    folders = checkpoint_folders(work_dir, out_dir)
+    path = next((path for path in map(newest_valid, folders) if path is not None), None)
+    there = [one for folder in folders for one in training_checkpoints(folder)]
+    if path is None and there:
+        raise CheckpointError(
+            f"there are {len(there)} checkpoints in {there[0].parent}, {there[0].name} among them, "
+            "and none is whole and can be read. A run that starts anew would write over them: "
+            "bring whole ones, or move these away"
+        )
     if path is None or read_sidecar(path) is not None:
         return path
     if write_missing_checksum(path, read_file(path, facts_alone=True)):

@@ -14,11 +14,8 @@ from mmengine.registry import Registry
 from .config import ConfigError
 
 _REFUSED = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
-_HANDED = (
-    "optimizer",
-    "param_name",
-    "params",
-)  # by what builds schedules and optimizers, not by a config
+# handed over by what builds schedules and optimizers, not by a config
+_HANDED = ("optimizer", "param_name", "params")
 
 
 @contextmanager

@@ -146,16 +146,17 @@ def find_boxes(folder: Path) -> DenseData | None:
     files = {path: coco for path in sorted(folder.rglob("*.json")) if (coco := _read_coco(path))}
     if not files:
         return None
-    if any(path.name.startswith("instances") for path in files):  # keypoints, captions beside them
-        files = {path: coco for path, coco in files.items() if path.name.startswith("instances")}
+    files = _instances(files)
     named = {split_of(path.stem): path for path in files}
-    if len(named) < len(files):
-        named = {}
     if len(files) == 1:
         (path,) = files
         parts = _parts_of(files[path], str(path))
         places = dict.fromkeys(parts, path)
-    elif "train" in named and (val := named.get("val", named.get("test"))):
+    elif (
+        len(named) == len(files)
+        and "train" in named
+        and (val := named.get("val", named.get("test")))
+    ):
         places = {"train": named["train"], "val": val}
         parts = {part: files[path] for part, path in places.items()}
     else:
@@ -185,6 +186,18 @@ def find_boxes(folder: Path) -> DenseData | None:
             "them, or remove them from the file"
         )
     return DenseData(roots["train"], Arrangement(links, texts))
+
+
+def _instances(files: Mapping[Path, Any]) -> dict[Path, Any]:
+    """Without the keypoints and captions that COCO has beside the instances of a split."""
+    by_split: dict[str | None, list[Path]] = {}
+    for path in files:
+        by_split.setdefault(split_of(path.stem), []).append(path)
+    left = {}
+    for paths in by_split.values():
+        instances = [path for path in paths if path.name.startswith("instances")]
+        left |= {path: files[path] for path in (instances if len(instances) == 1 else paths)}
+    return left
 
 
 def _read_coco(path: Path) -> dict[str, Any] | None:

@@ -78,3 +78,14 @@ def test_the_last_checkpoint_that_is_gone_is_named(run, tmp_path):
     assert last_checkpoint(run) is None and checkpoint_folders(run) == [run]
     with pytest.raises(CheckpointError, match="there is no checkpoint at"):
         checkpoint_at(str(run))
+
+
+def test_where_none_is_whole_nothing_is_begun_that_would_write_over_them(run, tmp_path):
+    assert newest_to_resume(run) is None
+    for number in (1, 2):
+        path = save(run / f"epoch_{number}.pth", run)
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError, match=r"2 checkpoints in .*epoch_1\.pth .*none is whole"):
+        newest_to_resume(run)
+    large = save(tmp_path / "big" / "one" / "epoch_1.pth", run)
+    assert newest_to_resume(run, tmp_path / "big") == large

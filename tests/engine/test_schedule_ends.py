@@ -1,6 +1,7 @@
 """A run that is shorter than its schedules says so, or is refused."""
 
 import pytest
+from mmengine.optim import CosineAnnealingLR
 
 from maskssl import config_file
 from maskssl.cli.config import load_config
@@ -101,9 +102,10 @@ def test_a_floor_above_the_lr_is_refused(tmp_path):
     """Which an absolute eta_min becomes on few images a step: the lr would rise."""
     runner = build(tmp_path)
     lr = runner.optim_wrapper["optimizer"]["lr"]
-    for floor, refused in ((lr, False), (2 * lr, True)):
+    cases = (("CosineAnnealingLR", lr, False), ("CosineAnnealingLR", 2 * lr, True))
+    for kind, floor, refused in (*cases, (CosineAnnealingLR, 2 * lr, True)):
         runner = build(tmp_path)
-        runner.param_schedulers = [dict(type="CosineAnnealingLR", eta_min=floor, by_epoch=False)]
+        runner.param_schedulers = [dict(type=kind, eta_min=floor, by_epoch=False)]
         if refused:
             with pytest.raises(MaskSSLError, match=r"at eta_min=.*Set param_scheduler\.0\.eta"):
                 runner.train()

@@ -181,6 +181,19 @@ def test_other_annotations_of_coco_beside_instances_are_left(tmp_path):
     assert names == {"cat", "dog"}
 
 
+def test_a_split_of_another_name_stays_beside_instances(tmp_path):
+    """The instances of the training alone are not split while there is a file to validate on."""
+    for name in ("instances_train", "val"):
+        picture(tmp_path / name / "a.jpg")
+        coco(tmp_path / f"{name}.json", [f"{name}/a.jpg"])
+    links = find_boxes(tmp_path).arranged.links
+    assert {"train/instances_train/a.jpg", "val/val/a.jpg"} == set(links)
+    coco(tmp_path / "train_more.json", ["val/a.jpg"])
+    coco(tmp_path / "instances_train_more.json", ["val/a.jpg"])
+    with pytest.raises(MaskSSLError, match="which of .* are to be trained on"):
+        find_boxes(tmp_path)
+
+
 def test_names_of_classes_in_another_encoding_are_refused(tmp_path):
     masked_folder(tmp_path)
     (tmp_path / "classes.txt").write_bytes("\ufeffa\nb\nc\n".encode())

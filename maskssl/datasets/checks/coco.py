@@ -168,7 +168,7 @@ def _check_segmentation(annotation: Mapping[str, Any], image: Mapping[str, Any],
         ):
             raise DataError(
                 f"{name} has an outline of {len(polygon) if isinstance(polygon, list) else polygon}"
-                " numbers; a polygon has x and y of three points at least"
+                " numbers; a polygon has x and y of three points at least, each a number"
             )
 
 

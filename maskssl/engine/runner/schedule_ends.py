@@ -40,9 +40,10 @@ def refuse_rising(schedulers: Any, groups: Iterable[Mapping[str, Any]]) -> None:
     lr = max(group["lr"] for group in groups)
     for name, one in _configs(schedulers):
         lowest = one.get("eta_min") or 0.0
-        if lowest > lr and str(one["type"]).endswith("LR"):
+        kind = one["type"] if isinstance(one["type"], str) else one["type"].__name__
+        if lowest > lr and kind.endswith("LR"):
             raise MaskSSLError(
-                f"{name} ({one['type']}) ends at eta_min={lowest:g}, above the lr of this run, "
+                f"{name} ({kind}) ends at eta_min={lowest:g}, above the lr of this run, "
                 f"{lr:g}: the lr would rise to the end. Set {name}.eta_min lower (scaled with the "
                 "images of a step as the lr is), or train on more images a step"
             )
