@@ -193,7 +193,7 @@ def _instances(files: Mapping[Path, Any]) -> dict[Path, Any]:
     by_split: dict[str | None, list[Path]] = {}
     for path in files:
         by_split.setdefault(split_of(path.stem), []).append(path)
-    left = {}
+    left: dict[Path, Any] = {}
     for paths in by_split.values():
         instances = [path for path in paths if path.name.startswith("instances")]
         left |= {path: files[path] for path in (instances if len(instances) == 1 else paths)}
