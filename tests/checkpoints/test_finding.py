@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import MMLogger
 
 from maskssl.checkpoints import finding, writing
-from maskssl.checkpoints.errors import DiskFullError
+from maskssl.checkpoints.errors import CheckpointError, DiskFullError
 from maskssl.checkpoints.finding import (
     check_checkpoint,
     checkpoints_ahead,
@@ -179,7 +179,8 @@ def test_who_resumes_gives_a_whole_file_its_checksum(left, tmp_path, logged):
     told = [line for line in logged() if "had no checksum" in line]
     assert len(told) == 1 and "and has epoch_3.pth.sha256 now" in told[0]
     flip(path)
-    assert newest_to_resume(tmp_path) is None
+    with pytest.raises(CheckpointError, match="none is whole"):
+        newest_to_resume(tmp_path)
 
 
 def test_a_damaged_file_gets_no_checksum(tmp_path):
