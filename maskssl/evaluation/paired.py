@@ -29,9 +29,10 @@ class Pair:
         only_first: images that the first alone has right; None where images are not right or wrong.
         only_second: images that the second alone has right.
         p_mcnemar: exact two-sided McNemar of these two counts.
-        by_seed: the difference of each seed, where both have the same number of seeds.
+        by_seed: the difference of each seed; where the numbers of seeds differ, of each of the
+            first with each of the second.
         detectable: smallest true difference that these images would show in 80 of 100 cases, at
-            5 %, given how often the two models' answers differ.
+            5 % corrected for the number of pairs, given how often the two models' answers differ.
     """
 
     first: str
@@ -127,14 +128,16 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def detectable_difference(deviation: float) -> float:
+def detectable_difference(deviation: float, comparisons: int = 1) -> float:
     """Smallest true difference that a test of level 5 % finds in 80 % of draws.
 
     Args:
         deviation: of the two models' difference over draws of test images.
+        comparisons: among which the test is corrected, by the first of Holm's steps.
     """
     normal = NormalDist()
-    return float((normal.inv_cdf(1 - LEVEL / 2) + normal.inv_cdf(POWER)) * deviation)
+    found = normal.inv_cdf(1 - LEVEL / comparisons / 2) + normal.inv_cdf(POWER)
+    return float(found * deviation)
 
 
 def compare_pairs(
@@ -171,11 +174,15 @@ def compare_pairs(
                 alone[0] if alone else None,
                 alone[1] if alone else None,
                 mcnemar_p(*alone) if alone else None,
-                tuple(map(float, one - other)) if len(one) == len(other) else (),
-                detectable_difference(gap.std()),
+                tuple(map(float, _by_seed(one, other))),
+                detectable_difference(gap.std(), len(couples)),
             )
         )
     return pairs
+
+
+def _by_seed(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one - other if len(one) == len(other) else (one[:, None] - other).ravel()
 
 
 def _alone(one: np.ndarray, other: np.ndarray) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..cli.launch import SLOW_BF16
@@ -79,7 +80,7 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
     """Length, time and curve of what has weights."""
     entries = record_of(plan).jobs
     for setting in pretrained:
-        cfg = plan.config(setting)
+        cfg, log = plan.config(setting), plan.folder(setting) / "train.log"
         facts, run = entries[setting.name]["facts"], read_run(plan.folder(setting))
         results["pretrainings"][setting.name] = dict(
             title=setting.title,
@@ -90,8 +91,7 @@ def add_pretrainings(results: Results, plan: Plan, pretrained: Sequence[Setting]
             batch_size=cfg.train_dataloader.batch_size,
             seconds=round(_seconds(run)),
             code=facts["code"],
-            machine=machine(),
-            date=date_of([plan.folder(setting) / "train.log"]),
+            **_when(results["pretrainings"].get(setting.name), [log]),
             curves=_curves(run),
         )
     results["pretrainings"] = _ordered(results["pretrainings"], list(EVERY))
@@ -118,11 +118,17 @@ def add_set(results: Results, plan: Plan, name: str, report: Mapping[str, Any]) 
         preset=report["facts"]["preset"],
         seeds=report["facts"]["seeds"],
         versions=report["facts"]["versions"],
-        machine=machine(),
         seconds=round(sum(report["seconds"].values())),
-        date=date_of(outcomes),
+        **_when(results["sets"].get(name), outcomes),
     )
     results["sets"] = _ordered(results["sets"], list(SETS))
+
+
+def _when(before: Mapping[str, Any] | None, files: Iterable[Path]) -> dict[str, str]:
+    """Day and machine of what files hold; those of a table that is only written again stay."""
+    date = date_of(files)
+    same = before is not None and before["date"] == date
+    return dict(machine=before["machine"] if before and same else machine(), date=date)
 
 
 def machine() -> str:
@@ -182,9 +188,9 @@ def _curves(run: RunLog) -> dict[str, list[list[float]]]:
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[list[float]]:
-    stride = max(1, -(-len(points) // _POINTS))
-    kept = [*points[::-stride]][::-1]  # the last one is there
-    return [[step, _round(value) or 0.0] for step, value in kept]
+    """The first, the last, and some between that stand as far apart."""
+    places = np.linspace(0, len(points) - 1, min(_POINTS, len(points))).round().astype(int)
+    return [[points[place][0], _round(points[place][1]) or 0.0] for place in places]
 
 
 def _round(value: float | None) -> float | None:

@@ -172,7 +172,7 @@ def hold_out(source: Path, count: int, folder: Path) -> Path:
         source: holds CLASS/PICTURE; the first half more than ``count`` of each class train, and
             the last ``count`` are tested on.
         count: see above.
-        folder: written anew if it is not there.
+        folder: written anew if it is not there, or links into another source.
 
     Returns:
         ``folder``, with train/CLASS and val/CLASS.
@@ -181,7 +181,10 @@ def hold_out(source: Path, count: int, folder: Path) -> Path:
         MaskSSLError: a class has too few pictures.
     """
     if folder.is_dir():
-        return folder
+        link = next((path for path in image_files(folder) if path.is_symlink()), None)
+        if link and link.readlink().is_relative_to(source):
+            return folder
+        shutil.rmtree(folder)  # links alone
     links: dict[str, Path] = {}
     for one in sorted(path for path in source.iterdir() if path.is_dir()):
         pictures = sorted(image_files(one))

@@ -201,9 +201,10 @@ def train_theirs(folder: Path, against: str, pictures: Path, seconds: float, see
     weights, images = function_named(against)(
         pictures=pictures, seconds=seconds, seed=seed, folder=folder
     )
-    if not Path(weights).resolve().is_relative_to(folder.resolve()) or not Path(weights).exists():
+    file, folder = Path(weights).resolve(), folder.resolve()
+    if not file.is_relative_to(folder) or not file.exists():
         raise MaskSSLError(f"{against} returned {weights} for its weights, no file in {folder}")
-    _tell(folder, Path(weights).name, time.monotonic() - begun, images)
+    _tell(folder, str(file.relative_to(folder)), time.monotonic() - begun, images)
 
 
 def _seconds_of_a_step(cfg: Config, folder: Path, steps: int, facts: Facts) -> float:

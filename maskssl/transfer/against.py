@@ -38,10 +38,7 @@ def compare_reports(report: Mapping[str, Any], out: Path, earlier: Path) -> list
             )
     rows: list[dict[str, Any]] = []
     for stage, checkpoint in common:
-        file, metric = (
-            Path("outcomes", checkpoint, f"{stage}.npy"),
-            METRICS[measures[stage]["metric"]],
-        )
+        file, metric = outcomes_of(stage, checkpoint), METRICS[measures[stage]["metric"]]
         outcomes = {
             "now": np.load(out / file)[0],
             "before": np.load(earlier.parents[1] / file)[0],
@@ -71,7 +68,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """A report.json.
 
     Raises:
-        MaskSSLError: it is none.
+        MaskSSLError: it is none, or its outcomes are not where it was written.
     """
     try:
         report: dict[str, Any] = json.loads(path.read_text())
@@ -81,7 +78,19 @@ def read_report(path: Path) -> dict[str, Any]:
             f"--against {path} is no report ({error!r}); give OUT/report/report.json of an earlier "
             "maskssl transfer"
         ) from error
+    files = [path.parents[1] / outcomes_of(*cell) for cell in sorted(cells_of(report))]
+    if lost := [file for file in files if not file.is_file()]:
+        raise MaskSSLError(
+            f"--against {path}: {lost[0]} is not there, and {len(lost)} of the {len(files)} files "
+            "of what happened on each test image in all; give a report in the OUT that it was "
+            "written into"
+        )
     return report
+
+
+def outcomes_of(stage: str, checkpoint: str) -> Path:
+    """Below OUT."""
+    return Path("outcomes", checkpoint, f"{stage}.npy")
 
 
 def cells_of(report: Mapping[str, Any]) -> set[tuple[str, str]]:

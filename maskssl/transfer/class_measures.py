@@ -103,23 +103,22 @@ def logistic_settings(features: FeatureSet, budget: Budget, count: int) -> list[
 
 
 def logistic_ranks(
-    fitted: Part, scored: Part, settings: Sequence[Setting], seed: int
+    fitted: Part, scored: Part, settings: Sequence[Setting], seed: int, stage: str = "logistic"
 ) -> np.ndarray:
-    """The optimum for each C, begun at that of the C before."""
+    """The optimum for each C, begun at that of the C before.
+
+    Raises:
+        MaskSSLError: a fit of this stage did not converge.
+    """
     found, fits = [], dict[str, LogisticFit]()
     for setting in settings:
-        name = str(setting["feature"])
-        rows, start = fitted.rows(name), fits.get(name)
-        fits[name] = _converged(rows, fitted, float(setting["C"]), start)
-        found.append(_ranked(scored.rows(name), fits[name].head))
+        name, penalty = str(setting["feature"]), float(setting["C"])
+        fit = fit_logistic(fitted.rows(name), fitted.features.num_classes, penalty, fits.get(name))
+        if not fit.converged:
+            raise MaskSSLError(NOT_CONVERGED.format(penalty, fit.gradient, stage))
+        fits[name] = fit
+        found.append(_ranked(scored.rows(name), fit.head))
     return np.stack(found)
-
-
-def _converged(rows: Rows, part: Part, penalty: float, start: LogisticFit | None) -> LogisticFit:
-    fit = fit_logistic(rows, part.features.num_classes, penalty, start)
-    if not fit.converged:
-        raise MaskSSLError(NOT_CONVERGED.format(penalty, fit.gradient, "logistic"))
-    return fit
 
 
 def attentive_settings(features: FeatureSet, budget: Budget, count: int) -> list[Setting]:
@@ -169,7 +168,7 @@ def low_shot(amount: int | float) -> Measure:
     def ranks(fitted: Part, scored: Part, settings: Sequence[Setting], seed: int) -> np.ndarray:
         labels = fitted.features.labels[fitted.ids]
         few = Part(fitted.features, fitted.ids[few_per_class(labels, amount, seed)])
-        return logistic_ranks(few, scored, settings, seed)
+        return logistic_ranks(few, scored, settings, seed, name)
 
     what = f"{amount} a class" if isinstance(amount, int) else f"{amount:.0%} of the images"
     name = f"lowshot-{amount}" if isinstance(amount, int) else f"lowshot-{100 * amount:g}%"

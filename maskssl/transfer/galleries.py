@@ -17,7 +17,7 @@ from ..progress import ProgressLine
 from .encoders import RANDOM, Encoder
 from .feature_store import Extraction, FeatureSet, features_of
 from .measure import CLASSES
-from .per_class import Guesses, confusion, guesses_of
+from .per_class import Guesses, confusion, guesses_of, most_frequent
 from .views import (
     Shelf,
     attention_sheet,
@@ -96,6 +96,8 @@ def draw_galleries(
             sheet.picture.save(folder / file, quality=85)
             told = dict(kind=sheet.kind, caption=sheet.caption, alt=f"{name}: {sheet.alt}")
             report["pictures"].append(dict(checkpoint=name, file=file, **told))
+    if CLASSES in sets:
+        report["confusion"] = most_frequent(report["confusion"], len(report["classes"]))
 
 
 def _of_classes(
@@ -110,8 +112,7 @@ def _of_classes(
         for cell in measure["cells"]
     }
     guesses = guesses_of(train, test, chosen.get(encoder.name))
-    found = confusion(test.labels, guesses.said, test.num_classes)
-    report["confusion"][encoder.name] = found
+    report["confusion"][encoder.name] = confusion(test.labels, guesses.said)
     shelves = Shelf.of_set(sets[0]), Shelf.of_set(sets[1])
     yield from _of_features(encoder, shelves, (train, test), guesses)
 

@@ -77,6 +77,10 @@ class Measure:
         """One."""
         return (Row(self.name, self.title, self.metric),)
 
+    def config_facts(self, work: Work, name: str) -> Facts:
+        """None; the budget is the plan's."""
+        return {}
+
     def training(self, work: Work, name: str, facts: Facts) -> list[Job]:
         """Nothing; settings are fitted in this process."""
         return []

@@ -135,6 +135,7 @@ def stage_facts(work: Work, name: str, stage: Stage) -> dict[str, str]:
     options = plan.variations.get(name, {}).get(stage.name)
     return {
         **({} if options is None else {"options": repr(options)}),
+        **stage.config_facts(work, name),
         "weights": work.encoders[name].weights,
         "training images": train.content,
         "classes": ", ".join(train.classes),

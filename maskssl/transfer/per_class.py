@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..evaluation.knn import knn_scores, unit_length
-from ..evaluation.metrics import average_precision
+from ..evaluation.metrics import CATEGORY, SCORE, TRUTH, average_precision
 from .feature_store import FeatureSet
 from .image_set import ImageSet
 from .work import Sets
 
-_SMALL = 30  # classes whose confusion is kept whole; of more, as many mistakes
+_SMALL = 30  # classes whose confusion is kept whole; of more, as many mistakes of a checkpoint
 _FALLBACK = dict(k=20, temperature=0.07)  # where kNN was not measured
 _VOTERS = 20  # at least: the share of the votes of fewer says little about confidence
 
@@ -47,8 +47,8 @@ def class_ious(areas: np.ndarray) -> list[float | None]:
 
 def class_precisions(
     entries: np.ndarray, num_classes: int, figures: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> list[float]:
-    """AP of each category alone, mean over fits.
+) -> list[float | None]:
+    """AP of each category alone, mean over fits; None for one without an object in the truth.
 
     Args:
         entries: (S, N, E, …) detections and true objects; the category stands first, -1 for none.
@@ -56,8 +56,12 @@ def class_precisions(
         figures: (N, E, …) and counts (1, N) to the AP (1,) of all categories that are there.
     """
     once = np.ones((1, entries.shape[1]))
-    found = []
+    found: list[float | None] = []
     for category in range(num_classes):
+        true = (entries[..., CATEGORY] == category) & (entries[..., SCORE] == TRUTH)
+        if not true.any():
+            found.append(None)
+            continue
         alone = entries.copy()
         alone[entries[..., 0] != category, 0] = -1
         found.append(float(np.mean([figures(fit, once)[0] for fit in alone])))
@@ -143,11 +147,29 @@ def guesses_of(
     )
 
 
-def confusion(truth: Tensor, said: Tensor, num_classes: int) -> list[list[int]]:
-    """[true, said, count], the most frequent first: all of few classes, of many the mistakes."""
+def confusion(truth: Tensor, said: Tensor) -> list[list[int]]:
+    """[true, said, count] of all that occurs, the most frequent first."""
     pairs, counts = torch.stack([truth, said], dim=1).unique(dim=0, return_counts=True)
     rows = [[*pair, count] for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)]
-    rows.sort(key=lambda row: -row[2])
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def most_frequent(
+    confusions: Mapping[str, list[list[int]]], num_classes: int
+) -> dict[str, list[list[int]]]:
+    """All of few classes; of many what any checkpoint mistakes most often, counted for each.
+
+    Args:
+        confusions: checkpoint -> ``confusion``.
+        num_classes: K.
+    """
     if num_classes <= _SMALL:
-        return rows
-    return [row for row in rows if row[0] != row[1]][:_SMALL]
+        return dict(confusions)
+    kept = {
+        (true, said)
+        for rows in confusions.values()
+        for true, said, _ in [row for row in rows if row[0] != row[1]][:_SMALL]
+    }
+    return {
+        name: [row for row in rows if (row[0], row[1]) in kept] for name, rows in confusions.items()
+    }

@@ -9,7 +9,7 @@ from ..progress import duration
 from .feature_store import bytes_needed, is_stored
 from .measure import CLASSES, Measure
 from .stages import STAGES
-from .trained import BACKWARD, TrainedStage
+from .trained import BACKWARD, HEADS, TrainedStage
 from .work import Work
 
 
@@ -71,7 +71,7 @@ def _data_line(work: Work, labels: str) -> str:
         counts = train.labels.bincount(minlength=len(train.classes))
         fewest = int(counts.min())
         said += f", {fewest} to {int(counts.max())} training images a class"
-        if fewest < 2:
+        if fewest < 2 and work.kinds.get(CLASSES):  # rows whose settings are chosen
             name = train.classes[int(counts.argmin())]
             raise MaskSSLError(
                 f"the class {name!r} has {fewest} training image; settings are chosen on a part of "
@@ -88,7 +88,7 @@ def _training_line(work: Work, name: str, stage: TrainedStage, pace: float) -> t
         return f"{name} {stage.name}: will fail: {error}", 0.0
     runs = min(len(work.plan.seeds), work.plan.budget.trained_runs)
     images = setting["steps"] * setting["batch_size"] * runs
-    seconds = images * pace * (1 if stage.frozen else BACKWARD)
+    seconds = HEADS[stage.labels] * images * pace * (1 if stage.frozen else BACKWARD)
     return (
         f"{name} {stage.name}: {setting['recipe']}, {setting['passes']} passes, "
         f"{setting['steps']} steps of {setting['batch_size']} images, lr {setting['lr']:.2g}, "

@@ -26,7 +26,7 @@ class Published:
         stage: name of the row.
         figure: top-1 as a share.
         what: the pretraining.
-        where: the paper.
+        where: the paper, or the repository where its weights' own figures stand.
         recipe: whose recipe gave it, None where the row has one protocol.
     """
 
@@ -40,7 +40,7 @@ class Published:
 
 
 _MAE, _DINO, _BOOT, _EXTREMA = (
-    "arXiv 2111.06377",
+    "facebookresearch/mae, FINETUNE.md",
     "arXiv 2104.14294",
     "arXiv 2207.07116",
     "arXiv 2206.04667",
@@ -48,7 +48,8 @@ _MAE, _DINO, _BOOT, _EXTREMA = (
 PUBLISHED = (
     Published(("DINO, iBOT",), _BASE, "knn", 0.761, "DINO, ViT-B/16", _DINO),
     Published(("DINO, iBOT",), _BASE, "knn", 0.771, "iBOT, ViT-B/16", "arXiv 2111.07832"),
-    # MAE's linear probe is the recipe that BootMAE took over, behind the last block
+    # MAE's linear probe is the recipe that BootMAE took over, behind the last block; the figures
+    # are of the weights in PyTorch, the paper's (68.0, 75.8) of others in TensorFlow
     Published(("MAE",), _BASE, "finetune-frozen", 0.678, "MAE, 1600 epochs", _MAE, "bootmae"),
     Published(("MAE",), _LARGE, "finetune-frozen", 0.760, "MAE, 1600 epochs", _MAE, "bootmae"),
     Published(

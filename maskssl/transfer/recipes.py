@@ -13,7 +13,7 @@ from ..errors import MaskSSLError
 from ..inference.backbone import PretrainedViT
 from ..methods import method_named
 from .encoders import RANDOM, Encoder
-from .schedule import Length, ema_momentum, fitted_schedulers, length_on
+from .schedule import Length, ema_momentum, fitted_schedulers, length_on, steps_of_a_pass
 
 # training images of the data sets in the configs' names
 IMAGES = {"in1k": 1_281_167, "ade20k": 20_210, "coco": 118_287}
@@ -124,14 +124,18 @@ def stage_config(
     set_data(cfg)
     use_auto_scale_lr(cfg)
     accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
-    length = length_on(own, recipe.images, images, loader.batch_size * accumulated, share)
+    batch_size = loader.batch_size * accumulated
+    of_a_pass = None
+    if "max_epochs" in cfg.train_cfg:
+        of_a_pass = steps_of_a_pass(images, batch_size, loader.get("drop_last", False))
+    length = length_on(own, recipe.images, images, batch_size, share, of_a_pass)
     set_length(cfg, own, length)
     told = dict(
         recipe=recipe.config,
         passes=length.passes,
         steps=length.steps,
-        batch_size=loader.batch_size * accumulated,
-        lr=_scaled_lr(cfg, loader.batch_size * accumulated),
+        batch_size=batch_size,
+        lr=_scaled_lr(cfg, batch_size),
         encoder="frozen" if frozen else "trained",
     )
     return cfg, told

@@ -55,6 +55,9 @@ class Stage(Protocol):
     def rows_of_report(self) -> tuple[Row, ...]:
         """What it fills."""
 
+    def config_facts(self, work: "Work", name: str) -> Facts:
+        """What it comes from but for images, weights and code, for the checkpoint of a name."""
+
     def training(self, work: "Work", name: str, facts: Facts) -> list[Job]:
         """Trainings that ``choose`` reads, in processes of their own; they see no test image.
 

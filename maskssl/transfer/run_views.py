@@ -53,7 +53,7 @@ def _runs(report: Mapping[str, Any], out: Path) -> Iterator[tuple[Any, Any, Path
     for measure in report["measures"]:
         for cell in measure["cells"]:
             key = cell["checkpoint"], measure["stage"]
-            runs = sorted((out / "runs" / Path(*key)).glob("seed-*"))
+            runs = list((out / "runs" / Path(*key)).glob("seed-*"))
             if runs and key not in seen:
                 seen.add(key)
-                yield measure, cell, runs[0]
+                yield measure, cell, min(runs, key=lambda run: int(run.name.removeprefix("seed-")))

@@ -21,8 +21,18 @@ class Length:
     steps: int
 
 
+def steps_of_a_pass(images: int, batch_size: int, drop_last: bool) -> int:
+    """Of a run by epochs: the rest of a pass is a batch of its own, or is left out."""
+    return max(1, images // batch_size if drop_last else math.ceil(images / batch_size))
+
+
 def length_on(
-    recipe: Length, recipe_images: int, images: int, batch_size: int, share: float = 1.0
+    recipe: Length,
+    recipe_images: int,
+    images: int,
+    batch_size: int,
+    share: float = 1.0,
+    of_a_pass: int | None = None,
 ) -> Length:
     """The recipe's number of images seen, times the square root of how much larger the data is.
 
@@ -35,10 +45,12 @@ def length_on(
         images: training images here.
         batch_size: images of a step here.
         share: of the length that the preset pays for.
+        of_a_pass: steps of each, where a run goes by epochs; None: batches cross their ends.
     """
     growth = math.sqrt(recipe_images / images)
     passes = max(1, round(share * recipe.passes * growth))
-    return Length(passes, max(1, passes * images // batch_size))
+    steps = passes * images // batch_size if of_a_pass is None else passes * of_a_pass
+    return Length(passes, max(1, steps))
 
 
 def fitted_schedulers(

@@ -66,8 +66,8 @@ def facts_of(plan: Plan, results: Results) -> dict[str, str]:
         "rank": "1 + the number of checkpoints that are better beyond doubt (paired bootstrap, "
         "5 %, Holm's correction over the pairs of a row) and under every seed; a shared rank "
         "means: not told apart",
-        "smallest difference shown": "found in 80 of 100 draws of such test images, at 5 %, for "
-        "the pair of the row whose answers differ most",
+        "smallest difference shown": "found in 80 of 100 draws of such test images, at 5 % "
+        "corrected for the pairs of the row, for the pair whose answers differ most",
         "random": "the first checkpoint's architecture with random weights, at its own best "
         "settings",
         "preset": plan.preset,

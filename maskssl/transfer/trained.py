@@ -14,8 +14,10 @@ import torch
 from mmengine.config import Config
 
 from ..cli.classes import set_num_classes
+from ..cli.config import load_config
 from ..cli.data_layouts import replace_dataset, use_layout
-from .fingerprints import Facts
+from ..errors import MaskSSLError
+from .fingerprints import Facts, digest_of_text
 from .job_queue import Job
 from .measure import BOXES, CLASSES, MAPS
 from .recipes import recipe_for, stage_config
@@ -46,6 +48,14 @@ class TrainedStage:
     recipe: str
     frozen: bool
     rows_of_report: tuple[Row, ...]
+
+    def config_facts(self, work: Work, name: str) -> Facts:
+        """The recipe as its config files say it now; those are no part of the package's code."""
+        try:
+            recipe = recipe_for(work.plan.recipe, self.recipe, work.encoders[name].backbone)
+        except MaskSSLError:  # training says so
+            return {}
+        return {"config": digest_of_text(load_config(recipe.config).pretty_text)}
 
     def training(self, work: Work, name: str, facts: Facts) -> list[Job]:
         """A training on all training images for each seed."""

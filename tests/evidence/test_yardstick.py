@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from maskssl.__main__ import main
 from maskssl.cli.config import load_config
@@ -17,6 +18,7 @@ from maskssl.evidence.yardstick import BOOTMAE, SHAPE, our_config, run_yardstick
 from maskssl.progress import ProgressLine
 from maskssl.quickstart.pretraining import write_untrained
 from maskssl.transfer.encoders import open_encoder
+from tests.transfer.logs import write_log
 from tests.transfer.scenes import write_pictures
 
 OTHER = f"{__name__}:other_training"
@@ -147,3 +149,41 @@ def test_words_that_do_not_fit_are_told(tmp_path, words, said):
     with pytest.raises(SystemExit) as end:
         main(["evidence", *words, "--data-root", str(tmp_path)])
     assert said in str(end.value.code)
+
+
+def test_ours_makes_as_many_passes_as_the_seconds_allow_at_its_warm_pace(tmp_path, monkeypatch):
+    write_pictures(tmp_path / "data", "train", 16, 0)  # 48 pictures
+    dataset = dict(data_root=str(tmp_path / "data"), data_prefix="train")
+    cfg = Config(
+        dict(
+            train_dataloader=dict(batch_size=4, dataset=dataset),
+            train_cfg=dict(max_epochs=1),
+            default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
+            model=dict(target_generator=dict(schedule=dict(ramp_epochs=1))),
+        )
+    )
+
+    def train(file):
+        if file.parent.name == "pace":  # 12 steps: the first half slow
+            lines = [dict(iter=6, step=6, time=9.0), dict(iter=12, step=12, time=0.5)]
+            write_log(file.parent, "1", lines)
+
+    monkeypatch.setattr(yardstick, "train", train)
+    (tmp_path / "out").mkdir()
+    yardstick.train_ours(tmp_path / "out", cfg.pretty_text, 30.0, 0, {})
+    told = json.loads((tmp_path / "out" / "told.json").read_text())
+    assert told["images"] == 5 * 48  # 30 s in passes of 12 steps of 0.5 s
+    own = Config.fromfile(tmp_path / "out" / "run" / "config.py")
+    assert own.train_cfg.max_epochs == own.model.target_generator.schedule.ramp_epochs == 5
+
+
+def deep(folder: Path, **given) -> tuple[Path, int]:
+    (folder / "run" / "best").mkdir(parents=True)
+    (folder / "run" / "best" / "theirs.pth").touch()
+    return folder / "run" / "best" / "theirs.pth", 7
+
+
+def test_weights_may_lie_in_a_folder_of_their_own(tmp_path):
+    yardstick.train_theirs(tmp_path, f"{__name__}:deep", tmp_path, 1.0, 0)
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert (tmp_path / told["weights"]).is_file() and told["images"] == 7

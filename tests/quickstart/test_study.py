@@ -1,13 +1,17 @@
 """A study from hand-written figures: which setting is best, and what the spread is."""
 
+import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from maskssl.progress import ProgressLine
+from maskssl.quickstart import study
 from maskssl.quickstart.plan import Plan
 from maskssl.quickstart.pretraining import write_start
 from maskssl.quickstart.study import (
@@ -140,3 +144,22 @@ def test_figures_are_percents_of_the_chosen_settings_outcomes():
     ranks = np.array([[[0, 0, 3, 1], [0, 0, 0, 1]], [[0, 0, 0, 0], [0, 0, 0, 0]]])
     found = figures_of(Results({}, {}, outcomes={("BootMAE", "knn"): ranks}))
     assert found == {("BootMAE", "knn"): pytest.approx(62.5)}
+
+
+def test_every_seed_has_its_own_folder_and_random_weights_all_settings(tmp_path, monkeypatch):
+    ran, measured = [], []
+
+    def measure(asked, line):
+        measured.append(len(asked.checkpoints))
+        return SimpleNamespace(failed={})
+
+    monkeypatch.setattr(
+        study, "run_quickstart", lambda plan, line: ran.append((plan.seed, plan.out))
+    )
+    monkeypatch.setattr(study, "run_experiment", measure)
+    monkeypatch.setattr(study, "figures_of", lambda results: hand_written(ran[-1][0]))
+    plan = Plan("bootmae", tmp_path, tmp_path)
+    rows = study.run_study(plan, [0, 1, 2], ProgressLine(io.StringIO()))
+    assert ran == [(seed, tmp_path / f"seed-{seed}") for seed in range(3)]
+    assert measured == [2 + 24, 2 + 9, 2 + 9]
+    assert rows[0].pretrained.values == (40.0, 41.0, 42.0)

@@ -4,24 +4,27 @@ import io
 import json
 import re
 import shlex
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
 from maskssl.occupied import FILE
 from maskssl.progress import ProgressLine
-from maskssl.transfer import experiment, feature_store
+from maskssl.transfer import class_measures, experiment, feature_store, opening
 from maskssl.transfer.budgets import BUDGETS, Budget
 from maskssl.transfer.experiment import run_experiment
 from maskssl.transfer.image_set import labelled_sets
+from maskssl.transfer.measure import Measure
 from maskssl.transfer.pages import write_pages
 from maskssl.transfer.plan import Plan
-from maskssl.transfer.summary import facts_of, summarise
+from maskssl.transfer.summary import command_of, facts_of, summarise
 from tests.holding import held_elsewhere
 from tests.transfer.scenes import save_encoder, write_pictures
 
@@ -375,3 +378,101 @@ def test_the_page_needs_nothing_else(finished, tmp_path):
     assert f"{top:.1f} ±" in text and f"{top:.1f} ±" in page
     for cell in cells_of(report, "knn").values():
         assert cell["command"] in text
+
+
+def test_the_chosen_setting_is_the_best_on_the_mean_of_the_splits():
+    def outcomes(fitted, scored, settings, seed):
+        return np.array([[seed] * 10, [0] * 6 + [1] * 4])
+
+    labels = torch.tensor([0] * 20 + [1] * 20)
+    work = SimpleNamespace(
+        plan=SimpleNamespace(budget=SimpleNamespace(chosen_on=None), seeds=(0, 1)),
+        features=lambda *_: SimpleNamespace(labels=labels),
+        line=ProgressLine(io.StringIO()),
+    )
+    one = Measure("a", "a", lambda *_: [dict(n=0), dict(n=1)], outcomes, seeded=False)
+    choice = one.choose(work, "x")
+    assert [row["held_out"] for row in choice["table"]] == pytest.approx([0.5, 0.6])
+    assert choice["chosen"] == dict(n=1)
+
+
+@pytest.fixture(scope="module")
+def few_stages(tmp_path_factory) -> Plan:
+    """Two stages under two seeds, not yet measured."""
+    folder = tmp_path_factory.mktemp("few")
+    write_pictures(folder / "data", "train", 6, 0)
+    write_pictures(folder / "data", "test", 4, 1)
+    path = save_encoder(folder / "a.pth")
+    stages = ("linear", "lowshot-1")
+    return Plan((str(path),), folder / "data", folder / "o", folder / "c", stages, (3, 4))
+
+
+def told(seen: set, function):
+    """The function, which tells its last argument."""
+
+    def call(*given):
+        seen.add(given[-1])
+        return function(*given)
+
+    return call
+
+
+def test_every_seed_reaches_fits_and_draws_and_changed_inputs_are_refused(few_stages, monkeypatch):
+    seeds = {"train_heads": set(), "few_per_class": set()}
+    with monkeypatch.context() as patch:
+        for name, seen in seeds.items():
+            patch.setattr(class_measures, name, told(seen, getattr(class_measures, name)))
+        results = run_experiment(few_stages, ProgressLine(io.StringIO()))
+    assert list(seeds.values()) == [{3, 4}, {3, 4}]
+    report = summarise(few_stages, results)
+    for measure in report["measures"]:
+        for cell in measure["cells"]:
+            assert cell["sd"] == pytest.approx(statistics.stdev(cell["seeds"]))
+    assert report["checkpoints"][-1]["ledger"]["origin"] == "random weights, seed 3"
+    for changes, key in (
+        (dict(preset="standard"), "budget"),
+        (dict(recipe="extrema"), "recipe"),
+        (dict(blocks=(2,)), "blocks"),
+    ):
+        with pytest.raises(MaskSSLError, match=f"'choose a linear', of .*{key}="):
+            run_experiment(replace(few_stages, **changes), ProgressLine(io.StringIO()))
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "digest_of_code", lambda: "other")
+        with pytest.raises(MaskSSLError, match="of code="):
+            run_experiment(few_stages, ProgressLine(io.StringIO()))
+    one, other = (few_stages.data / "test" / "flat" / f"{number}.png" for number in (0, 1))
+    kept = one.read_bytes()
+    one.write_bytes(kept[:-1] + b"?")  # of the same size
+    again = run_experiment(few_stages, ProgressLine(io.StringIO()))
+    assert "test images=" in again.failed["a linear"]
+    one.write_bytes(kept)
+    (few_stages.data / "train" / "flat" / "0.png").write_bytes(other.read_bytes())
+    with pytest.raises(MaskSSLError, match="training images="):
+        run_experiment(few_stages, ProgressLine(io.StringIO()))
+
+
+def test_the_command_of_a_report_says_every_option(few_stages):
+    asked = replace(few_stages, blocks=(1, 2), img_size=24, recipe="extrema", preset="standard")
+    words = command_of(asked, ["a"], asked.stages).split()
+    for option, value in (
+        ("--blocks", "1"),
+        ("--img-size", "24"),
+        ("--recipe", "extrema"),
+        ("--preset", "standard"),
+    ):
+        assert words[words.index(option) + 1] == value
+
+
+def test_options_of_the_command_line_reach_the_plan(few_stages, monkeypatch):
+    seen = []
+
+    def stop(plan, line):
+        seen.append(plan)
+        raise MaskSSLError("enough")
+
+    monkeypatch.setattr("maskssl.transfer.experiment.run_experiment", stop)
+    given = ["--recipe", "extrema", "--img-size", "24", "--jobs-per-gpu", "3", "--blocks", "2"]
+    with pytest.raises(SystemExit):
+        main(["transfer", *few_stages.checkpoints, "--data", str(few_stages.data), *given])
+    (plan,) = seen
+    assert (plan.recipe, plan.img_size, plan.jobs_per_gpu, plan.blocks) == ("extrema", 24, 3, (2,))

@@ -12,8 +12,8 @@ from maskssl.errors import MaskSSLError
 from maskssl.progress import ProgressLine
 from maskssl.transfer import feature_store
 from maskssl.transfer.encoders import open_encoder
-from maskssl.transfer.feature_store import Extraction, features_of
-from maskssl.transfer.image_set import labelled_sets
+from maskssl.transfer.feature_store import POOLED, TOKENS, Extraction, features_of
+from maskssl.transfer.image_set import image_set, labelled_sets
 from tests.checkpoints import test_parts
 from tests.transfer.scenes import save_encoder, write_pictures
 
@@ -172,3 +172,27 @@ def test_features_that_are_not_finite_are_refused(stored, tmp_path):
     with pytest.raises(MaskSSLError, match="c: the feature tokens .* not finite in float16"):
         stored(who=broken)
     assert stored(("pooled",), who=broken).features
+
+
+def test_features_are_stored_by_all_that_makes_them(tmp_path):
+    path = str(save_encoder(tmp_path / "a.pth"))
+    write_pictures(tmp_path / "data", "train", 2, 0)
+    images = image_set(tmp_path / "data" / "train")
+    encoders = [
+        open_encoder(path, "a", CPU, blocks, side)
+        for blocks, side in ((None, None), (None, 24), ([1], None))
+    ]
+    for name in ("mean", "std"):
+        encoders.append(open_encoder(path, "a", CPU))
+        setattr(encoders[-1].backbone, name, (1.0, 1.0, 1.0))
+    keys = [feature_store._key(one, images, kind) for one in encoders for kind in (POOLED, TOKENS)]
+    assert len(set(keys)) == len(keys) == 10
+
+
+def test_registers_are_pooled_alone(tmp_path):
+    encoder = open_encoder(str(save_encoder(tmp_path / "r.pth", num_registers=3)), "r", CPU)
+    found, _ = encoder(IMAGES)
+    with torch.no_grad():
+        tokens = encoder.backbone(IMAGES)[-1]
+    torch.testing.assert_close(found["2.registers"], tokens[:, 1:4].mean(dim=1))
+    torch.testing.assert_close(found["2.mean"], tokens[:, 4:].mean(dim=1))

@@ -31,6 +31,7 @@ from maskssl.transfer.per_class import (
     class_precisions,
     confusion,
     guesses_of,
+    most_frequent,
 )
 from maskssl.transfer.plots import costs, result_plots
 from tests.transfer.scenes import CLASSES, save_encoder, write_pictures
@@ -71,13 +72,14 @@ def test_figures_of_classes_by_hand():
     assert class_ious(areas) == [0.5, 0.0, None]
     entries = np.zeros((2, 4, 3, 2))
     entries[..., 0] = [0, 1, -1]
+    entries[..., 1] = TRUTH
 
     def share_of_each(fit: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """Stands for AP: ten for the first category, one for the second."""
         assert fit.shape == (4, 3, 2) and (counts == 1).all()
         return np.array([10.0 * (fit[..., 0] == 0).any() + (fit[..., 0] == 1).any()])
 
-    assert class_precisions(entries, 3, share_of_each) == [10, 1, 0]
+    assert class_precisions(entries, 3, share_of_each) == [10, 1, None]  # none in the truth
     assert (entries[..., 0] == [0, 1, -1]).all()
 
 
@@ -109,10 +111,19 @@ def test_every_row_has_the_class_figures_of_its_own_metric():
 
 def test_what_is_taken_for_what():
     truth, said = torch.tensor([0, 0, 0, 1, 1, 2]), torch.tensor([0, 1, 1, 1, 1, 0])
-    found = confusion(truth, said, 3)
+    found = confusion(truth, said)
     assert sorted(found) == [[0, 0, 1], [0, 1, 2], [1, 1, 2], [2, 0, 1]]
     assert [count for *_, count in found] == [2, 2, 1, 1]
-    assert sorted(confusion(truth, said, 31)) == [[0, 1, 2], [2, 0, 1]]  # the mistakes alone
+    one, other = [[0, 0, 9], [0, 1, 3]], [[0, 1, 1], [2, 0, 1]]
+    both = dict(one=one, other=other)
+    assert most_frequent(both, 30) == both
+    assert most_frequent(both, 31) == dict(one=[[0, 1, 3]], other=other)  # the mistakes alone
+    many = [[true, said, 50 - said] for true in (0,) for said in range(1, 41)]
+    rare = [[0, 40, 8], [0, 1, 1], [0, 39, 1]]
+    kept = most_frequent(dict(many=many, rare=rare), 41)
+    assert kept["rare"] == rare[:2] + rare[2:]
+    assert len(kept["many"]) == 32  # thirty of its own, and what the other mistakes
+    assert [0, 40, 10] in kept["many"] and [0, 39, 11] in kept["many"]
     guesses = Guesses(said, torch.tensor([1, 0.4, 0.9, 1, 1, 0.6]), "2.mean", "")
     assert guesses.worst(truth, 2) == [2, 5] and guesses.worst(truth, 9) == [2, 5, 1]
 

@@ -3,6 +3,7 @@
 import json
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +11,23 @@ import torch
 from PIL import Image
 
 from maskssl.__main__ import main
+from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
 from maskssl.evaluation.run_logs import read_run
-from maskssl.transfer import experiment
+from maskssl.transfer import experiment, trained
 from maskssl.transfer.box_set import box_sets
 from maskssl.transfer.budgets import BUDGETS, Budget
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.recipes import recipe_for, stage_config
-from maskssl.transfer.schedule import Length, ema_momentum, fitted_schedulers, length_on
+from maskssl.transfer.schedule import (
+    Length,
+    ema_momentum,
+    fitted_schedulers,
+    length_on,
+    steps_of_a_pass,
+)
+from maskssl.transfer.stages import STAGES
 from maskssl.transfer.trained_jobs import write_run
 from tests.transfer.scenes import save_encoder, write_maps, write_objects, write_pictures
 
@@ -263,3 +272,70 @@ def test_a_stage_that_fails_is_shown_and_the_others_go_on(here, encoders, tmp_pa
     assert "no memory" in (out / "report" / "index.html").read_text()
     cells = {m["name"]: [c["checkpoint"] for c in m["cells"]] for m in report["measures"]}
     assert cells == {"knn": ["one", "two"], "finetune": ["one"]}
+
+
+def test_recipes_keep_depths_anchors_and_the_weights_own_mean(tmp_path):
+    """An encoder twice as deep as the recipes'."""
+    deep = dict(embed_dims=24, num_layers=8, num_heads=2)
+    path = save_encoder(tmp_path / "deep.pth", arch=deep)
+    encoder = open_encoder(str(path), "deep", torch.device("cpu"))
+    for stage in ("finetune", "seg", "det"):
+        recipe = recipe_for("bootmae", stage, encoder.backbone)
+        own = load_config(recipe.config)
+        cfg, _ = stage_config(recipe, encoder, 50, 1.0, False, lambda cfg: None)
+        preprocessor = cfg.model.data_preprocessor
+        assert preprocessor.mean == list(encoder.backbone.mean)
+        assert preprocessor.std == list(encoder.backbone.std)
+        assert cfg.auto_scale_lr.enable
+        levels = own.model.backbone.get("out_indices")
+        if levels is not None:
+            assert cfg.model.backbone.out_indices == [2 * level + 1 for level in levels], stage
+    generators = [one.model.rpn_head.anchor_generator for one in (own, cfg)]
+    sizes = [[scale * side for scale in g.scales for side in g.strides] for g in generators]
+    assert sizes[0] == pytest.approx(sizes[1])
+
+
+def test_a_recipe_changed_in_a_checkout_makes_its_results_stale(encoders, monkeypatch):
+    """Config files are no part of the package's code, so that its digest does not tell."""
+    backbone = open_encoder(str(encoders["one"]), "one", torch.device("cpu"))
+    work = SimpleNamespace(encoders={"one": backbone}, plan=SimpleNamespace(recipe="bootmae"))
+    facts = {name: STAGES[name].config_facts(work, "one") for name in ("finetune", "segmentation")}
+    assert facts["finetune"] != facts["segmentation"] and facts["finetune"]["config"]
+    assert STAGES["knn"].config_facts(work, "one") == {}
+
+    def changed(name):
+        cfg = load_config(name)
+        cfg.optim_wrapper.optimizer.lr *= 2
+        return cfg
+
+    monkeypatch.setattr(trained, "load_config", changed)
+    for name, before in facts.items():
+        assert STAGES[name].config_facts(work, "one") != before
+    monkeypatch.undo()
+    assert STAGES["finetune"].config_facts(work, "one") == facts["finetune"]
+
+
+def test_a_pass_ends_with_what_is_left_or_without_it():
+    assert steps_of_a_pass(507, 8, drop_last=False) == 64
+    assert steps_of_a_pass(507, 8, drop_last=True) == 63
+    assert steps_of_a_pass(3, 8, drop_last=True) == 1
+    recipe = Length(3, 300)
+    assert length_on(recipe, 100, 100, 8, of_a_pass=13) == Length(3, 39)
+    assert length_on(recipe, 100, 100, 8) == Length(3, 37)
+
+
+def test_the_steps_told_are_those_that_are_made(tmp_path):
+    """50 images in batches of 16: 4 steps a pass, 3 if the last is left out."""
+    deep = dict(embed_dims=24, num_layers=4, num_heads=2)
+    path = save_encoder(tmp_path / "a.pth", arch=deep)
+    encoder = open_encoder(str(path), "a", torch.device("cpu"))
+    recipe = recipe_for("bootmae", "finetune", encoder.backbone)
+    for drop_last in (False, True):
+
+        def change(cfg, drop_last=drop_last):
+            cfg.train_dataloader.drop_last = drop_last
+
+        _, told = stage_config(recipe, encoder, 50, 1.0, False, change)
+        size = told["batch_size"]
+        a_pass = 50 // size if drop_last else -(-50 // size)
+        assert 50 % size and told["steps"] == told["passes"] * a_pass

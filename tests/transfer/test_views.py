@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS
-from PIL import Image
+from PIL import Image, ImageColor
 
 from maskssl.__main__ import main
 from maskssl.errors import MaskSSLError
 from maskssl.inference.pretraining import pixel_model, predicts_pixels
 from maskssl.models.pretrained.told import saved_model
+from maskssl.transfer import views
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.views import neighbours_of, pooled_features, shelves
+from maskssl.visualization.neighbours import RIGHT, WRONG
 from tests.transfer.scenes import ARCH, save_encoder, write_pictures
 
 MODEL = f"""model = dict(
@@ -179,3 +181,29 @@ def test_the_tool_of_a_config_draws_what_the_view_does(
     assert old == new
     main(["visualize", "masks", str(config), str(data), "--out", str(tmp_path / "masks.png")])
     assert Image.open(tmp_path / "masks.png").width == 3 * 132 + 4
+
+
+def test_frames_are_green_and_red_around_unchanged_pictures(data, tmp_path):
+    encoder = open_encoder(str(save_encoder(tmp_path / "a.pth")), "a", torch.device("cpu"))
+    shelf, _ = shelves([str(data / "train")])
+    for place, colour in ((1, RIGHT), (17, WRONG)):
+        found = torch.ones(1, 1), torch.tensor([[place]])
+        sheet = views.neighbour_sheet(encoder, shelf, [0], shelf, found)
+        assert sheet.getpixel((4 + 116, 18)) == ImageColor.getrgb(colour)
+    _, (pixels,) = views.prepared(encoder, shelf.files[:1])
+    np.testing.assert_allclose(pixels, np.asarray(Image.open(shelf.files[0])), atol=1)
+
+
+def test_the_class_attention_asks_where_it_pools(data, tmp_path, monkeypatch):
+    settings = dict(with_cls_token=False, class_attention=dict(num_layers=1), out_type="cls")
+    path = save_encoder(tmp_path / "x.pth", **settings)
+    encoder = open_encoder(str(path), "x", torch.device("cpu"))
+    asked = []
+
+    def maps(backbone, images):
+        asked.append(backbone)
+        return torch.rand(len(images), 2, 4, 4)
+
+    monkeypatch.setattr(views, "attention_maps", maps)
+    views.attention_sheet(encoder, [data / "train" / "flat" / "0.png"])
+    assert asked == [encoder.pooled_by_class_attention]
