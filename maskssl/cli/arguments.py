@@ -1,35 +1,23 @@
 """What the commands that run a config share on the command line."""
 
 import argparse
-import os
-from pathlib import Path
 
+from .argument_types import at_least, output_folder
 from .config_options import ConfigOptions
 
 TRACKERS = ("wandb", "mlflow")
 
 
-def output_file(text: str) -> str:
-    """An argument that names a file to write: its folder is made, or refused, before any work."""
-    path = Path(text).expanduser()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        told = f"{path.parent}: {error.strerror}; no file fits there"
-        raise argparse.ArgumentTypeError(told) from error
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{text} cannot be written; give another file")
-    return str(path)
-
-
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of every command that runs a config."""
     parser.add_argument("config", help="config file, or the name of one that ships with maskssl")
-    parser.add_argument("--work-dir", help="where to write; default work_dirs/<config name>")
+    parser.add_argument(
+        "--work-dir", type=output_folder, help="where to write; default work_dirs/<config name>"
+    )
     parser.add_argument(
         "--pretrained", metavar="PATH", help="checkpoint of the backbone, or 'none' for random"
     )
-    parser.add_argument("--seed", type=int, help="random seed; default the config's")
+    parser.add_argument("--seed", type=at_least(0), help="random seed; default the config's")
     parser.add_argument(
         "--data",
         metavar="LAYOUT:DIR",
@@ -44,7 +32,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--channels",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="pictures have N channels of any depth, such as 1, 4, or a .npy of bands",
     )
@@ -71,7 +59,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--nproc",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="processes on this node, one per GPU or over gloo on the CPU; several nodes by "
         "NNODES, NODE_RANK, MASTER_ADDR and PORT, restarts by MAX_RESTARTS",

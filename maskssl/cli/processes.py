@@ -12,8 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from ..errors import MaskSSLError
-
 # set where torchrun may restart: seconds since 1970 at the launch, see restarts.py
 LAUNCHED = "MASKSSL_LAUNCHED"
 OPTION = "--nproc"
@@ -26,12 +24,7 @@ def start_processes(command: str, arguments: Sequence[str], processes: int) -> N
         command: name of the command.
         arguments: of the command line; ``--nproc`` is taken out of them.
         processes: on this node.
-
-    Raises:
-        MaskSSLError: a number of processes below 1.
     """
-    if processes < 1:
-        raise MaskSSLError(f"{OPTION} {processes}: give the number of processes, 1 or more")
     variables = launch_variables(os.environ, processes, len(os.sched_getaffinity(0)), time.time())
     started = [
         *launch_command(variables, processes),

@@ -20,7 +20,7 @@ queries, in a bank of so many features of such a width, beside a brute force in 
 import argparse
 from typing import Any
 
-from ..cli.arguments import output_file
+from ..cli.argument_types import at_least, output_file
 from ..cli.config_options import ConfigOptions
 from ..errors import MaskSSLError
 
@@ -30,9 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("configs", nargs="*", help="of any stage, by name or path")
     parser.add_argument("--images", metavar="FOLDER", help="time loading these")
     parser.add_argument(
-        "--neighbours", nargs=3, type=int, metavar=("QUERIES", "BANK", "WIDTH"), help="time kNN"
+        "--neighbours",
+        nargs=3,
+        type=at_least(1),
+        metavar=("QUERIES", "BANK", "WIDTH"),
+        help="time kNN",
     )
-    parser.add_argument("--batch-size", type=int, default=256, help="default 256")
+    parser.add_argument("--batch-size", type=at_least(1), default=256, help="default 256")
     parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16")
     parser.add_argument("--device", choices=["cuda", "cpu"], help="default cuda if there is one")
     parser.add_argument(
@@ -43,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plain", action="store_true", help="do not compile")
     parser.add_argument("--against", metavar="MODULE:FUNCTION", help="a step of other code")
-    parser.add_argument("--steps", type=int, default=10, help="per run")
-    parser.add_argument("--runs", type=int, default=3, help="of which the median is told")
+    parser.add_argument("--steps", type=at_least(1), default=10, help="per run")
+    parser.add_argument("--runs", type=at_least(1), default=3, help="of which the median is told")
     parser.add_argument(
         "--json", type=output_file, metavar="PATH", help="write the figures there too"
     )

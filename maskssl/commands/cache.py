@@ -11,19 +11,23 @@ import argparse
 import os
 import time
 
+from ..cli.argument_types import at_least, output_folder
 from ..cli.config_options import ConfigOptions
-from ..errors import MaskSSLError
 from ..progress import ProgressLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Images, folder and size."""
     parser.add_argument("config", help="whose train_dataloader.dataset is cached")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="of the cache")
     parser.add_argument(
-        "--size", type=int, default=256, help="longest shorter side in pixels, default 256"
+        "--out", type=output_folder, required=True, metavar="FOLDER", help="of the cache"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one per core")
+    parser.add_argument(
+        "--size", type=at_least(1), default=256, help="longest shorter side in pixels, default 256"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(1), metavar="N", help="processes; default one per core"
+    )
     parser.add_argument("--check", action="store_true", help="check a finished one, write nothing")
     parser.add_argument("--estimate", action="store_true", help="say what it costs, write nothing")
     parser.add_argument(
@@ -36,9 +40,6 @@ def run(args: argparse.Namespace) -> None:
     from .. import registration  # noqa: F401
     from ..cli.cache import check_cache, dataset_of, estimate, make_cache, told_beforehand
 
-    for option, value in (("--size", args.size), ("--workers", args.workers)):
-        if value is not None and value < 1:
-            raise MaskSSLError(f"{option} {value}: give 1 or more")
     dataset = dataset_of(args.config, args.cfg_options)
     if args.check:
         check_cache(dataset, args.out)

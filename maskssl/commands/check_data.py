@@ -9,7 +9,8 @@ and one sentence that names the file or value and the remedy, if a training woul
 
 import argparse
 
-from ..cli.arguments import add_run_arguments, output_file
+from ..cli.argument_types import output_file
+from ..cli.arguments import add_run_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

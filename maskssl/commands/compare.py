@@ -9,13 +9,16 @@ several logs, which are joined by iteration; the later one wins, and the notes s
 
 import argparse
 
+from ..cli.argument_types import output_folder
 from ..errors import MaskSSLError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Runs, keys, names."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="work dir of a run")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument(
+        "--out", type=output_folder, required=True, metavar="DIR", help="folder to write into"
+    )
     parser.add_argument(
         "--keys",
         nargs="+",

@@ -11,12 +11,16 @@ folders:DIR.
 
 import argparse
 
+from ..cli.argument_types import output_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Format and folder."""
     parser.add_argument("format", choices=["yolo", "voc", "imagenet", "huggingface"])
     parser.add_argument("source", help="folder, or the name of a data set of Hugging Face")
-    parser.add_argument("--out", metavar="DIR", help="folder to write, of huggingface alone")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="folder to write, of huggingface alone"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ maskssl convert-checkpoint SOURCE [NEW.safetensors] [--branch teacher]
 
 import argparse
 
-from ..cli.arguments import output_file
+from ..cli.argument_types import at_least, output_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="checkpoint, folder with config.json, work dir, or URL")
     parser.add_argument("out", nargs="?", help=".safetensors file to write; without it, say only")
     parser.add_argument("--branch", choices=["student", "teacher"], help="default: its authors'")
-    parser.add_argument("--num-heads", type=int, help="where nothing tells it")
+    parser.add_argument("--num-heads", type=at_least(1), help="where nothing tells it")
     parser.add_argument("--json", type=output_file, help="file for the whole ledger")
     parser.add_argument("--unverified", action="store_true", help="take unverified sources too")
     parser.add_argument(

@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cli.argument_types import output_folder
+
 if TYPE_CHECKING:
     from ..evidence.plan import Plan
 
@@ -38,8 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--archives", metavar="DIR", help="of NAME.tar.gz, unpacked into DATA_ROOT where missing"
     )
-    parser.add_argument("--out", default="work_dirs/evidence", help="weights, features, outcomes")
-    parser.add_argument("--results", metavar="DIR", help="takes the tables; default OUT/results")
+    parser.add_argument(
+        "--out",
+        type=output_folder,
+        default="work_dirs/evidence",
+        help="weights, features, outcomes",
+    )
+    parser.add_argument(
+        "--results", type=output_folder, metavar="DIR", help="takes the tables; default OUT/results"
+    )
     parser.add_argument("--settings", nargs="+", metavar="NAME", help="default all of the part")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="default all of the part")
     parser.add_argument("--against", metavar="MODULE:FUNCTION", help="other code, of yardstick")
@@ -72,6 +81,8 @@ def _plan(args: argparse.Namespace) -> "Plan":
     from ..evidence.plan import Plan
     from ..evidence.sets import YARDSTICK, sets_of
 
+    if not args.minutes > 0:
+        raise MaskSSLError(f"--minutes {args.minutes}: give more than 0")
     if (args.part == YARDSTICK) != bool(args.against):
         raise MaskSSLError("--against MODULE:FUNCTION belongs to yardstick, and it needs one")
     known = dict(settings=tuple(settings_of(args.part)), sets=sets_of(args.part))

@@ -5,6 +5,8 @@ maskssl export-backbone SOURCE OUT --to timm
 
 import argparse
 
+from ..cli.argument_types import at_least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source, folder, library."""
@@ -14,8 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to", required=True, help="mmpretrain, timm, huggingface, safetensors or onnx"
     )
     parser.add_argument("--branch", choices=["student", "teacher"], help="default: its authors'")
-    parser.add_argument("--num-heads", type=int, help="where nothing tells it")
-    parser.add_argument("--img-size", type=int, help="side in pixels; default the pretraining's")
+    parser.add_argument("--num-heads", type=at_least(1), help="where nothing tells it")
+    parser.add_argument(
+        "--img-size", type=at_least(1), help="side in pixels; default the pretraining's"
+    )
     parser.add_argument("--unverified", action="store_true", help="take unverified sources too")
 
 

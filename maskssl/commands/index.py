@@ -9,13 +9,16 @@ import argparse
 import os
 import time
 
+from ..cli.argument_types import output_file
 from ..progress import ProgressLine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Source and index file."""
     parser.add_argument("source", help="list file, folder, or pattern of tar shards")
-    parser.add_argument("--out", help="index file (beside the source, or the cache folder)")
+    parser.add_argument(
+        "--out", type=output_file, help="index file (beside the source, or the cache folder)"
+    )
     parser.add_argument("--rebuild", action="store_true", help="even if a ready index fits")
     parser.add_argument("--endings", nargs="+", help="of images; default the usual ones")
 

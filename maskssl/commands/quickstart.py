@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cli.argument_types import at_least, output_folder
 from ..methods import METHODS
 from ..progress import ProgressLine
 
@@ -26,7 +27,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """What is pretrained, on what, and where to write."""
     parser.add_argument("--method", choices=sorted(METHODS), default="bootmae")
     parser.add_argument("--images", metavar="DIR", help="folder of your own images")
-    parser.add_argument("--out", default=out, help="what is written goes here")
+    parser.add_argument("--out", type=output_folder, default=out, help="what is written goes here")
     parser.add_argument(
         "--scenes", help="folder of the drawn scenes (data/scenes; data/scenes-smoke with --smoke)"
     )
@@ -36,7 +37,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, out: str) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Method, data, and where to write."""
     add_data_arguments(parser, out="work_dirs/quickstart")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=at_least(0), default=0)
 
 
 def planned(args: argparse.Namespace, seed: int, line: ProgressLine) -> "Plan":

@@ -8,7 +8,7 @@ maskssl scenes --sheet scenes.png
 import argparse
 from pathlib import Path
 
-from ..cli.arguments import output_file
+from ..cli.argument_types import at_least, output_file
 from ..progress import ProgressLine
 
 SHEET_SCENES = 24
@@ -17,16 +17,26 @@ SHEET_SCENES = 24
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Folder, numbers and sizes."""
     parser.add_argument("root", nargs="?", default="data/scenes", help="folder (data/scenes)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--num-train", type=int, default=4000, help="objects to classify (4000)")
-    parser.add_argument("--num-val", type=int, default=800, help="the same, validation (800)")
-    parser.add_argument("--num-labelled", type=int, default=80, help="of them with labels (80)")
-    parser.add_argument("--num-dense-train", type=int, default=400, help="dense scenes (400)")
-    parser.add_argument("--num-dense-val", type=int, default=150, help="validation (150)")
-    parser.add_argument("--num-boxed", type=int, default=20, help="dense scenes with boxes (20)")
-    parser.add_argument("--image-size", type=int, default=48, help="side in pixels (48)")
-    parser.add_argument("--dense-size", type=int, default=64, help="side in pixels (64)")
-    parser.add_argument("--num-workers", type=int, default=0, help="processes; 0: this one")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument(
+        "--num-train", type=at_least(1), default=4000, help="objects to classify (4000)"
+    )
+    parser.add_argument(
+        "--num-val", type=at_least(1), default=800, help="the same, validation (800)"
+    )
+    parser.add_argument(
+        "--num-labelled", type=at_least(1), default=80, help="of them with labels (80)"
+    )
+    parser.add_argument(
+        "--num-dense-train", type=at_least(1), default=400, help="dense scenes (400)"
+    )
+    parser.add_argument("--num-dense-val", type=at_least(1), default=150, help="validation (150)")
+    parser.add_argument(
+        "--num-boxed", type=at_least(1), default=20, help="dense scenes with boxes (20)"
+    )
+    parser.add_argument("--image-size", type=at_least(1), default=48, help="side in pixels (48)")
+    parser.add_argument("--dense-size", type=at_least(1), default=64, help="side in pixels (64)")
+    parser.add_argument("--num-workers", type=at_least(0), default=0, help="processes; 0: this one")
     parser.add_argument(
         "--sheet", type=output_file, help="only draw the first scenes with their truth into a file"
     )

@@ -10,6 +10,7 @@ Writes OUT/study.md and OUT/study.json.
 import argparse
 import sys
 
+from ..cli.argument_types import at_least
 from ..progress import ProgressLine
 from .quickstart import add_data_arguments, planned
 
@@ -17,7 +18,7 @@ from .quickstart import add_data_arguments, planned
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Method, data, seeds, and where to write."""
     add_data_arguments(parser, out="work_dirs/study")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
+    parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2], metavar="N")
 
 
 def run(args: argparse.Namespace) -> None:

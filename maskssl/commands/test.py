@@ -6,7 +6,8 @@ maskssl test finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHEC
 
 import argparse
 
-from ..cli.arguments import add_run_arguments, output_file
+from ..cli.argument_types import output_file
+from ..cli.arguments import add_run_arguments
 from ..cli.processes import start_processes
 
 

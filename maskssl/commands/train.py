@@ -8,6 +8,7 @@ maskssl train CONFIG --stop-after 50
 
 import argparse
 
+from ..cli.argument_types import at_least
 from ..cli.arguments import TRACKERS, add_run_arguments
 from ..cli.processes import start_processes
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--stop-after",
-        type=int,
+        type=at_least(1),
         metavar="STEPS",
         help="save and leave after so many steps of the run as its config has it: to try it, or to "
         "make it in several goes by --resume",
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--debug-step",
         nargs="?",
-        type=int,
+        type=at_least(1),
         const=0,
         metavar="N",
         help="with --resume: run step N (of a checkpoint in WORK_DIR/non_finite/ the first that "

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..cli.argument_types import at_least, output_folder
 from ..cli.processes import start_processes
 from ..methods import METHODS
 
@@ -44,8 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="bootmae",
         help="whose recipes train, the same for all checkpoints (bootmae)",
     )
-    parser.add_argument("--out", default="work_dirs/transfer", help="results and report")
-    parser.add_argument("--cache", help="folder of the features; default OUT/features")
+    parser.add_argument(
+        "--out", type=output_folder, default="work_dirs/transfer", help="results and report"
+    )
+    parser.add_argument(
+        "--cache", type=output_folder, help="folder of the features; default OUT/features"
+    )
     parser.add_argument(
         "--stages",
         nargs="+",
@@ -59,9 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="quick",
         help="how much is tried, and how long is trained (quick)",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default 0 1 2")
-    parser.add_argument("--blocks", nargs="+", type=int, help="counted from 1; default all")
-    parser.add_argument("--img-size", type=int, help="side in pixels; default the pretraining's")
+    parser.add_argument(
+        "--seeds", nargs="+", type=at_least(0), default=[0, 1, 2], help="default 0 1 2"
+    )
+    parser.add_argument("--blocks", nargs="+", type=at_least(1), help="counted from 1; default all")
+    parser.add_argument(
+        "--img-size", type=at_least(1), help="side in pixels; default the pretraining's"
+    )
     parser.add_argument(
         "--published",
         action="store_true",
@@ -73,22 +82,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="report.json of an earlier OUT: what has changed",
     )
     parser.add_argument("--no-floor", action="store_true", help="leave random weights out")
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
-    parser.add_argument("--num-workers", type=int, default=0, help="processes that decode images")
+    parser.add_argument("--batch-size", type=at_least(1), default=64, help="images at a time (64)")
+    parser.add_argument(
+        "--num-workers", type=at_least(0), default=0, help="processes that decode images"
+    )
     parser.add_argument("--device", help="default the GPU, if there is one")
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, its disk and time, and stop"
     )
     parser.add_argument(
         "--jobs-per-gpu",
-        type=int,
+        type=at_least(1),
         default=1,
         metavar="N",
         help="trainings that share a GPU (1); small models leave one idle",
     )
     parser.add_argument(
         "--nproc",
-        type=int,
+        type=at_least(1),
         metavar="N",
         help="processes on this node that share features and fits, one per GPU or on the CPU",
     )
@@ -107,7 +118,13 @@ def run(args: argparse.Namespace) -> int:
     from ..transfer.experiment import run_experiment
     from ..transfer.pages import markdown
     from ..transfer.plan import Plan
-    from ..transfer.processes import alone, join_processes, rank_and_world, wait_for_all
+    from ..transfer.processes import (
+        alone,
+        join_processes,
+        rank_and_world,
+        usable_device,
+        wait_for_all,
+    )
     from ..transfer.reporting import write_report
     from ..transfer.stages import STAGES
 
@@ -145,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
         img_size=args.img_size,
         batch_size=args.batch_size,
         num_workers=args.num_workers,
-        device=torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        device=usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         jobs_per_gpu=args.jobs_per_gpu,
         only_preflight=args.dry_run,
     )

@@ -15,7 +15,7 @@ architecture with random weights. Each view writes one PNG; maskssl visualize VI
 import argparse
 from typing import TYPE_CHECKING
 
-from ..cli.arguments import output_file
+from ..cli.argument_types import at_least, output_file
 
 if TYPE_CHECKING:
     from ..transfer.encoders import Encoder
@@ -44,24 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default=f"{name}.png",
             help="default %(default)s",
         )
-        view.add_argument("--seed", type=int, default=0, help="of what is drawn at random")
+        view.add_argument("--seed", type=at_least(0), default=0, help="of what is drawn at random")
         view.add_argument("--debug", action="store_true", default=argparse.SUPPRESS)
         if name in ("neighbours", "embedding"):
             view.add_argument("--pooling", choices=["mean", "cls", "registers"], default="mean")
-            view.add_argument("--block", type=int, help="counted from 1; default the last")
+            view.add_argument("--block", type=at_least(1), help="counted from 1; default the last")
         if name == "neighbours":
-            view.add_argument("--k", type=int, default=5, help="neighbours of a picture (5)")
+            view.add_argument(
+                "--k", type=at_least(1), default=5, help="neighbours of a picture (5)"
+            )
 
 
 def _add_pictures(view: argparse.ArgumentParser) -> None:
     view.add_argument("images", nargs="+", help="image files, or folders of them")
-    view.add_argument("--limit", type=int, help="most pictures, spread over the folders")
+    view.add_argument("--limit", type=at_least(1), help="most pictures, spread over the folders")
 
 
 def _add_encoder(view: argparse.ArgumentParser) -> None:
     view.add_argument("checkpoint", help="file or work dir; random:PATH for random weights")
     _add_pictures(view)
-    view.add_argument("--img-size", type=int, help="side in pixels; default the pretraining's")
+    view.add_argument(
+        "--img-size", type=at_least(1), help="side in pixels; default the pretraining's"
+    )
 
 
 def _add_reconstruction(view: argparse.ArgumentParser) -> None:
@@ -79,8 +83,10 @@ def _add_schedule(view: argparse.ArgumentParser) -> None:
     from ..cli.config_options import ConfigOptions
 
     view.add_argument("config", help="any training config")
-    view.add_argument("--images", type=int, help="of the training set; default what is there")
-    view.add_argument("--nproc", type=int, default=1, help="processes that share them (1)")
+    view.add_argument(
+        "--images", type=at_least(1), help="of the training set; default what is there"
+    )
+    view.add_argument("--nproc", type=at_least(1), default=1, help="processes that share them (1)")
     view.add_argument(
         "--auto-scale-lr", action="store_true", help="scale the lr as maskssl train does"
     )

@@ -110,9 +110,10 @@ def _area(weights: np.ndarray, matches: np.ndarray, objects: np.ndarray) -> np.n
     """AP (R,) of one category at one threshold; 0 where there is no object."""
     seen = ~np.isnan(matches)
     weights, matches = weights[:, seen], matches[seen]
-    rows = len(weights)
-    right = np.cumsum(weights * matches, axis=1)
-    total = np.cumsum(weights, axis=1)
+    # precision falls between detections that meet an object, so that it is needed there alone
+    rows, hits = len(weights), matches > 0
+    right = np.cumsum(weights[:, hits], axis=1)
+    total = np.cumsum(weights, axis=1)[:, hits]
     precision = np.divide(right, total, out=np.zeros_like(right), where=total > 0)
     # at each recall the best precision that this or a higher recall has
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

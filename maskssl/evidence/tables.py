@@ -105,7 +105,7 @@ def _pretrainings(pretrainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "passes",
         "batch",
         "minutes at the median pace",
-        "first and last loss",
+        "loss, and at which steps",
     ]
     body = [
         [
@@ -123,12 +123,14 @@ def _pretrainings(pretrainings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _ends(curves: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    told = [
-        f"{key.removeprefix('loss_')} {points[0][1]:.3g} to {points[-1][1]:.3g}"
+    shown = {
+        key.removeprefix("loss_"): (points[0], points[-1])
         for key, points in curves.items()
         if key.startswith("loss_") or (key == "loss" and len(curves) == 1)
-    ]
-    return ", ".join(told)
+    }
+    told = [f"{key} {first[1]:.3g} to {last[1]:.3g}" for key, (first, last) in shown.items()]
+    steps = {(first[0], last[0]) for first, last in shown.values()}
+    return ", ".join(told) + "".join(f" ({first:,} to {last:,})" for first, last in sorted(steps))
 
 
 def title_order() -> list[str]:

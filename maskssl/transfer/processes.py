@@ -32,6 +32,21 @@ def join_processes(device: str | None) -> str | None:
     return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
 
 
+def usable_device(name: str) -> torch.device:
+    """A device by name.
+
+    Raises:
+        MaskSSLError: torch knows none of that name, or cannot use it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        told = str(error).splitlines()[0]
+        raise MaskSSLError(f"--device {name} cannot be used ({told}); give cpu or cuda") from error
+    return device
+
+
 def rank_and_world() -> tuple[int, int]:
     """Number of this process, and how many there are."""
     if _ALONE.get() or not dist.is_initialized():

@@ -8,7 +8,6 @@ import pytest
 from maskssl.__main__ import main
 from maskssl.cli import processes
 from maskssl.cli.processes import launch_command, launch_variables
-from maskssl.errors import MaskSSLError
 
 
 @pytest.fixture
@@ -99,9 +98,7 @@ def test_the_environment_is_handed_on(replaced, monkeypatch):
 
 
 @pytest.mark.parametrize("number", ["0", "-2"])
-def test_no_processes_are_refused(number):
-    with pytest.raises(SystemExit) as end:
+def test_no_processes_are_refused(number, capsys):
+    with pytest.raises(SystemExit):
         main(["train", "c.py", "--nproc", number])
-    assert end.value.code.startswith(f"MaskSSLError: --nproc {number}: give the number")
-    with pytest.raises(MaskSSLError):
-        processes.start_processes("train", [], 0)
+    assert f"--nproc: {number} is no whole number of 1 or more" in capsys.readouterr().err

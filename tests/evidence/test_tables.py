@@ -127,10 +127,10 @@ def test_the_pretrainings_stand_with_length_time_and_loss():
     found = rows(markdown(RESULTS))
     assert [
         "BootMAE", "`pretrain/a.py`", "25000 of tiny_imagenet", "3", "32", "11.5",
-        "pixel 1.5 to 0.75",
+        "pixel 1.5 to 0.75 (1 to 9)",
     ] in found  # fmt: skip
     (mae,) = [row for row in found if "`pretrain/b.py`" in row]
-    assert mae[-1] == "loss 1.25 to 0.5"
+    assert mae[-1] == "loss 1.25 to 0.5 (1 to 9)"
 
 
 @pytest.mark.parametrize("told_apart", [True, False])
