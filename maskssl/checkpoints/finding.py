@@ -120,6 +120,25 @@ def check_checkpoint(path: str | Path) -> str | None:
     return None
 
 
+def refuse_other_bytes(path: Path) -> None:
+    """Refuse a file whose checksum file says other bytes; one without is read as it is.
+
+    Args:
+        path: of weights that are about to be read; who reads them says so if there are none.
+
+    Raises:
+        CheckpointError: the file was damaged, or replaced, since its checksum was written.
+    """
+    if not path.is_file() or (facts := read_sidecar(path)) is None:
+        return
+    if path.stat().st_size != facts.bytes or sha256_of(path) != facts.sha256:
+        raise CheckpointError(
+            f"{path} is not loaded: its bytes are not those of {sidecar_of(path).name}, so it is "
+            "damaged, or another program has replaced it. Copy it again, or remove the .sha256 "
+            "file if the weights are meant"
+        )
+
+
 def training_checkpoints(folder: str | Path) -> list[Path]:
     """Files that training can go on from, whole or not: epoch_N, iter_N, or said by a sidecar."""
     found = []

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.optim import OptimWrapper
 
 from ..checkpoints.reading import checkpoint_at, read_checkpoint
 from ..engine.runner.resuming import join_processes
@@ -106,7 +107,8 @@ def use_amp(cfg: Config) -> None:
         cfg.model.backbone.autocast = True
         print_log("--amp: the backbone runs in bf16, the detector's heads in fp32", "current")
         return
-    if wrapper.get("type", "OptimWrapper") == "OptimWrapper":
+    plain = ("OptimWrapper", "mmengine.OptimWrapper", OptimWrapper)
+    if wrapper.get("type", "OptimWrapper") in plain:
         wrapper.type = "AutocastOptimWrapper"
         wrapper.dtype = "bfloat16"
     else:

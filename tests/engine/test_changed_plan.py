@@ -7,7 +7,9 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from maskssl.checkpoints.folders import last_checkpoint
 from maskssl.engine.runner.runner import MaskSSLRunner
+from maskssl.errors import MaskSSLError
 
 IMAGES = 4  # of batch size 1
 
@@ -110,3 +112,18 @@ def test_another_accumulation_scales_the_lr_as_in_a_new_run(by_epoch, schedule, 
     assert lrs[0] == pytest.approx(lrs[1], rel=1e-9)
     assert lrs[1] == pytest.approx(0.2 * (0.9**5 if schedule else 1))
     assert not said(runner, FOLLOWED)
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_a_run_goes_over_between_epochs_and_iterations(by_epoch, tmp_path):
+    """Where it stands is its iterations; later ones are resumed as any run is."""
+    lengths = {True: (2, 3), False: (2 * IMAGES, 3 * IMAGES)}  # by whether epochs are counted
+    trained(tmp_path, length=lengths[by_epoch][0], by_epoch=by_epoch)
+    first = last_checkpoint(tmp_path)
+    options = dict(length=lengths[not by_epoch][1], by_epoch=not by_epoch)
+    with pytest.raises(MaskSSLError, match=r"iterations per epoch, and an epoch has .*--new-draws"):
+        trained(tmp_path / "refused", resume=first, **options)
+    runner = trained(tmp_path / "on", resume=first, new_draws=True, **options)
+    assert runner.iter == 3 * IMAGES
+    again = trained(tmp_path / "again", resume=last_checkpoint(tmp_path / "on"), **options)
+    assert again.iter == 3 * IMAGES

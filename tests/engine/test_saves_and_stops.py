@@ -10,7 +10,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import LoggerHook
+from mmengine.optim import OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop
 
+from maskssl.checkpoints.errors import CheckpointError
 from maskssl.checkpoints.finding import newest_written
 from maskssl.checkpoints.reading import read_checkpoint
 from maskssl.cli import command_line, launch, slurm, trackers
@@ -25,6 +28,9 @@ from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.draws import _move_to_new_length
 from maskssl.engine.runner.resuming import _adopt
 from maskssl.engine.runner.schedules import wind_schedules
+from maskssl.engine.runner.train_loops import EpochTrainLoop
+from maskssl.errors import MaskSSLError
+from maskssl.models.pretrained.loading import read_pretrained
 from tests.engine import test_checkpoint_hook as t
 from tests.engine.test_checkpoint_hook import scopes, warned  # noqa: F401
 from tests.engine.test_finite_guard import wrapped
@@ -260,3 +266,66 @@ def test_recomputed_blocks_keep_graphs_whole_under_ddp(monkeypatch):
     model.recomputed = (0,)
     compiling.CompileHook(enabled=True).before_train(runner(model))
     assert calls
+
+
+@pytest.mark.parametrize("argument", ["meta", "filename", "out_directory", "save_optimizer_state"])
+def test_an_argument_that_the_hook_gives_itself_is_refused_at_the_start(argument, tmp_path):
+    with pytest.raises(MaskSSLError, match=f"takes no {argument}"):
+        t.build(tmp_path, epochs=1, **{argument: None})
+
+
+def test_a_run_by_iterations_that_saves_by_epochs_is_refused(tmp_path):
+    with pytest.raises(MaskSSLError, match=r"nothing would be saved.*by_epoch=False"):
+        t.build(tmp_path, iterations=4, by_epoch=True, interval=1).train()
+    t.build(tmp_path, iterations=4, by_epoch=True, interval=-1).train()  # the last alone
+    assert len(t.checkpoints(tmp_path)) == 1
+
+
+def test_a_metric_that_validation_does_not_give(tmp_path):
+    runner = t.build(
+        tmp_path, epochs=2, save_best="acc/top2", scores=[{"acc/top1": 1.0}], rule="greater"
+    )
+    with pytest.raises(MaskSSLError, match=r"save_best='acc/top2': validation gives acc/top1;"):
+        runner.train()
+    assert t.checkpoints(tmp_path) == ["epoch_1.pth"]
+
+
+@pytest.mark.parametrize("kind", [EpochBasedTrainLoop, "mmengine.EpochBasedTrainLoop"])
+def test_a_loop_by_its_class_or_scope_is_resumable_too(kind, tmp_path):
+    runner = t.build(tmp_path, epochs=1)
+    built = runner.build_train_loop(dict(type=kind, max_epochs=1))
+    assert isinstance(built, EpochTrainLoop)
+
+
+@pytest.mark.parametrize("kind", [OptimWrapper, "mmengine.OptimWrapper", "OptimWrapper", None])
+def test_amp_reaches_a_wrapper_by_its_class_or_scope(kind):
+    wrapper = dict(optimizer=dict(type="SGD", lr=0.1)) | (dict(type=kind) if kind else {})
+    cfg = Config(dict(optim_wrapper=wrapper))
+    launch.use_amp(cfg)
+    assert cfg.optim_wrapper.type == "AutocastOptimWrapper"
+
+
+def test_a_step_that_the_run_does_not_have_cannot_be_looked_into(tmp_path):
+    t.build(tmp_path, epochs=1).train()
+    length = t.BATCHES
+    hook = dict(type="DebugStepHook", step=2 * length + 1)
+    runner = t.build(tmp_path, epochs=2, hooks=[hook], resume=True)
+    with pytest.raises(MaskSSLError, match=f"the run has {2 * length} steps"):
+        runner.train()
+
+
+def test_weights_whose_checksum_is_another_are_not_loaded(tmp_path):
+    t.build(tmp_path, epochs=1).train()
+    path = tmp_path / "epoch_1.pth"
+    runner = t.build(tmp_path / "other", epochs=1)
+    runner.checkpoint = str(path)
+    runner.load_or_resume()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    runner = t.build(tmp_path / "third", epochs=1)
+    runner.checkpoint = str(path)
+    with pytest.raises(CheckpointError, match=r"epoch_1.pth is not loaded: its bytes are not"):
+        runner.load_or_resume()
+    with pytest.raises(CheckpointError, match=r"is not loaded: its bytes are not"):
+        read_pretrained(path)

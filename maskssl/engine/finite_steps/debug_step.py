@@ -138,6 +138,11 @@ class DebugStepHook(Hook):
                 f"--debug-step {self.step}: the checkpoint stands behind it, at step "
                 f"{runner.iter}; resume from one before it (--resume PATH)"
             )
+        if first >= runner.max_iters:
+            raise MaskSSLError(
+                f"--debug-step {self.step or first + 1}: the run has {runner.max_iters} steps; "
+                "name one of them, or resume from an earlier checkpoint (--resume PATH)"
+            )
         hub.update_info(IN_A_ROW, 0)  # nobody counts on, or saves for it
         self._first = first
         if first < runner.iter:

@@ -12,7 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...checkpoints.finding import checkpoints_ahead
 from ...checkpoints.folders import hook_folder
@@ -24,6 +24,8 @@ from .saving import Save, Saver, had_space, remove
 
 _PREEMPTED = "preempt_ckpt"  # key of the message hub
 _ASKED_EVERY = 10  # steps
+# arguments of a save that the hook itself gives
+_OWN = {"self", "out_dir", "filename", "meta", "save_optimizer", "save_param_scheduler", "by_epoch"}
 
 
 @HOOKS.register_module()
@@ -70,7 +72,8 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        unknown = self.args.keys() - signature(Runner.save_checkpoint).parameters.keys()
+        taken = signature(Runner.save_checkpoint).parameters.keys() - _OWN
+        unknown = self.args.keys() - taken
         if unknown:  # mmengine's hook hands them on, and the first save would end the run
             raise MaskSSLError(
                 f"SafeCheckpointHook takes no {', '.join(sorted(unknown))}; see its arguments and "
@@ -100,6 +103,13 @@ class SafeCheckpointHook(CheckpointHook):
             raise MaskSSLError(
                 f"SafeCheckpointHook writes to local folders and {folder} is none (or "
                 "file_client_args is set); use mmengine's CheckpointHook there"
+            )
+        counts_epochs = self.by_epoch and self.interval > 0
+        if counts_epochs and not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise MaskSSLError(
+                f"default_hooks.checkpoint counts epochs (interval={self.interval}) and this run "
+                "counts iterations, so that nothing would be saved before its end; set "
+                "by_epoch=False there, and interval to iterations"
             )
         self.out_dir = folder = str(hook_folder(runner.work_dir, folder))
         runner.logger.info(f"Checkpoints will be saved to {folder}.")
@@ -156,7 +166,7 @@ class SafeCheckpointHook(CheckpointHook):
         hub = runner.message_hub
         for key, rule in zip(ranks.key_indicators, ranks.rules, strict=True):
             suffix = "" if len(ranks.key_indicators) == 1 else f"_{key}"
-            score = metrics[key]
+            score = _score(metrics, key)
             best = hub.get_info(f"best_score{suffix}", self.init_value_map[rule])
             if score is None or not ranks.is_better_than[key](score, best):
                 continue
@@ -325,6 +335,15 @@ class SafeCheckpointHook(CheckpointHook):
             remove(runner, self._path_of(step))
         self.keep_ckpt_ids = deque(self.keep_ckpt_ids, self.max_keep_ckpts)
         runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+
+
+def _score(metrics: dict[str, Any], key: str) -> Any:
+    if key not in metrics:
+        raise MaskSSLError(
+            f"default_hooks.checkpoint.save_best={key!r}: validation gives {', '.join(metrics)}; "
+            "name one of these, or 'auto' for the first; --resume goes on from what is saved"
+        )
+    return metrics[key]
 
 
 def _gathers(runner: Runner) -> bool:

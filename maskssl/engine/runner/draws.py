@@ -68,6 +68,8 @@ def take_up_draws(loop: Any) -> None:
     hub.update_info(DRAWS, now)
     if loop.epoch_length is not None:
         hub.update_info(EPOCH_LENGTH, loop.epoch_length)
+    else:
+        hub.pop_info(EPOCH_LENGTH)  # of a run by epochs that this one goes on from
 
 
 def shared_seed(runner: Runner) -> int:
@@ -84,21 +86,24 @@ def _compare(loop: Any, before: Facts, now: Facts) -> bool:
     """Refuse other draws, or go over to them; returns whether schedules are the config's now."""
     runner, hub = loop.runner, loop.runner.message_hub
     differing = settled(before, now, given=now).refused
-    length = hub.get_info(EPOCH_LENGTH, loop.epoch_length) or loop.epoch_length
+    length = hub.get_info(EPOCH_LENGTH) or _never_counted(loop)
+    moved = length != loop.epoch_length
     if differing and not loop.new_draws:
         raise MaskSSLError(refusal(differing, before, now))
-    if length != loop.epoch_length and not loop.new_draws:
+    if moved and not loop.new_draws:
         raise MaskSSLError(
-            f"the run had {length} iterations per epoch, and an epoch has {loop.epoch_length} "
-            "here; resume with the data, batch size and number of processes that the run began "
-            "with, or add --new-draws (train_cfg.new_draws=True)"
+            f"the run had {length or 'no'} iterations per epoch, and an epoch has "
+            f"{loop.epoch_length or 'none'} here; resume with the data, batch size and number of "
+            "processes that the run began with, or add --new-draws (train_cfg.new_draws=True)"
         )
-    if length != loop.epoch_length:
+    if moved and length and loop.epoch_length:
         _move_to_new_length(loop, length)
-    rewound = _rewound(loop, length != loop.epoch_length, before, now)
+    elif moved:  # between epochs and iterations: these alone say where it stands
+        loop.go_to(loop.iter)
+    rewound = _rewound(loop, moved, before, now)
     if "seed" in differing and runner.cfg.get("randomness"):
         runner.set_randomness(**runner.cfg.randomness)  # mmengine has taken the checkpoint's
-    if differing or length != loop.epoch_length:
+    if differing or moved:
         hub.update_info(CHANGED, [*hub.get_info(CHANGED, []), loop.iter])
         steps = [images_per_step(facts) for facts in (now, before)]
         epoch = f" (epoch {loop.iter // loop.epoch_length + 1})" if loop.epoch_length else ""
@@ -108,6 +113,16 @@ def _compare(loop: Any, before: Facts, now: Facts) -> bool:
             f"images, before {steps[1] or 'unknown'}"
         )
     return rewound
+
+
+def _never_counted(loop: Any) -> int | None:
+    """The epoch's length here, unless the checkpoint is of a run that counted iterations alone."""
+    if (
+        not loop.epoch_length
+        or 0 <= loop.iter - loop.epoch * loop.epoch_length <= loop.epoch_length
+    ):
+        return loop.epoch_length
+    return None
 
 
 def _move_to_new_length(loop: Any, length: int) -> None:

@@ -10,6 +10,7 @@ from mmengine.registry import LOOPS
 from mmengine.runner import Runner, TestLoop
 from torch import Tensor
 
+from ...errors import MaskSSLError
 from ...evaluation.knn import unit_length
 from ..unwrapping import unwrapped
 
@@ -24,6 +25,9 @@ class KNNTestLoop(TestLoop):
         evaluator: e.g. mmpretrain's Accuracy.
         bank_dataloader: labelled images that vote; in order, without augmentation.
         fp16: autocast in the test.
+
+    Raises:
+        MaskSSLError: the bank would leave images out.
     """
 
     def __init__(
@@ -36,6 +40,10 @@ class KNNTestLoop(TestLoop):
     ) -> None:
         super().__init__(runner, dataloader, evaluator, fp16)
         self.bank_dataloader = runner.build_dataloader(bank_dataloader)
+        if self.bank_dataloader.drop_last:
+            raise MaskSSLError(
+                "bank_dataloader.drop_last=True leaves images without a vote; use drop_last=False"
+            )
 
     def run(self) -> dict[str, float]:
         """Fill the bank and test; returns the metrics."""

@@ -19,7 +19,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner, load_state_di
 from torch import nn
 
 from ...checkpoints.errors import CheckpointError
-from ...checkpoints.finding import newest_to_resume
+from ...checkpoints.finding import newest_to_resume, refuse_other_bytes
 from ...checkpoints.reading import read_checkpoint
 from ...errors import MaskSSLError
 from ...occupied import occupied
@@ -103,10 +103,13 @@ class MaskSSLRunner(Runner):
         kind = options.pop("type", None) or (
             "EpochBasedTrainLoop" if by_epoch in (None, True) else "IterBasedTrainLoop"
         )
+        if isinstance(kind, str):
+            kind = kind.removeprefix("mmengine.")
         if kind not in RESUMABLE:
             self.logger.warning(
                 f"train_cfg.type={kind!r} is run as it is: it does not seed each step and sample, "
-                f"so a resumed run will differ. Exact resume is for {', '.join(RESUMABLE)}"
+                "so a resumed run will differ. Exact resume is for EpochBasedTrainLoop and "
+                "IterBasedTrainLoop"
             )
             return super().build_train_loop(loop)
         options.pop("fast_forward_on_resume", None)  # nothing is replayed
@@ -174,6 +177,7 @@ class MaskSSLRunner(Runner):
                 from_first_process(partial(refuse_damaged, Path(path)))
             self.resume(path)
         else:
+            from_first_process(partial(refuse_other_bytes, Path(path)))
             self.load_checkpoint(path)
 
     def _newest(self) -> str | None:

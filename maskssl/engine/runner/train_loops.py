@@ -153,8 +153,10 @@ class IterTrainLoop(DrawnLoop, IterBasedTrainLoop):
         self.dataloader_iterator = DrawIterator(self.dataloader)
 
 
-# mmengine's names in configs, and what runs in their place
-RESUMABLE: dict[str, type] = {
+# mmengine's names and classes in configs, and what runs in their place
+RESUMABLE: dict[str | type, type] = {
     "EpochBasedTrainLoop": EpochTrainLoop,
     "IterBasedTrainLoop": IterTrainLoop,
+    EpochBasedTrainLoop: EpochTrainLoop,
+    IterBasedTrainLoop: IterTrainLoop,
 }

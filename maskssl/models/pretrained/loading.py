@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import print_log
 
 from ...checkpoints.errors import CheckpointError
+from ...checkpoints.finding import refuse_other_bytes
 from ...checkpoints.parts import sha256_of_all
 from ...checkpoints.reading import checkpoint_at, read_checkpoint
 from ...errors import MaskSSLError
@@ -60,9 +61,11 @@ def read_pretrained(
         unverified: take sources too that were compared with nobody's code.
 
     Raises:
-        CheckpointError: it cannot be read, or is of no known source.
+        CheckpointError: it cannot be read, its checksum file says other bytes, or it is of no
+            known source.
     """
     path = checkpoint_at(str(checkpoint))
+    refuse_other_bytes(Path(path))
     content = read_checkpoint(path)
     weights = encoder_weights(content, branch)
     if weights.source.reference is None and not unverified:
