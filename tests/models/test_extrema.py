@@ -256,7 +256,8 @@ def test_different_views_go_to_student_and_teacher():
 @pytest.mark.parametrize("loss", ["byol", "infonce"])
 def test_many_masks_are_the_mean_of_single_ones(loss):
     """Loss and gradients of K masks at once equal the mean over K steps with one each."""
-    model = build(head=dict(loss=loss, temperature=0.5)).train().double()  # the loss alone is in fp32
+    # in double precision but for the loss
+    model = build(head=dict(loss=loss, temperature=0.5)).train().double()
     ids = kept(model)
     key = f"loss_{loss}"
     views = [images().double(), images(seed=4).double()]
