@@ -6,7 +6,7 @@ import pytest
 
 from maskssl import config_file
 from maskssl.cli import config
-from maskssl.cli.arguments import output_file
+from maskssl.cli.argument_types import output_file
 from maskssl.cli.config import ConfigError, load_config
 
 PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"

@@ -12,6 +12,7 @@ from .errors import DataError
 from .label_codes import LabelCodes
 from .pictures import QUICK, Look, Picture, check_raster, look_at, sample
 
+_LOSSY = ("JPEG", "MPO")  # formats of pictures
 MAP_OPTION = "map their values with --map-masks VALUE=LABEL ..."
 
 
@@ -135,10 +136,15 @@ def mask_values(path: str, coloured: bool = False) -> NDArray[np.integer]:
     """Values of a mask as they are stored, (H, W), or (H, W, 3 or 4) of a coloured one.
 
     Raises:
-        DataError: it cannot be read, or has channels and should not.
+        DataError: it cannot be read, is a JPEG, or has channels and should not.
     """
     picture = look_at(path)
     with Image.open(path) as image:
+        if image.format in _LOSSY:
+            raise DataError(
+                f"the mask {path} is a {image.format}, whose compression blurs labels into others "
+                "at every border; write masks as PNG, from what they were made of"
+            )
         values = np.array(image)
     if values.ndim != 2 and not (coloured and values.shape[2] >= 3):
         raise DataError(

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from ..checks.errors import DataError
+from ..folders import ENDINGS
 
 _EXTRA = "hf"
 
@@ -62,6 +63,9 @@ def _write_split(rows: Any, folder: Path, name: str) -> tuple[int, int]:
     return len(stored), len(classes)
 
 
+_SAME = {"MPO": "JPEG"}  # a JPEG with more than one picture, as phones write it
+
+
 def _column(rows: Any, kind: str, name: str) -> str:
     found = [key for key, feature in rows.features.items() if type(feature).__name__ == kind]
     if len(found) != 1:
@@ -73,10 +77,18 @@ def _column(rows: Any, kind: str, name: str) -> str:
 
 
 def _ending(content: bytes, name: str, number: int) -> str:
+    """Of the file; one that folders of images do not have would be left out of every run."""
     try:
         with Image.open(BytesIO(content)) as image:
-            return f".{image.format or ''}".lower()
+            stored = image.format or "format without a name"
     except UnidentifiedImageError as error:
         raise DataError(
             f"{name}: row {number} holds no image (it starts with {content[:12]!r}); remove it"
         ) from error
+    ending = f".{_SAME.get(stored, stored)}".lower()
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{name}: row {number} is a {stored}, and pictures in folders end with "
+            f"{', '.join(ENDINGS)}; write the set's pictures as one of these"
+        )
+    return ending

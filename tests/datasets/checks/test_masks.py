@@ -6,7 +6,7 @@ from PIL import Image
 
 from maskssl.datasets.checks.errors import DataError
 from maskssl.datasets.checks.label_codes import LabelCodes
-from maskssl.datasets.checks.masks import MaskCode, check_masks, check_pairs
+from maskssl.datasets.checks.masks import MaskCode, check_masks, check_pairs, mask_values
 from tests.datasets.checks.sets import turn, write_dense
 
 
@@ -73,6 +73,17 @@ def rewrite(root, change):
 def test_masks_of_another_make_are_refused(change, message, tmp_path):
     with pytest.raises(DataError, match=message):
         check(rewrite(write_dense(tmp_path), change))
+
+
+def test_a_jpeg_holds_no_labels(tmp_path):
+    """Whatever its name: of two labels some forty values come back."""
+    path = write_dense(tmp_path) / "annotations/training/001.png"
+    with Image.open(path) as image:
+        image.save(path, format="JPEG")
+    with pytest.raises(DataError, match=r"001.png is a JPEG, whose compression .* masks as PNG"):
+        check(tmp_path)
+    with pytest.raises(DataError, match=r"is a JPEG"):
+        mask_values(str(path))
 
 
 def test_palettes_and_bits_are_labels(tmp_path):

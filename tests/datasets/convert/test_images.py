@@ -11,8 +11,10 @@ from PIL import Image
 
 from maskssl.cli.data_check import look_at_data
 from maskssl.datasets.checks.errors import DataError
+from maskssl.datasets.convert import hugging_face
 from maskssl.datasets.convert.hugging_face import convert_hugging_face
 from maskssl.datasets.convert.imagenet_val import convert_imagenet
+from maskssl.datasets.folders import ENDINGS
 from tests.cli.test_data_check import FINETUNE, TRAIN, VAL
 from tests.cli.test_data_layouts import infos, on
 
@@ -140,3 +142,20 @@ def test_columns_that_are_no_images_and_labels_are_named(tmp_path):
     written(tmp_path / "hub" / "train.parquet", [dict(text="a", label=1)], features)
     with pytest.raises(DataError, match="has the columns text, label, and 0 of the type Image"):
         convert_hugging_face(str(tmp_path / "hub"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("stored", "ending"), [("JPEG", ".jpeg"), ("PNG", ".png"), ("WEBP", ".webp"), ("MPO", ".jpeg")]
+)
+def test_pictures_of_hugging_face_get_an_ending_that_folders_know(stored, ending):
+    content = BytesIO()
+    Image.new("RGB", (4, 4)).save(content, stored, **dict(save_all=True) if stored == "MPO" else {})
+    assert hugging_face._ending(content.getvalue(), "set", 3) == ending
+    assert ending in ENDINGS
+
+
+def test_pictures_that_no_folder_takes_are_refused():
+    content = BytesIO()
+    Image.new("P", (4, 4)).save(content, "GIF")
+    with pytest.raises(DataError, match=r"set: row 3 is a GIF, and pictures in folders end with"):
+        hugging_face._ending(content.getvalue(), "set", 3)
