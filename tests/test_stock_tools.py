@@ -18,8 +18,6 @@ from maskssl.quickstart.scenes.writer import write_scenes
 from tests.support import TINY_ARCH
 from tests.test_stock_use import user_config
 
-SAVING = dict(checkpoint=dict(type="SafeCheckpointHook", interval=1))
-
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
@@ -88,7 +86,9 @@ def classification(scenes, work_dir):
 
 def written(config, path):
     """The config as a file, with our runner and its checkpoints."""
-    entries = {**dict(config), "runner_type": "MaskSSLRunner", "default_hooks": SAVING}
+    by_epoch = "max_iters" not in config["train_cfg"]
+    saving = dict(checkpoint=dict(type="SafeCheckpointHook", interval=1, by_epoch=by_epoch))
+    entries = {**dict(config), "runner_type": "MaskSSLRunner", "default_hooks": saving}
     entries["experiment_name"] = path.stem
     path.write_text("".join(f"{key} = {value!r}\n" for key, value in entries.items()))
     return path

@@ -75,4 +75,4 @@ def test_a_defect_keeps_its_traceback():
 def test_what_no_save_takes_is_refused_before_the_first_one():
     with pytest.raises(MaskSSLError, match="takes no bar, foo; see"):
         SafeCheckpointHook(bar=3, foo=1)
-    SafeCheckpointHook(interval=3, meta=dict(note="x"))
+    SafeCheckpointHook(interval=3, backend_args=None)

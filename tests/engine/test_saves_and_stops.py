@@ -329,3 +329,18 @@ def test_weights_whose_checksum_is_another_are_not_loaded(tmp_path):
         runner.load_or_resume()
     with pytest.raises(CheckpointError, match=r"is not loaded: its bytes are not"):
         read_pretrained(path)
+
+
+@pytest.mark.parametrize(
+    "place", ["file://{folder}/epoch_1.pth", "{folder}", "{folder}/epoch_1.pth"]
+)
+def test_weights_are_loaded_from_a_url_or_a_work_dir(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    first = t.build(tmp_path / "first", epochs=1)
+    first.train()
+    runner = t.build(tmp_path / "other", epochs=1)
+    runner.checkpoint = place.format(folder=tmp_path / "first")
+    runner.load_or_resume()
+    assert runner.loaded
+    for one, other in zip(first.model.parameters(), runner.model.parameters(), strict=True):
+        assert torch.equal(one, other)

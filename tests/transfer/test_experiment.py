@@ -282,7 +282,7 @@ def test_a_checkpoint_that_cannot_be_read_is_shown_and_the_others_go_on(
     ("words", "said"),
     [
         (["--stages", "knn", "nearest"], "--stages nearest: they are knn, linear"),
-        (["--blocks", "0", "2"], "--blocks 0 2: .*whole.pth has the blocks 1 to 2"),
+        (["--blocks", "1", "3"], "--blocks 1 3: .*whole.pth has the blocks 1 to 2"),
         (["--data", "/nowhere"], "the folder /nowhere/ cannot be read"),
     ],
 )

@@ -20,7 +20,7 @@ from torch import nn
 
 from ...checkpoints.errors import CheckpointError
 from ...checkpoints.finding import newest_to_resume, refuse_other_bytes
-from ...checkpoints.reading import read_checkpoint
+from ...checkpoints.reading import checkpoint_at, read_checkpoint
 from ...errors import MaskSSLError
 from ...occupied import occupied
 from ...private_names import accumulative_counts
@@ -58,7 +58,7 @@ class MaskSSLRunner(Runner):
 
     Args:
         *args: of mmengine's Runner.
-        load_from: a checkpoint.
+        load_from: a checkpoint; to load weights also a work dir or a URL.
         resume: go on from it, or from the newest of the work dir's run.
         **kwargs: of mmengine's Runner.
     """
@@ -177,6 +177,8 @@ class MaskSSLRunner(Runner):
                 from_first_process(partial(refuse_damaged, Path(path)))
             self.resume(path)
         else:
+            from_first_process(partial(checkpoint_at, path))  # what is a URL is fetched once
+            path = checkpoint_at(path)
             from_first_process(partial(refuse_other_bytes, Path(path)))
             self.load_checkpoint(path)
 
