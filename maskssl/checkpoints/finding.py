@@ -129,14 +129,10 @@ def refuse_other_bytes(path: Path) -> None:
     Raises:
         CheckpointError: the file was damaged, or replaced, since its checksum was written.
     """
-    if not path.is_file() or (facts := read_sidecar(path)) is None:
+    if not path.is_file() or read_sidecar(path) is None:
         return
-    if path.stat().st_size != facts.bytes or sha256_of(path) != facts.sha256:
-        raise CheckpointError(
-            f"{path} is not loaded: its bytes are not those of {sidecar_of(path).name}, so it is "
-            "damaged, or another program has replaced it. Copy it again, or remove the .sha256 "
-            "file if the weights are meant"
-        )
+    if reason := check_checkpoint(path):
+        raise CheckpointError(f"{path} is not loaded: {reason}. Copy it again, or give another")
 
 
 def training_checkpoints(folder: str | Path) -> list[Path]:
