@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import LoggerHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
@@ -26,6 +27,7 @@ from maskssl.engine.hooks.logs import SafeLoggerHook
 from maskssl.engine.hooks.stop_after import StopAfterHook
 from maskssl.engine.runner import runner as runner_module
 from maskssl.engine.runner.draws import _move_to_new_length
+from maskssl.engine.runner.knn_loop import KNNTestLoop
 from maskssl.engine.runner.resuming import _adopt
 from maskssl.engine.runner.schedules import wind_schedules
 from maskssl.engine.runner.train_loops import EpochTrainLoop
@@ -347,3 +349,10 @@ def test_weights_are_loaded_from_a_url_or_a_work_dir(place, tmp_path, monkeypatc
     assert runner.loaded
     for one, other in zip(first.model.parameters(), runner.model.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_bank_that_leaves_images_out_is_refused():
+    loader = SimpleNamespace(drop_last=True, dataset=[0] * 3)
+    runner = SimpleNamespace(build_dataloader=lambda config, **_: loader)
+    with pytest.raises(MaskSSLError, match=r"bank_dataloader.drop_last=True leaves images"):
+        KNNTestLoop(runner, loader, Evaluator([]), dict(drop_last=True))

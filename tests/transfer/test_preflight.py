@@ -80,6 +80,7 @@ def test_a_class_with_one_image_is_told_first(words, tmp_path):
     with pytest.raises(SystemExit) as end:
         main([*words, "--stages", "knn"])
     assert "the class 'lying' has 1 training image" in str(end.value.code)
+    main([*words, "--stages", "finetune", "--dry-run"])  # chooses nothing on a part of them
 
 
 def test_a_first_picture_that_is_none_is_told(words, tmp_path):

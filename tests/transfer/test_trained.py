@@ -20,6 +20,7 @@ from maskssl.transfer.budgets import BUDGETS, Budget
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.job_queue import JobError
 from maskssl.transfer.recipes import recipe_for, stage_config
+from maskssl.transfer.run_views import _runs
 from maskssl.transfer.schedule import (
     Length,
     ema_momentum,
@@ -339,3 +340,11 @@ def test_the_steps_told_are_those_that_are_made(tmp_path):
         size = told["batch_size"]
         a_pass = 50 // size if drop_last else -(-50 // size)
         assert 50 % size and told["steps"] == told["passes"] * a_pass
+
+
+def test_the_first_run_is_that_of_the_lowest_seed(tmp_path):
+    for seed in (10, 2):
+        (tmp_path / "runs" / "a" / "finetune" / f"seed-{seed}").mkdir(parents=True)
+    measure = dict(stage="finetune", cells=[dict(checkpoint="a")])
+    ((_, _, run),) = _runs(dict(measures=[measure]), tmp_path)
+    assert run.name == "seed-2"
