@@ -147,6 +147,7 @@ def test_a_batch_job_is_submitted_and_requeues_itself(slurm):
         (dict(GPUS_PER_NODE="x"), "GPUS_PER_NODE=x is no number of GPUs"),
         (dict(CPUS_PER_TASK="-1"), "CPUS_PER_TASK=-1 is no number of CPUs"),
         (dict(GPUS="12"), "GPUS=12 does not divide into nodes of GPUS_PER_NODE=8"),
+        (dict(SRUN_ARGS="--comment='x"), "SRUN_ARGS=--comment='x: no closing quotation; write it"),
         (dict(commands=()), "there is no srun on the PATH: call this where"),
         (dict(commands=("srun",), BATCH="1"), "BATCH=1 needs sbatch"),
     ],

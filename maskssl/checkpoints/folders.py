@@ -9,13 +9,15 @@ POINTER = "last_checkpoint"  # mmengine's, in the work dir: it names the file sa
 def hook_folder(work_dir: str | Path, out_dir: str | Path | None) -> Path:
     """Where a checkpoint hook writes; one ``out_dir`` serves several runs, as mmengine has it.
 
+    That is an absolute path: ``last_checkpoint`` names the folder to runs started elsewhere.
+
     Args:
         work_dir: of the run.
         out_dir: the hook's option.
     """
     if out_dir is None or str(out_dir) == str(work_dir):
         return Path(work_dir)
-    return Path(out_dir, Path(os.path.abspath(work_dir)).name)
+    return Path(os.path.abspath(out_dir), Path(os.path.abspath(work_dir)).name)
 
 
 def checkpoint_folders(work_dir: str | Path, out_dir: str | Path | None = None) -> list[Path]:

@@ -46,14 +46,14 @@ def allocation(partition: str, name: str, variables: Mapping[str, str]) -> Alloc
     """Read the variables.
 
     Raises:
-        SlurmError: no numbers, or GPUs that do not divide into nodes.
+        SlurmError: no numbers, GPUs that do not divide into nodes, or a quote left open.
     """
     gpus = _number("GPUS", variables.get("GPUS") or "8")
     per_node = _number("GPUS_PER_NODE", variables.get("GPUS_PER_NODE") or str(min(gpus, 8)))
     if gpus % per_node:
         raise SlurmError(f"GPUS={gpus} does not divide into nodes of GPUS_PER_NODE={per_node}")
     cpus = _number("CPUS_PER_TASK", variables.get("CPUS_PER_TASK") or "5")
-    more = shlex.split(variables.get("SRUN_ARGS") or "")
+    more = _options("SRUN_ARGS", variables.get("SRUN_ARGS") or "")
     return Allocation(
         (
             f"--partition={partition}",
@@ -147,6 +147,13 @@ def _number(name: str, value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise SlurmError(f"{name}={value} is no number of {'CPUs' if 'CPU' in name else 'GPUs'}")
     return int(value)
+
+
+def _options(name: str, value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError as error:  # No closing quotation
+        raise SlurmError(f"{name}={value}: {str(error).lower()}; write it as in a shell") from error
 
 
 def _say(command: str, sentence: str) -> None:

@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", nargs="+", metavar="NAME", help="default all of the part")
     parser.add_argument("--sets", nargs="+", metavar="NAME", help="default all of the part")
     parser.add_argument("--against", metavar="MODULE:FUNCTION", help="other code, of yardstick")
-    parser.add_argument("--minutes", type=float, default=14.0, help="of its trainings; default 14")
+    parser.add_argument(
+        "--minutes", type=float, default=28.0, help="of each of its trainings; default 28"
+    )
     parser.add_argument("--smoke", action="store_true", help="a few steps of everything")
 
 

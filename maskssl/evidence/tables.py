@@ -174,8 +174,8 @@ def yardstick_markdown(found: Mapping[str, Any]) -> str:
             "# BootMAE beside other code",
             "",
             f"`{found['command']}` trains both with the same model on the same pictures for the "
-            "same minutes, one after the other with all cores, and measures both by the same "
-            f"probes on test images. {found['date']}, {found['machine']}, {found['versions']}.",
+            f"same minutes, {found['lanes']}, and measures both by the same probes on test images. "
+            f"{found['date']}, {found['machine']}, {found['versions']}.",
             "",
             *markdown_table(header, body, figures=True),
             "",

@@ -1,15 +1,16 @@
 """BootMAE beside other code: the same model, pictures and minutes, and one probe for both.
 
 The other code is a function, called as ``function(pictures=, seconds=, seed=, folder=)`` with a
-folder of training pictures and one to write into. It has all cores for these seconds, and returns
-the file of its weights, which ``maskssl transfer`` reads and which have SHAPE, and the number of
-pictures seen.
+folder of training pictures and one to write into. It takes these seconds and torch's threads as it
+finds them, and returns the file of its weights, which ``maskssl transfer`` reads and which have
+SHAPE, and the number of pictures seen. On a CPU both codes train side by side, each in one thread,
+so that whatever else the machine does falls on both; on a GPU one after the other.
 """
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..occupied import occupied
 from ..progress import ProgressLine
 from ..transfer.experiment import run_experiment
 from ..transfer.fingerprints import Facts, digest_of_text, open_record
-from ..transfer.job_queue import Job, run_jobs
+from ..transfer.job_queue import Job, Lanes, run_jobs
 from ..transfer.lanes import plan_lanes
 from ..transfer.plan import Plan as TransferPlan
 from ..transfer.summary import summarise
@@ -53,6 +54,7 @@ BOOTMAE = Setting(
     pictures=PICTURES,
 )
 _PACED = 64  # steps by which the length of a pass is told; the first half warms up
+_SIDE_BY_SIDE = "side by side in one thread each"
 _RUN, _TOLD = "run", "told.json"
 
 
@@ -77,7 +79,7 @@ class Trained:
 
 
 def run_yardstick(plan: Plan, against: str, minutes: float, line: ProgressLine) -> str:
-    """Train both codes under every seed, one after the other, and measure all of them.
+    """Train both codes under every seed, in pairs, and measure all of them.
 
     Writes evidence-yardstick.json and .md.
 
@@ -98,13 +100,14 @@ def run_yardstick(plan: Plan, against: str, minutes: float, line: ProgressLine) 
     trainings = [one for seed in SEEDS for one in _trainings(plan, against, 60 * minutes, seed)]
     record = open_record(plan.out / "pretrained")
     facts = {one.job.name: one.facts for one in trainings}
+    lanes = _lanes()
     jobs = [one.job for one in trainings if not record.is_done(one.job.name, one.facts)]
 
     def finished(name: str, seconds: float) -> None:
         record.finished(name, facts[name], seconds)
 
     with occupied(record.folder):
-        run_jobs(jobs, plan_lanes(alone=True), line, finished)
+        run_jobs(jobs, lanes, line, finished)
     transfer = _transfer(plan, trainings)
     measured = run_experiment(transfer, line)
     if measured.failed:
@@ -115,6 +118,7 @@ def run_yardstick(plan: Plan, against: str, minutes: float, line: ProgressLine) 
         command=f"maskssl evidence yardstick --data-root DATA --against {against} "
         f"--minutes {minutes:g}",
         minutes=minutes,
+        lanes="one after the other" if len(lanes.environments) == 1 else _SIDE_BY_SIDE,
         config=BOOTMAE.config,
         options=dict(BOOTMAE.options),
         machine=machine(),
@@ -128,6 +132,15 @@ def run_yardstick(plan: Plan, against: str, minutes: float, line: ProgressLine) 
     )
     write_tables(found, plan, yardstick_markdown(found))
     return yardstick_markdown(found)
+
+
+def _lanes() -> Lanes:
+    """One training on a GPU, a pair of them on a CPU."""
+    if torch.cuda.is_available():
+        return plan_lanes(alone=True)
+    lanes = plan_lanes()
+    common = {**lanes.environment, "OMP_NUM_THREADS": "1"}
+    return replace(lanes, environments=lanes.environments[:2], environment=common, threads=1)
 
 
 def _trainings(plan: Plan, against: str, seconds: float, seed: int) -> list[Trained]:

@@ -31,7 +31,7 @@ def test_a_hook_writes_below_its_own_folder_by_the_name_of_the_work_dir(run, tmp
     assert hook_folder(run, None) == hook_folder(run, str(run)) == run
     assert hook_folder(run, tmp_path / "big") == tmp_path / "big" / "one"
     monkeypatch.chdir(run)
-    assert hook_folder(".", "big") == Path("big/one")
+    assert hook_folder(".", "big") == run / "big" / "one"
 
 
 def test_the_folder_of_the_last_checkpoint_comes_first(run, tmp_path):

@@ -59,7 +59,8 @@ def queue():
     ran: list[str] = []
 
     def run(jobs, lanes, line, finished) -> None:
-        assert len(lanes.environments) == 1
+        assert len(lanes.environments) == 2 and lanes.threads == 1  # a pair, on whatever CPU
+        assert lanes.environment["OMP_NUM_THREADS"] == "1"
         for job in jobs:
             ran.append(job.name)
             getattr(yardstick, job.target.split(":")[1])(*job.arguments)
@@ -88,6 +89,7 @@ def test_both_are_trained_in_turn_under_every_seed_and_measured_alike(plan, queu
     assert found["told"]["ours-1"]["images"] == 64  # one pass, of whole batches
     assert (plan.results / "evidence-yardstick.md").read_text() == table
     assert f"--against {OTHER} --minutes 0.01" in table
+    assert "the same minutes, side by side in one thread each, and measures" in table
     random = found["figures"]["knn"]["random"]
     assert f"| random weights |  |  | {100 * random:.1f} |" in table
 
@@ -110,7 +112,7 @@ def test_the_difference_is_of_the_same_seed(table):
     names = [f"{code}-{seed}" for seed in range(3) for code in ("ours", "theirs")]
     figures = dict(zip(names, (0.5, 0.4, 0.6, 0.4, 0.7, 0.4), strict=True))
     found = dict(
-        command="c", date="d", machine="m", versions="v", told=dict.fromkeys(names, told),
+        lanes="side by side", command="c", date="d", machine="m", versions="v", told=dict.fromkeys(names, told),
         figures=dict(knn=figures | dict(random=0.3)),
     )  # fmt: skip
     lines = yardstick_markdown(found).splitlines()
