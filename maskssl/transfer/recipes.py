@@ -198,7 +198,8 @@ def _recipe_length(cfg: Config, recipe: Recipe) -> tuple[int, int]:
         steps = cfg.train_cfg.max_iters
         return max(1, round(steps * batch / recipe.images)), steps
     passes = cfg.train_cfg.max_epochs
-    return passes, max(1, passes * recipe.images // batch)
+    drop_last = cfg.train_dataloader.get("drop_last", False)
+    return passes, passes * steps_of_a_pass(recipe.images, batch, drop_last)
 
 
 def _scaled_lr(cfg: Config, batch_size: int) -> float:

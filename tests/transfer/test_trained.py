@@ -342,6 +342,34 @@ def test_the_steps_told_are_those_that_are_made(tmp_path):
         assert 50 % size and told["steps"] == told["passes"] * a_pass
 
 
+@pytest.mark.parametrize("method", ["bootmae", "extrema"])
+@pytest.mark.parametrize("depth", [4, 12])
+def test_a_recipe_on_as_many_images_as_its_own_is_the_recipe(tmp_path, method, depth):
+    """Its warm-up, ends and length: 20 scenes in batches of 8 make passes of 3 steps, not 2.5.
+
+    A run by iterations is as long as whole passes are, within half a pass.
+    """
+    arch = dict(embed_dims=24, num_layers=depth, num_heads=2)
+    path = save_encoder(tmp_path / "a.pth", arch=arch)
+    encoder = open_encoder(str(path), "a", torch.device("cpu"))
+    for stage in ("finetune", "seg", "det"):
+        recipe = recipe_for(method, stage, encoder.backbone)
+        own = load_config(recipe.config)
+
+        def whole_batch(cfg, own=own):
+            cfg.train_dataloader.batch_size = own.auto_scale_lr.base_batch_size
+
+        cfg, told = stage_config(recipe, encoder, recipe.images, 1.0, False, whole_batch, {})
+        if "max_iters" in own.train_cfg:
+            assert cfg.train_cfg.max_iters == pytest.approx(own.train_cfg.max_iters, rel=0.005)
+            ends = [one.param_scheduler[0].end for one in (cfg, own)]
+            assert ends[0] == pytest.approx(ends[1], rel=0.005), stage
+        else:
+            assert cfg.param_scheduler == own.param_scheduler, stage
+            assert cfg.train_cfg.max_epochs == own.train_cfg.max_epochs, stage
+        assert cfg.get("custom_hooks") == own.get("custom_hooks")  # an average's momentum too
+
+
 def test_the_first_run_is_that_of_the_lowest_seed(tmp_path):
     for seed in (10, 2):
         (tmp_path / "runs" / "a" / "finetune" / f"seed-{seed}").mkdir(parents=True)
