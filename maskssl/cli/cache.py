@@ -15,6 +15,7 @@ from mmengine.registry import DATASETS, DefaultScope
 
 from ..datasets.cache.pixel_cache import (
     IMAGES_PER_PART,
+    VERSION,
     CacheError,
     PixelCache,
     parts_of,
@@ -97,13 +98,13 @@ def make_cache(
         Images that cannot be read; they are replaced in training as ever.
 
     Raises:
-        CacheError: the folder holds a cache of other images or another size.
+        CacheError: the folder holds a cache of other images, another size or version.
         DiskFullError: no space; whole parts stay.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     told = data_hash(dataset)
-    _claim(folder, f"{told} {short_side}\n")
+    _claim(folder, f"{told} {short_side}")
     numbers = list(enumerate(parts_of(len(dataset))))
     unreadable = done = 0
     with ProcessPoolExecutor(workers, initializer=_alone) as pool:
@@ -146,14 +147,16 @@ def told_beforehand(found: Estimate, images: int, folder: str | Path, workers: i
 def _claim(folder: Path, said: str) -> None:
     """Note of what a folder is a cache, before its first part is there."""
     note = folder / "of"
-    if note.exists() and note.read_text() != said:
+    # parts of two versions would be one cache; notes of the first name none
+    version = f" version {VERSION}" if VERSION > 1 else ""
+    if note.exists() and note.read_text().rstrip() != said + version:
         raise CacheError(
-            f"{folder} holds a cache of other images, or of another size; give another folder, or "
-            "remove it"
+            f"{folder} holds a cache of other images, of another version of maskssl or of another "
+            "size; give another folder, or remove it"
         )
     if not note.exists() and any(folder.glob("part-*")):
         raise CacheError(f"{folder} holds parts of an unknown cache; remove it")
-    note.write_text(said)
+    note.write_text(f"{said}{version}\n")
 
 
 def _alone() -> None:

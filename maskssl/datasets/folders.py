@@ -199,14 +199,22 @@ def innermost(folder: str | Path, split: str | None = None) -> Path:
     return folder
 
 
+def text_in(path: Path) -> str:
+    """The content of a text file.
+
+    Raises:
+        MaskSSLError: the text is not UTF-8.
+    """
+    try:
+        return path.read_text("utf-8-sig")  # Windows' editors mark UTF-8 at the head of a file
+    except UnicodeDecodeError as error:
+        raise MaskSSLError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from error
+
+
 def names_in(path: Path) -> list[str]:
     """Names in a text file, one a line, without empty ones.
 
     Raises:
         MaskSSLError: the text is not UTF-8.
     """
-    try:
-        text = path.read_text("utf-8-sig")  # Windows' editors mark UTF-8 at the head of a file
-    except UnicodeDecodeError as error:
-        raise MaskSSLError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from error
-    return [name.strip() for name in text.splitlines() if name.strip()]
+    return [name.strip() for name in text_in(path).splitlines() if name.strip()]

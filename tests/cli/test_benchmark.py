@@ -4,19 +4,21 @@ import gc
 import json
 import weakref
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from maskssl import config_file
-from maskssl.cli.benchmark import batches, growth, images, neighbours, ranks
+from maskssl.cli.benchmark import batches, growth, images, neighbours, ranks, timing
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
 from maskssl.cli.benchmark.step import TrainingStep, training_step
 from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
+from maskssl.models.layers.encoder_block import EncoderBlock
 from tests.datasets.test_load_resized_crop import photograph
 
 BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
@@ -361,3 +363,91 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_the_time_of_a_step_is_that_of_a_run_by_its_steps():
     ticks = iter(range(99))
     assert timed(lambda: None, CPU, 4, 3, clock=lambda: next(ticks)) == (0.25, 0, None)
+
+
+# the share of the peak
+
+
+def test_the_peak_is_that_of_the_fastest_run(monkeypatch):
+    """2 n^3 operations a product, ten of them a run; of four runs one takes a tenth of a second."""
+    ticks = iter([0.0, 1.0, 2.0, 2.1, 3.0, 4.0, 5.0, 6.0])
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    assert timing.matmul_peak(CPU, torch.float32, 4) == pytest.approx(2 * 4**3 / 0.01)
+
+
+def test_the_share_of_the_peak_is_operations_a_second_over_it():
+    """100 images of 2 GFLOP a second are 200 GFLOP/s, a quarter of 800."""
+    host = dict(device="d", torch="t", threads=1, date="today", peak_flops=8e11)
+    row = dict(
+        config="c",
+        batch_size=16,
+        precision="bf16",
+        compiled=None,
+        images_per_second=100.0,
+        spread=0.5,
+        flops_per_image=2e9,
+        memory_bytes=3 * 2**30,
+        seconds_by_part=dict(data=0.002),
+        saved_bytes_per_block=dict(block=5 * 2**20),
+    )
+    head, _, _, line, parts, kept = benchmark.table(host, [row]).splitlines()
+    assert head.endswith("matrix product 0.8 TFLOP/s")
+    assert line.split() == ["c", "16", "bf16", "plain", "100.0", "50.0%", "25.0%", "3.0"]
+    assert (parts, kept) == ("    ms: data 2.0", "    MiB: block 5")
+
+
+def test_what_a_block_keeps_is_counted_in_bytes():
+    """The input and what exp gives, 2 x 3 of four bytes each; the weight is kept anyway."""
+
+    class Exponential(EncoderBlock):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+            self.weight = torch.nn.Parameter(torch.ones(3))
+
+        def forward(self, x):
+            return (x * self.weight).exp()
+
+    model = torch.nn.Sequential(Exponential(), torch.nn.Identity())
+    given = torch.ones(2, 3, requires_grad=True)
+    made = SimpleNamespace(model=model, inputs=lambda: given, forward=model)
+    assert saved_per_block(made) == {"0": 2 * (2 * 3 * 4)}
+
+
+# made-up batches of oblong pictures
+
+
+def oblong():
+    return SimpleNamespace(
+        backbone=SimpleNamespace(grid_size=(6, 10), patch_size=8),
+        data_preprocessor=SimpleNamespace(size=(48, 80)),
+        decode_head=SimpleNamespace(num_classes=5),
+        roi_head=SimpleNamespace(bbox_head=SimpleNamespace(num_classes=5)),
+    )
+
+
+@pytest.mark.parametrize("scope", ["mmpretrain", "mmseg", "mmdet"])
+def test_made_up_pictures_have_their_height_first(scope, monkeypatch):
+    monkeypatch.setattr(batches, "DETECTION_SIZE", (48, 80))
+    batch = batches.labelled_batch(oblong(), scope, 2)
+    assert [image.shape for image in batch["inputs"]] == [(3, 48, 80)] * 2
+    for sample in batch["data_samples"]:
+        if scope != "mmpretrain":
+            assert {sample.img_shape, sample.ori_shape, sample.pad_shape} == {(48, 80)}
+        if scope == "mmseg":
+            assert sample.gt_sem_seg.data.shape == (1, 48, 80)
+        if scope == "mmdet":
+            boxes = sample.gt_instances.bboxes
+            assert (boxes[:, 2] <= 80).all() and (boxes[:, 3] <= 48).all()
+            assert boxes[:, 2].max() > 48  # x comes first, and is the wider side
+            masks = sample.gt_instances.masks.to_ndarray()
+            assert masks.shape == (batches.OBJECTS, 48, 80)
+            for mask, box in zip(masks, boxes.int().tolist(), strict=True):
+                rows, columns = mask.nonzero()
+                found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+                assert [*found] == box
+
+
+def test_made_up_views_have_their_height_first():
+    views, samples = batches.pretraining_batch((6, 10), 8, 2, 3)
+    assert [view.shape for view in views] == [(3, 3, 48, 80)] * 2
+    assert [sample.mask.shape for sample in samples] == [(6, 10)] * 3

@@ -11,7 +11,9 @@ from mmengine.config import Config
 from maskssl import config_file
 from maskssl.cli.config import load_config
 from maskssl.cli.data_check import DataError, check_data, length_of, look_at_data
+from maskssl.cli.data_check.nodes import Node
 from maskssl.cli.data_check.run_length import run_length, world_size
+from maskssl.errors import MaskSSLError
 from tests.datasets.checks.sets import DENSE_CLASSES, turn, write_dense, write_image_folder
 
 PRETRAIN = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
@@ -428,3 +430,110 @@ def test_images_are_shared_by_processes_and_accumulated_batches(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "8")
     assert (world_size("slurm"), world_size("none")) == (8, 1)
+
+
+# names that a config gives
+
+
+@pytest.mark.parametrize("dataset", ["IndexedImages", "CustomDataset"])
+@pytest.mark.parametrize("key", ["classes", "metainfo.classes"])
+def test_names_in_another_order_than_the_folders_are_refused(key, dataset, photos):
+    """Labels follow the folders, so that these names would be those of other images."""
+    options = {
+        f"{VAL}.dataset.type": dataset,
+        f"{VAL}.dataset.{key}": ("pear", "apple", "plum"),
+    }
+    with pytest.raises(DataError, match="val_dataloader: the class 'pear' is given as label 0"):
+        look_at_data(folder_config(FINETUNE, photos, options), [TRAIN, VAL])
+    options[f"{VAL}.dataset.{key}"] = ("Apfel", "Birne", "Pflaume")  # in place of the folders'
+    look_at_data(folder_config(FINETUNE, photos, options), [TRAIN, VAL])
+    options[f"{VAL}.dataset.{key}"] = ("apple", "pear")
+    with pytest.raises(DataError, match="has 3 class folders, and 2 classes are given"):
+        look_at_data(folder_config(FINETUNE, photos, options), [TRAIN, VAL])
+
+
+def test_lists_that_name_their_labels_otherwise_are_refused(photos):
+    names = ("apple", "pear", "plum")
+    options = listed(photos) | {f"{key}.dataset.classes": names for key in (TRAIN, VAL)}
+    look_at_data(folder_config(FINETUNE, photos, options), [TRAIN, VAL])
+    options[f"{VAL}.dataset.classes"] = ("pear", "apple", "plum")
+    with pytest.raises(DataError, match="are given the classes 'apple', .* for the same labels"):
+        look_at_data(folder_config(FINETUNE, photos, options), [TRAIN, VAL])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252"])
+def test_a_file_of_names_is_read_as_editors_write_it_or_named(encoding, photos):
+    (photos / "names.txt").write_text("Äpfel\nBirnen\nPflaumen\n", encoding)
+    options = {f"{TRAIN}.dataset.classes": str(photos / "names.txt")}
+    cfg = folder_config(FINETUNE, photos, options)
+    if encoding == "cp1252":
+        with pytest.raises(
+            MaskSSLError, match=r"names\.txt is no text in UTF-8 .*save it as UTF-8"
+        ):
+            look_at_data(cfg, [TRAIN])
+        return
+    assert look_at_data(cfg, [TRAIN])[0].given == ("Äpfel", "Birnen", "Pflaumen")
+
+
+# a quick look and a thorough one
+
+
+def test_one_bad_picture_in_a_sample_is_not_more_than_a_share_of_all(tmp_path):
+    """210 images, of which 2 may be unreadable; the quick look opens 64 of them."""
+    root = write_image_folder(tmp_path, count=70)
+    cfg = folder_config(FINETUNE, root)
+    (root / "train/apple/000.jpg").write_bytes(b"none")
+    (quick,) = look_at_data(cfg, [TRAIN])
+    assert quick.notes[-1] == (
+        "1 of 64 files looked at (a sample of 210) are unreadable, and 1% of all may be; maskssl "
+        "check-data --thorough looks at all."
+    )
+    (thorough,) = look_at_data(cfg, [TRAIN], thorough=True)
+    assert len(quick.pictures) == 63 and len(thorough.pictures) == 209
+    assert len(thorough.notes) == 1 and "000.jpg cannot be read" in thorough.notes[0]
+    for name in ("apple/003.jpg", "apple/006.jpg"):
+        (root / "train" / name).write_bytes(b"none")
+    with pytest.raises(DataError, match=r"; 3 of 64 files looked at \(a sample of 210\) are unre"):
+        look_at_data(cfg, [TRAIN])
+    with pytest.raises(DataError, match=r"; 3 of 210 files looked at are unreadable, and 1% may"):
+        look_at_data(cfg, [TRAIN], thorough=True)
+
+
+# masks
+
+
+def test_what_a_data_set_ignores_is_no_label(tmp_path):
+    rest = 4 * (48 * 64 - 800)
+    for number, (values, options, counts) in enumerate(
+        [
+            ((0, 1, 9), {f"{TRAIN}.dataset.ignore_index": 9}, [rest, 1600, 0]),
+            ((0, 1, 3), {f"{TRAIN}.dataset.reduce_zero_label": True}, [1600, 0, 1600]),
+        ]
+    ):
+        root = write_dense(tmp_path / str(number), values)
+        (train,) = look_at_data(dense_config(SEG, root, options), [TRAIN])
+        assert train.counts == counts
+        with pytest.raises(DataError, match=f"holds the value {values[2]}"):
+            look_at_data(dense_config(SEG, root), [TRAIN])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("\ufeff000\n".encode(), "begins with the mark of UTF-8 .*BOM.*; save it without"),
+        ("bär\n".encode("cp1252"), "is no text in UTF-8 .*; save it as UTF-8"),
+        (b"000\nno\n", "1 of 2 images of .* are not there, e.g. .*no.jpg"),
+    ],
+)
+def test_a_list_that_mmseg_would_read_otherwise_is_refused(content, message, tmp_path):
+    root = write_dense(tmp_path)
+    (root / "train.txt").write_bytes(content)
+    options = {f"{TRAIN}.dataset.ann_file": "train.txt"}
+    with pytest.raises(DataError, match=f"train_dataloader: .*{message}"):
+        look_at_data(dense_config(SEG, root, options), [TRAIN])
+
+
+def test_the_remedy_of_an_option_is_no_key_of_a_config():
+    """maskssl transfer --masks looks at data by the same code, and has no --cfg-options."""
+    assert Node("--masks", {}, object, "mmseg").remedy == "give --masks a folder of such data"
+    assert f"--cfg-options {TRAIN}.dataset" in Node(TRAIN, {}, object, "mmseg").remedy

@@ -1,17 +1,22 @@
 """maskssl check-data: a screen, JSON and sheets."""
 
 import json
+import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmpretrain.structures import DataSample
 from PIL import Image
 
 from maskssl.cli.data_check import DataError, look_at_data, sheets
+from maskssl.cli.data_check import cost as costs
 from maskssl.cli.data_check.report import as_text, report
+from maskssl.cli.data_check.run_length import RunLength
 from maskssl.cli.data_check.sheets import write_sheets
 from maskssl.datasets.checks.duplicates import duplicates
 from maskssl.visualization.overlays import COLOURS
@@ -126,3 +131,80 @@ def test_red_is_drawn_red(tmp_path):
     with Image.open(path) as sheet:
         red, _, blue = np.asarray(sheet.convert("RGB")).astype(int)[100, 100]
     assert red > blue + 100
+
+
+LENGTH = RunLength(
+    images=100,
+    batch=3,
+    processes=2,
+    accumulation=5,
+    batches=17,
+    epochs=0,
+    steps=7,
+    schedule_end=None,
+    by_epoch=False,
+    end=7,
+)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A data set of 100, two seconds an image, and a model of 16 weights."""
+    ticks = iter((0.0, 64.0))  # 32 images are timed
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    for name, made in (("DATASETS", list(range(100))), ("MODELS", torch.nn.Linear(3, 4))):
+        registry = SimpleNamespace(build=lambda config, made=made: made)
+        monkeypatch.setattr(costs, name, registry)
+
+
+@pytest.mark.parametrize(
+    ("workers", "optimizer", "hooks", "seconds", "copies"),
+    [
+        (4, "AdamW", [], 420 / 8, 3),  # weights and two moments
+        (0, "AdamW", ["EMAHook"], 420 / 2, 4),  # the process of a rank loads itself
+        (1, "SGD", ["OtherHook"], 420 / 2, 2),
+        (2, "LARS", ["OtherHook", "EMAHook"], 420 / 4, 3),
+    ],
+)
+def test_the_cost_by_hand(workers, optimizer, hooks, seconds, copies, counted):
+    """7 steps of 3 x 2 x 5 images are 210; two ranks have so many loader processes each."""
+    cfg = Config(
+        dict(
+            train_dataloader=dict(dataset=dict(type="A"), num_workers=workers),
+            model=dict(type="B"),
+            optim_wrapper=dict(optimizer=dict(type=optimizer)),
+            custom_hooks=[dict(type=hook) for hook in hooks],
+        )
+    )
+    found = costs.cost(cfg, LENGTH)
+    assert found["loading"] == 2
+    assert found["hours"] == pytest.approx(seconds / 3600)
+    assert found["checkpoint"] == 16 * copies * 4  # bytes of a float32
+
+
+def test_the_cost_is_told_in_its_units():
+    line = costs.cost_line(dict(loading=0.0123, hours=12.34, checkpoint=1_234_567_890))
+    assert line == (
+        "loading takes 12.3 ms an image in each loader process, so the run takes 12 hours at "
+        "least; a checkpoint takes about 1,235 MB"
+    )
+
+
+@pytest.mark.parametrize(("opened", "said"), [(64, "64 of 6,400 opened"), (6400, "6,400 opened")])
+def test_a_look_at_a_sample_says_of_how_many(opened, said):
+    one = dict(
+        loader="train_dataloader",
+        source=os.fsdecode(b"b\xe4r"),  # no UTF-8, and no screen shows it
+        images=6400,
+        used=6400,
+        batches=3200,
+        unit="images",
+        counts=None,
+        opened=opened,
+        sizes=[(4, 3)] * 3,
+        modes=dict(RGB=opened),
+        notes=[],
+    )
+    text = as_text(dict(loaders=[one], duplicates=[], run=None))
+    assert f"\n  {said}: 4x3 to 4x3" in text
+    assert text.encode("utf-8").startswith(b"train_dataloader: b\\udce4r\n")

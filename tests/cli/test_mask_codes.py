@@ -1,11 +1,16 @@
 """--map-masks reaches every pipeline that loads masks."""
 
+import argparse
+import re
+from importlib import import_module
+
 import pytest
 
 from maskssl import config_file
 from maskssl.cli.boxes_only import use_boxes_only
 from maskssl.cli.config import load_config
 from maskssl.cli.mask_codes import map_masks
+from maskssl.datasets.checks import masks
 from maskssl.errors import MaskSSLError
 from tests.cli.test_data_check import DET, FINETUNE, SEG
 
@@ -69,3 +74,11 @@ def test_boxes_alone_reach_the_loading_inside_a_test_over_scales():
 def test_what_means_nothing_is_refused(name, pairs, message):
     with pytest.raises(MaskSSLError, match=message):
         map_masks(load_config(config_file(name)), pairs)
+
+
+@pytest.mark.parametrize("name", ["train", "test", "check_data", "quickstart", "transfer"])
+def test_messages_name_the_commands_that_map_masks(name):
+    parser = argparse.ArgumentParser()
+    import_module(f"maskssl.commands.{name}").add_arguments(parser)
+    named = name.replace("_", "-") in re.findall(r"[\w-]+", masks._MAPPING)
+    assert ("--map-masks" in parser.format_usage()) is named

@@ -1,5 +1,7 @@
 """What fixes the draws of a run: compared, refused, taken over."""
 
+import os
+
 import pytest
 
 from maskssl.datasets.draws.facts import (
@@ -123,3 +125,14 @@ def test_data_that_list_no_files_have_no_hash():
 
     assert data_hash([1, 2]) is None
     assert data_hash(Unnamed("x", "y")) is None
+
+
+def test_names_that_are_no_text_are_hashed_by_their_bytes():
+    """Names of Linux are bytes; what is no UTF-8 in them comes as Python's surrogates."""
+
+    class Listed(list):
+        def get_data_info(self, index):
+            return dict(img_path=self[index])
+
+    one, other = (Listed([f"a/{os.fsdecode(name)}"]) for name in (b"\xe4.jpg", b"\xf6.jpg"))
+    assert data_hash(one) != data_hash(other)

@@ -223,6 +223,8 @@ def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path):
         (dict(ann_file="some.txt"), "2 of 3 images of some.txt have no label, the first is b.jpg"),
         (dict(ann_file="labels.txt", classes=["a", "b"]), "y.jpg of labels.txt has the label 2"),
         (dict(data_prefix="named", classes=["a"]), "has 2 class folders, and 1 classes"),
+        (dict(data_prefix="named", classes=["b", "a"]), "the class 'b' is given as label 0, and"),
+        (dict(data_prefix="named", classes=["b", "c"]), "and in named it has the label 1, which"),
         (dict(data_prefix="classes"), "1 of 3 images of classes have no label, the first is top"),
         (dict(data_prefix="loop"), "loop/a/up/ links to a folder above it; remove"),
         (dict(data_prefix="x.tar", ann_file="labels.txt"), "drop ann_file=labels.txt"),
@@ -516,3 +518,95 @@ def test_a_folder_that_is_asked_for_other_endings_is_listed_anew(tmp_path):
         for index in [open_index(ImageFolder(str(tmp_path / "set"), (ending,)))]
     ]
     assert found == [["a.jpg"], ["b.png"]]
+
+
+def test_an_index_of_another_kind_is_built_anew_and_that_is_said(listed, folder, said):
+    """One index_file in the configs of two data sets, each of which it fits in turn."""
+    place = listed.with_name("shared.index")
+    rows = listed.with_name("rows.csv")
+    rows.write_text("path,label\nx.jpg,0\n")
+    sources = [source_at(str(path)) for path in (listed, folder, rows, listed)]
+    kinds = ["list file", "folder", "CSV file", "list file"]
+    found = [open_index(source, place) for source in sources]
+    assert [index.header["kind"] for index in found] == kinds
+    assert [len(index) for index in found] == [4, len(FILES), 1, 4]
+    for before, kind in zip(kinds, kinds[1:], strict=False):
+        assert any(f"it lists a {before}, not a {kind}; it is built anew" in one for one in said)
+
+
+def test_a_list_and_a_csv_of_one_file_are_told_apart(tmp_path):
+    """Size and time are the same, and say nothing of how the lines are read."""
+    path = tmp_path / "a.csv"
+    path.write_text("path,label\n1.jpg,0\n")
+    csv, place = CsvFile(str(path)), tmp_path / "a.index"
+    open_index(csv, place)
+    with pytest.raises(ImageIndexError, match="line 1: 'path,label' is neither a path nor"):
+        open_index(ListFile(str(path)), place)
+
+
+# CSV as other programs write it
+
+
+@pytest.mark.parametrize("header", ["path,label", '"path","label"', "label,path"])
+def test_the_mark_that_windows_puts_before_utf8_is_no_part_of_a_column(header, tmp_path):
+    row = "3,ä 1.jpg" if header.startswith("label") else "ä 1.jpg,3"
+    (tmp_path / "a.csv").write_text(f"{header}\r\n{row}\r\n", "utf-8-sig")
+    index = open_index(CsvFile(str(tmp_path / "a.csv")))
+    assert (index.image_path(0), index.labels.tolist()) == ("ä 1.jpg", [3])
+
+
+def test_csv_in_cp1252_keeps_the_bytes_of_its_names(tmp_path):
+    """Files may lie there under just these bytes; labels are told apart all the same."""
+    (tmp_path / "a.csv").write_bytes("path,label\nä.jpg,Bär\nö.jpg,Bür\n".encode("cp1252"))
+    index = open_index(CsvFile(str(tmp_path / "a.csv")))
+    assert [os.fsencode(index.image_path(n)) for n in range(2)] == [b"\xe4.jpg", b"\xf6.jpg"]
+    assert index.labels.tolist() == [0, 1]
+    assert [os.fsencode(name) for name in index.header["classes"]] == [b"B\xe4r", b"B\xfcr"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n,0\n", "line 2: '' ends with none of"),
+        ("path,label\n\na.jpg,0\nb.jpg,\n", "without a label, the first in line 4; fill them in"),
+        ("path,label\na.jpg,0\nb.jpg\n", "without a label, the first in line 3"),
+        ("path,label\n,\n", "without a label, the first in line 2"),
+        (",\na.jpg,0\n", r"begins with the columns \(none\); name one of them path"),
+        ('path,label\n"a.jpg,0\n' + "b.jpg,0\n" * 20_000, "field larger .* correct the quotes"),
+        ('"path,label\n' + "b.jpg,0\n" * 20_000, "field larger .* correct the quotes"),
+        ('path\n"a.jpg\n' + "c" * 9999, r"line 3: 'a.jpg\\nc*' ends with none of"),
+    ],
+)
+def test_fields_of_a_csv_that_are_empty_or_never_closed_are_named(text, message, tmp_path):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ImageIndexError, match=message) as refusal:
+        open_index(CsvFile(str(tmp_path / "a.csv")))
+    assert len(str(refusal.value)) < 400
+
+
+# names of classes that a config gives
+
+
+def test_given_names_stand_for_folders_in_their_place(tmp_path):
+    for name in ("n01", "n02"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        (tmp_path / "set" / name / "1.jpg").touch()
+    names = tmp_path / "names.txt"
+    names.write_text("tench\nshark\n", "utf-8-sig")
+    for given in (["tench", "shark"], str(names)):
+        dataset = IndexedImages(data_prefix=str(tmp_path / "set"), classes=given)
+        assert tuple(dataset.metainfo["classes"]) == ("tench", "shark")
+        assert dataset.get_gt_labels().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("option", ["classes", "metainfo"])
+def test_given_names_in_another_order_than_the_labels_are_refused(option, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("path,label\n1.jpg,pear\n2.jpg,apple\n3.jpg,fig\n")
+    names = ["pear", "apple", "fig"]
+    options = {option: names if option == "classes" else dict(classes=names)}
+    with pytest.raises(
+        ImageIndexError, match=r"'pear' is given as label 0, .* label 2, .* fig, pe"
+    ):
+        IndexedImages(ann_file=str(rows), **options)
+    IndexedImages(ann_file=str(rows), with_label=False, **options)  # labels are not used

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from maskssl.cli import cache as making
@@ -212,3 +213,32 @@ def test_several_processes_write_the_same_cache(folder, tmp_path):
     make(folder, tmp_path / "two", workers=2)
     one, two = (PixelCache(tmp_path / name) for name in ("one", "two"))
     assert all(np.array_equal(one[n], two[n]) for n in range(7))
+
+
+def test_working_sizes_are_pillows_bicubic(folder, tmp_path):
+    """With the smoothing that Pillow has where it shrinks; the filter is part of VERSION."""
+    image = photograph(200, 70, 4)
+    image.save(tmp_path / "a.png")
+    found = working_size(str(tmp_path / "a.png"), 35)[..., ::-1].astype(int)
+    off = {
+        name: abs(found - np.asarray(image.resize((100, 35), filter)).astype(int))
+        for name, filter in Image.Resampling.__members__.items()
+    }
+    assert off["BICUBIC"].max() <= 1
+    assert min(other.mean() for name, other in off.items() if name != "BICUBIC") > 0.3
+
+
+def test_a_cache_of_another_version_is_refused_and_not_gone_on_with(folder, tmp_path, monkeypatch):
+    out = tmp_path / "cache"
+    make(folder, out)
+    header = json.loads((out / "cache.json").read_text())
+    assert header["version"] == pixel_cache.VERSION
+    (out / "cache.json").write_text(json.dumps(dict(header, version=99)))
+    with pytest.raises(CacheError, match=r"is a cache of version 99, and 1 is read here; make it"):
+        images(folder, cache=str(out))
+    make(folder, out)  # as it is whole, of this version
+    monkeypatch.setattr(making, "VERSION", 2)
+    with pytest.raises(CacheError, match="of another version of maskssl .* give another folder"):
+        make(folder, out)
+    make(folder, tmp_path / "new")
+    make(folder, tmp_path / "new")

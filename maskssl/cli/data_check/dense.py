@@ -134,8 +134,7 @@ def _image_names(node: Node, folder: str) -> list[str]:
     """Relative paths of the images that mmseg will use; others are refused, not left out."""
     suffix = node.setting("img_suffix")
     if node.ann_file:
-        lines = Path(node.ann_file).read_text(encoding="utf-8").splitlines()
-        names = [line.strip() + suffix for line in lines]
+        names = [name.strip() + suffix for name in _listed_names(node)]
         lost = [name for name in names if not os.path.isfile(os.path.join(folder, name))]
         if lost:
             raise DataError(
@@ -162,6 +161,22 @@ def _image_names(node: Node, folder: str) -> list[str]:
             f"would be used, e.g. {min(theirs - ours)}; remove them"
         )
     return sorted(theirs)
+
+
+def _listed_names(node: Node) -> list[str]:
+    """Lines of the list, which mmseg reads as UTF-8 without a mark."""
+    try:
+        text = Path(node.ann_file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{node.loader}: {node.ann_file} is no text in UTF-8 ({error}); save it as UTF-8"
+        ) from error
+    if text.startswith("\ufeff"):
+        raise DataError(
+            f"{node.loader}: {node.ann_file} begins with the mark of UTF-8 that Windows' editors "
+            "write (BOM), which mmseg would take for a part of the first name; save it without"
+        )
+    return text.splitlines()
 
 
 def _mask_code(node: Node, classes: tuple[str, ...]) -> masks.MaskCode:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...datasets.checks.errors import DataError
 from ...datasets.checks.pictures import QUICK, Picture, look_at_all, sample
 from ...datasets.folders import ENDINGS, ImageWalk, is_hidden, is_url, split_folders
+from ...datasets.index.class_names import check_names
 from ...datasets.index.image_index import NO_LABEL, ImageIndexError
 from ...datasets.index.sources import source_at
 from ...datasets.index.store import open_index
@@ -69,26 +70,7 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
         raise DataError(f"{node.loader}: {' '.join([f'{source} lists no image.', *listed.notes])}")
     if with_label:
         _check_labels(node, source, listed)
-    pictures: list[Picture] = []
-    notes = list(listed.notes)
-    files: Sequence[str] = ()
-    if not folder.endswith(".tar") and not is_url(folder):
-        paths = listed.paths
-        files = _Lazy(len(paths), lambda entry: os.path.join(folder, paths[entry]))
-        pictures, unreadable = look_at_all(
-            (files[number] for number in sample(len(files), None if thorough else QUICK)),
-            allowed,
-            lambda first, bad, total: (
-                f"{node.loader}: {first}; {bad} of {total} files looked at are unreadable, and "
-                f"{allowed:.0%} may be (max_share of UnreadableImagesHook, in training alone): "
-                "replace them, or remove them from the data folder or list"
-            ),
-            node.look,
-        )
-        notes += unreadable + depth_notes(node, pictures)
-    else:
-        what = "is no local path" if is_url(folder) else "is a tar file, or several"
-        notes.append(f"{folder} {what}; its pictures are not looked at.")
+    files, pictures, notes = _opened(node, folder, listed.paths, allowed, thorough)
     labels = listed.labels
     return Found(
         node.loader,
@@ -102,8 +84,39 @@ def look_at_images(node: Node, allowed: float, thorough: bool) -> Found:
         else None,
         files=files,
         pictures=pictures,
-        notes=notes,
+        notes=[*listed.notes, *notes],
+        given=node.classes if with_label else None,
     )
+
+
+def _opened(
+    node: Node, folder: str, paths: Sequence[str], allowed: float, thorough: bool
+) -> tuple[Sequence[str], list[Picture], list[str]]:
+    """Files of the images, those that were opened, and what is to be said of them."""
+    if folder.endswith(".tar") or is_url(folder):
+        what = "is no local path" if is_url(folder) else "is a tar file, or several"
+        return (), [], [f"{folder} {what}; its pictures are not looked at."]
+    files = _Lazy(len(paths), lambda entry: os.path.join(folder, paths[entry]))
+    chosen = sample(len(files), None if thorough else QUICK)
+    of = "" if len(chosen) == len(files) else f" (a sample of {len(files):,})"
+    pictures, unreadable = look_at_all(
+        (files[number] for number in chosen),
+        allowed,
+        lambda first, bad, total: (
+            f"{node.loader}: {first}; {bad} of {total} files looked at{of} are unreadable, and "
+            f"{100 * allowed:g}% may be (max_share of UnreadableImagesHook, in training alone): "
+            "replace them, or remove them from the data folder or list"
+        ),
+        node.look,
+        len(files),
+    )
+    notes = list(unreadable)
+    if unreadable and of:
+        notes.append(
+            f"{len(unreadable)} of {len(chosen)} files looked at{of} are unreadable, and "
+            f"{100 * allowed:g}% of all may be; maskssl check-data --thorough looks at all."
+        )
+    return files, pictures, notes + depth_notes(node, pictures)
 
 
 def _indexed(node: Node, source: str, endings: tuple[str, ...]) -> _Listed:
@@ -186,3 +199,8 @@ def _check_labels(node: Node, source: str, listed: _Listed) -> None:
             f"label, the first is {listed.paths[int(bare[0])]}; label them, or use "
             "with_label=False"
         )
+    if node.classes and listed.classes:
+        try:
+            check_names(node.classes, listed.classes, source)
+        except ImageIndexError as error:
+            raise DataError(f"{node.loader}: {error}") from error

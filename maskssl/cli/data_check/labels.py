@@ -66,10 +66,15 @@ def _counts_below(node: Any, name: str) -> Iterator[tuple[str, int]]:
 
 
 def _check_same_names(reference: Found, other: Found) -> None:
+    where = f"{reference.loader} ({reference.source}) and {other.loader} ({other.source})"
+    if reference.given and other.given and reference.given != other.given:
+        raise DataError(
+            f"{where} are given the classes {_few(reference.given)} and {_few(other.given)} for "
+            "the same labels; give both the same names in one order"
+        )
     ours, theirs = reference.classes, other.classes
     if ours is None or theirs is None or ours == theirs:
         return
-    where = f"{reference.loader} ({reference.source}) and {other.loader} ({other.source})"
     missing = [name for name in ours if name not in theirs]
     strange = [name for name in theirs if name not in ours]
     if not missing and not strange:

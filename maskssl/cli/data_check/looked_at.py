@@ -17,6 +17,7 @@ class Found:
         images: it holds; None if that is not known.
         used: of them, after filters and ``indices``.
         classes: names of labels in their order, as the data has them; None if it has none.
+        given: names that a config gives to the labels of folders or lists; None if it gives none.
         counts: images, objects or pixels looked at of each label; None without labels.
         unit: what ``counts`` counts.
         files: its images on the disk; empty where they are elsewhere.
@@ -35,6 +36,7 @@ class Found:
     files: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     notes: list[str] = field(default_factory=list)
+    given: tuple[str, ...] | None = None
 
     @property
     def labelled(self) -> bool:

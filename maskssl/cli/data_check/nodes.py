@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -12,7 +13,7 @@ from mmengine.registry import DATASETS, TRANSFORMS
 
 from ...datasets.checks.errors import DataError
 from ...datasets.checks.pictures import Look, look_at, look_at_channels
-from ...datasets.folders import is_url
+from ...datasets.folders import is_url, names_in
 from ..config import dicts_below
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
@@ -53,6 +54,8 @@ class Node:
     @property
     def remedy(self) -> str:
         """What to do where there is nothing at all."""
+        if self.loader.startswith("--"):  # an option that names the data, of no config
+            return f"give {self.loader} a folder of such data"
         return OWN_DATA.format(loader=self.loader)
 
     @property
@@ -94,8 +97,7 @@ class Node:
             path = os.path.expanduser(given)
             if not os.path.isfile(path):
                 raise DataError(f"{self.loader}: classes={given!r} is no file of class names")
-            with open(path, encoding="utf-8") as file:
-                given = file.read().splitlines()
+            given = names_in(Path(path))
         given = given or self.own_classes
         return tuple(given) if given else None
 

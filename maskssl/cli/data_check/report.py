@@ -110,7 +110,10 @@ def as_text(facts: Mapping[str, Any]) -> str:
         if one["opened"]:
             small, middle, large = ("x".join(map(str, size)) for size in one["sizes"])
             modes = ", ".join(f"{count} {mode}" for mode, count in one["modes"].items())
-            lines.append(f"  {one['opened']} opened: {small} to {large}, {middle} between; {modes}")
+            of = "" if one["opened"] == one["images"] else f" of {one['images']:,}"
+            lines.append(
+                f"  {one['opened']:,}{of} opened: {small} to {large}, {middle} between; {modes}"
+            )
         lines += [f"  ! {note}" for note in one["notes"]]
     for leak in facts["duplicates"]:
         trained, tested = leak["first"][0]
@@ -122,7 +125,8 @@ def as_text(facts: Mapping[str, Any]) -> str:
     if facts["run"]:
         lines.append(f"run: {facts['run']}")
         lines.append(f"cost: {cost_line(facts['cost'])}")
-    return "\n".join(lines)
+    # names of Linux are bytes: what is no UTF-8 in them cannot be printed
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _balance(counts: Mapping[str, int], unit: str) -> str:

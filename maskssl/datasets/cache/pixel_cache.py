@@ -24,7 +24,7 @@ from ...errors import MaskSSLError
 from ..decoding import Pixels, StoredImage, resized_crop
 from ..transforms.loading import UnreadableImageError, named_where_unreadable
 
-VERSION = 1
+VERSION = 1  # of the files, and of how pixels come into them: another filter is another version
 IMAGES_PER_PART = 1024
 _HEADER = "cache.json"
 

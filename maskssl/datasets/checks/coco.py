@@ -61,6 +61,8 @@ def read_coco(path: str | Path, with_masks: bool) -> CocoFile:
     if twice:
         raise DataError(f"{path} has {twice[0]!r} twice in categories; give each its own name")
     _by_id(content["annotations"], "annotation", path)
+    for image in content["images"]:
+        _check_sides(image, path)
     files = Counter(str(entry["file_name"]) for entry in content["images"])
     repeated = [name for name, count in files.items() if count > 1]
     if repeated:
@@ -116,6 +118,14 @@ def _by_id(entries: Sequence[Mapping[str, Any]], what: str, path: Any) -> dict[A
     return found
 
 
+def _check_sides(image: Mapping[str, Any], path: Any) -> None:
+    for side in ("width", "height"):
+        if not isinstance(image[side], (int, float)):
+            raise DataError(
+                f"{path}: the image {image['id']!r} has the {side} {image[side]!r}; give a number"
+            )
+
+
 def _check_links(
     annotation: Mapping[str, Any],
     images: Mapping[Any, Any],
@@ -149,7 +159,7 @@ def _check_segmentation(annotation: Mapping[str, Any], image: Mapping[str, Any],
     if not outline:
         raise DataError(
             f"{name} has no segmentation, and the model predicts masks; add outlines, or train "
-            "and score boxes alone by --boxes-only"
+            "and score boxes alone by maskssl train --boxes-only"
         )
     if isinstance(outline, dict):
         size = [image["height"], image["width"]]

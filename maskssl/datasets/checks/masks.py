@@ -13,7 +13,8 @@ from .label_codes import LabelCodes
 from .pictures import QUICK, Look, Picture, check_raster, look_at, sample
 
 _LOSSY = ("JPEG", "MPO")  # formats of pictures
-MAP_OPTION = "map their values with --map-masks VALUE=LABEL ..."
+# commands that make a run of labelled folders have no such option, and meet the same masks
+_MAPPING = "maskssl train, test and check-data map values to labels by --map-masks"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def check_masks(
         raise DataError(
             f"all {len(pictures)} masks looked at, {pairs[0][1]} first, hold 0 and 255 alone, and "
             "255 is ignored, so that only the background would be learnt; if 255 is an object, "
-            f"{MAP_OPTION}, e.g. --map-masks 0=0 255=1"
+            f"write its label, such as 1, in the masks; {_MAPPING} 0=0 255=1"
         )
     if pairs and not pixels[: code.num_labels].any():
         raise DataError(
@@ -149,8 +150,8 @@ def mask_values(path: str, coloured: bool = False) -> NDArray[np.integer]:
     if values.ndim != 2 and not (coloured and values.shape[2] >= 3):
         raise DataError(
             f"the mask {path} has {values.shape[2]} channels ({picture.mode}), and should have one "
-            f"that holds labels; if its colours stand for classes, {MAP_OPTION}, e.g. --map-masks "
-            "'#000000=0' '#ff0000=1'"
+            "that holds labels; if its colours stand for classes, write the masks anew, with the "
+            f"label of each pixel; {_MAPPING} '#000000=0' '#ff0000=1'"
         )
     return values.astype(np.int64)
 
@@ -167,6 +168,6 @@ def _check_labels(
     raise DataError(
         f"the mask {path} holds the {kind} {first[wrong].flat[0]} ({wrong.mean():.1%} of it), and "
         f"with {code.num_labels} classes values go from 0 to {highest}{zero}, or are "
-        f"{code.ignore_index}, ignored; name "
-        f"all classes in metainfo, or {MAP_OPTION}"
+        f"{code.ignore_index}, ignored; name all classes (in metainfo, or in the layout's "
+        f"classes.txt), or write labels in the masks; {_MAPPING} VALUE=LABEL ..."
     )

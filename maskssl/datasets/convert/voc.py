@@ -1,5 +1,6 @@
 """Pascal VOC's XML files of boxes into COCO files."""
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from xml.etree import ElementTree
 
 from ..checks.errors import DataError
 from ..checks.pictures import look_at
-from ..folders import image_files, split_folders
+from ..folders import image_files, names_in, split_folders
 from .coco_writer import Annotated, Object, write_coco
 
 _SPLITS = ("train", "val", "test")
@@ -62,7 +63,7 @@ def _pairs(root: Path, split: str) -> Iterator[tuple[Path, Path]]:
     listed = root / "ImageSets" / "Main" / f"{split}.txt"
     if listed.is_file():
         pictures = {path.stem: path for path in image_files(root / "JPEGImages")}
-        for name in filter(None, map(str.strip, listed.read_text(encoding="utf-8").splitlines())):
+        for name in names_in(listed):
             if name not in pictures:
                 raise DataError(f"{listed} names {name!r}, of which JPEGImages has no picture")
             yield pictures[name], root / "Annotations" / f"{name}.xml"
@@ -76,23 +77,43 @@ def _read(xml: Path) -> tuple[tuple[int, int] | None, list[tuple[str, tuple, boo
         tree = ElementTree.parse(xml).getroot()
     except FileNotFoundError as error:
         raise DataError(f"there is no {xml} for its picture; write one, or drop both") from error
-    except ElementTree.ParseError as error:
-        raise DataError(f"{xml} is no whole XML ({error}); write it anew") from error
-    size = tuple(int(tree.findtext(f"size/{side}") or 0) for side in ("width", "height"))
+    # the others are for encodings that expat does not know, such as GB2312
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise DataError(f"{xml} is no whole XML ({error}); write it anew, in UTF-8") from error
+    size = tuple(_side(tree, side, xml) for side in ("width", "height"))
     objects = []
     for found in tree.iter("object"):
         name = (found.findtext("name") or "").strip()
         corners = [found.findtext(f"bndbox/{corner}") for corner in _CORNERS]
-        try:
-            x1, y1, x2, y2 = (float(corner or "") for corner in corners)
-        except ValueError as error:
+        x1, y1, x2, y2 = (_number(corner) for corner in corners)
+        if not all(map(math.isfinite, (x1, y1, x2, y2))):
             raise DataError(
                 f"{xml}: the object {name!r} has the bndbox {corners}; give four numbers "
                 f"({', '.join(_CORNERS)})"
-            ) from error
+            )
         if not name:
             raise DataError(f"{xml} has an object without a name; give it one")
         x1, y1 = max(x1 - 1, 0), max(y1 - 1, 0)
         hard = (found.findtext("difficult") or "0").strip() == "1"
         objects.append((name, (x1, y1, x2 - x1, y2 - y1), hard))
     return (size[0], size[1]) if all(size) else None, objects
+
+
+def _side(tree: ElementTree.Element, side: str, xml: Path) -> int:
+    """Width or height that is told; 0 where none is."""
+    told = (tree.findtext(f"size/{side}") or "").strip() or "0"
+    value = _number(told)
+    if value < 0 or not value.is_integer():
+        raise DataError(
+            f"{xml} has the {side} {told!r}; give the picture's in pixels, or leave out size, and "
+            "the picture itself is asked"
+        )
+    return int(value)
+
+
+def _number(text: str | None) -> float:
+    """NaN where there is none; tools write 12 as 12.0 too."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return math.nan

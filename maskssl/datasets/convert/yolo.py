@@ -10,7 +10,7 @@ from mmengine import fileio
 
 from ..checks.errors import DataError
 from ..checks.pictures import look_at
-from ..folders import image_files
+from ..folders import image_files, names_in, text_in
 from .coco_writer import Annotated, Object, write_coco
 
 _SPLITS = ("train", "val", "test")
@@ -68,8 +68,8 @@ def _described(root: Path) -> tuple[Path, dict[str, Any]]:
         )
     try:
         content = fileio.load(found[0])
-    except yaml.YAMLError as error:
-        raise DataError(f"{found[0]} is no YAML ({error}); correct it") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(f"{found[0]} is no YAML in UTF-8 ({error}); correct it") from error
     if not isinstance(content, dict):
         raise DataError(f"{found[0]} holds no keys; write names, train and val there")
     return found[0], content
@@ -85,8 +85,7 @@ def _pictures(root: Path, path: Path, content: Mapping[str, Any], split: str) ->
         if there is None:
             raise DataError(f"{path} names {split}: {place}, and there is no {tries[0]}")
         if there.suffix == ".txt":
-            lines = filter(None, map(str.strip, there.read_text(encoding="utf-8").splitlines()))
-            yield from (there.parent / line for line in lines)
+            yield from (there.parent / line for line in names_in(there))
         else:
             yield from image_files(there)
 
@@ -98,7 +97,7 @@ def _base(root: Path, content: Mapping[str, Any]) -> Path:
 def _annotated(root: Path, picture: Path, num_classes: int) -> Annotated:
     width, height = look_at(picture).upright  # as YOLO's own loading turns it
     text = _text_of(root, picture)
-    lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else []
+    lines = text_in(text).splitlines() if text.is_file() else []
     objects = [
         _object(line.split(), width, height, num_classes, f"{text}, line {number}")
         for number, line in enumerate(lines, 1)

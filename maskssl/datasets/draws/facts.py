@@ -108,5 +108,7 @@ def data_hash(dataset: Any) -> str | None:
         path = dataset.get_data_info(index).get("img_path")
         if path is None:
             return None
-        digest.update("/".join(str(path).rsplit("/", 2)[-2:]).encode() + b"\n")
+        name = "/".join(str(path).rsplit("/", 2)[-2:])
+        # names of Linux are bytes, and need not be UTF-8
+        digest.update(name.encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +16,9 @@ from ...errors import MaskSSLError
 from ...private_names import is_initialised, mark_initialised
 from ..cache.pixel_cache import PixelCache
 from ..draws.facts import data_hash
-from ..folders import ENDINGS
+from ..folders import ENDINGS, names_in
 from ..transforms.deferred import deferred
+from .class_names import check_names
 from .image_index import ImageIndexError
 from .sources import source_at
 from .store import open_index
@@ -66,7 +68,7 @@ class IndexedImages(BaseDataset):
     Raises:
         MaskSSLError: ``augment_on_device`` does not fit the pipeline or the cache.
         ImageIndexError: nothing to list, a list or label that makes no sense, labels missing, or
-            not the number of classes given.
+            not the number or the order of the classes given.
     """
 
     _found_classes: tuple[str, ...] | None = None  # by the folders, where none were given
@@ -112,7 +114,7 @@ class IndexedImages(BaseDataset):
             test_mode=test_mode,
             lazy_init=True,
             max_refetch=max_refetch,
-            classes=classes,
+            classes=_names(classes),
         )
         if not lazy_init:
             self.full_init()
@@ -175,11 +177,8 @@ class IndexedImages(BaseDataset):
             if found:
                 self._found_classes = tuple(found)
             return
-        if found and len(found) != len(self.CLASSES):
-            raise ImageIndexError(
-                f"{self.source.location} has {len(found)} class folders, and {len(self.CLASSES)} "
-                "classes are given; name one for each folder, or none"
-            )
+        if found:
+            check_names(self.CLASSES, found, self.source.location)
         if header["max_label"] >= len(self.CLASSES):
             entry = int(np.argmax(self.index.labels))
             raise ImageIndexError(
@@ -243,6 +242,11 @@ class IndexedImages(BaseDataset):
         if is_initialised(self):
             lines.append(f"Index: \t{self.index.path}")
         return lines
+
+
+def _names(classes: str | Sequence[str] | None) -> Sequence[str] | None:
+    """Names, also of a file as Windows' editors write it, whose mark mmpretrain would keep."""
+    return names_in(Path(classes).expanduser()) if isinstance(classes, str) else classes
 
 
 def _selected(selection: Selection, indices: int | Sequence[int]) -> Selection:

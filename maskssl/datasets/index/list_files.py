@@ -128,56 +128,74 @@ class CsvFile(ListFile):
         """Path and label of each row."""
         self._read = self._stamp()
         labels = self._label_numbers()
-        for number, (path, label) in enumerate(self._rows(), 2):
+        images = 0
+        for number, path, label in self._rows():
             if not path.lower().endswith(self.endings):
                 raise ImageIndexError(
-                    f"{self.location}, line {number}: {path!r} ends with none of "
+                    f"{self.location}, line {number}: {path[:80]!r} ends with none of "
                     f"{', '.join(self.endings)}; write the names of files, endings included"
                 )
             yield path.encode("utf-8", "surrogateescape"), labels[label]
-        progress(1.0, number - 1)
+            images += 1
+        progress(1.0, images)
 
     def _label_numbers(self) -> dict[str | None, int]:
         """Label as written -> number."""
-        found = {label for _, label in self._rows()}
+        found: dict[str | None, int] = {}  # -> its first line
+        for number, _, label in self._rows():
+            found.setdefault(label, number)
         if not found:
             raise ImageIndexError(f"{self.location} lists no image; write rows below its header")
         if None in found:
             return {None: NO_LABEL}
         if "" in found:
-            raise ImageIndexError(f"{self.location} has rows without a label; fill them in")
+            raise ImageIndexError(
+                f"{self.location} has rows without a label, the first in line {found['']}; fill "
+                "them in"
+            )
         if all(label.isdecimal() for label in found if label):
-            return {label: self._number(label) for label in found if label}
+            return {label: self._number(label, line) for label, line in found.items() if label}
         self._classes = sorted(label for label in found if label)
         return {label: number for number, label in enumerate(self._classes)}
 
-    def _number(self, label: str) -> int:
+    def _number(self, label: str, line: int) -> int:
         number = label_number(label)
         if number is None:
-            line = next(at for at, (_, other) in enumerate(self._rows(), 2) if other == label)
             raise ImageIndexError(
                 f"{self.location}, line {line}: {label[:20]!r} is no label; write an integer from "
                 f"0 to {MAX_LABEL}, or names"
             )
         return number
 
-    def _rows(self) -> Iterator[tuple[str, str | None]]:
+    def _rows(self) -> Iterator[tuple[int, str, str | None]]:
+        """Line at which a row ends, path and label, '' where empty; None without such a column."""
         with open(
             self.location, encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as file:
             rows = csv.DictReader(file, skipinitialspace=True)
-            header = {name.strip().lower(): name for name in rows.fieldnames or ()}
-            paths = [header[name] for name in _PATHS if name in header]
-            labels = [header[name] for name in _LABELS if name in header]
-            if len(paths) != 1 or len(labels) > 1:
+            try:
+                paths, labels = self._columns(rows.fieldnames or ())
+                for row in rows:
+                    label = (row[labels[0]] or "").strip() if labels else None
+                    yield rows.line_num, (row[paths[0]] or "").strip(), label
+            except csv.Error as error:  # a quote that is never closed takes in the rest
                 raise ImageIndexError(
-                    f"{self.location} begins with the columns {', '.join(header) or '(none)'}; "
-                    f"name one of them path (or {', '.join(_PATHS[1:])}) and one label (or "
-                    f"{', '.join(_LABELS[1:])})"
-                )
-            for row in rows:
-                label = row[labels[0]] if labels else None
-                yield (row[paths[0]] or "").strip(), (label or "").strip() if labels else None
+                    f"{self.location}, line {rows.line_num}: {error}; correct the quotes there, "
+                    "or above"
+                ) from error
+
+    def _columns(self, names: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The column of paths, and that of labels if there is one."""
+        header = {name.strip().lower(): name for name in names}
+        paths = [header[name] for name in _PATHS if name in header]
+        labels = [header[name] for name in _LABELS if name in header]
+        if len(paths) != 1 or len(labels) > 1:
+            raise ImageIndexError(
+                f"{self.location} begins with the columns {', '.join(header) or '(none)'}; "
+                f"name one of them path (or {', '.join(_PATHS[1:])}) and one label (or "
+                f"{', '.join(_LABELS[1:])})"
+            )
+        return paths, labels
 
     def facts(self) -> dict[str, Any]:
         """Names of the classes, if labels are names."""

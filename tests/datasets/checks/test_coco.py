@@ -48,6 +48,8 @@ def put(part: str, key: str, value: Any):
         (drop("annotations", "bbox"), r"has no 'bbox'"),
         (drop("images", "width"), r"images\[.\] \(id .\) has no 'width'"),
         (drop("images", "file_name"), r"has no 'file_name'"),
+        (put("images", "width", "64"), "the image . has the width '64'; give a number"),
+        (put("images", "height", [48]), r"the image . has the height \[48\]"),
         (drop("annotations", "segmentation"), "annotation . has no segmentation, .*boxes alone"),
         (put("annotations", "segmentation", [[1, 2, 3]]), "an outline of 3 numbers"),
         (put("annotations", "segmentation", dict(size=[9, 9], counts="x")), r"size \[9, 9\]"),

@@ -129,3 +129,39 @@ def test_colours_become_labels():
 def test_codes_of_no_one_kind_are_refused(codes):
     with pytest.raises(DataError, match="neither all integers nor all colours"):
         LabelCodes(codes)
+
+
+def test_what_is_ignored_is_counted_for_nothing(tmp_path):
+    """By ignore_index, and 0 by reduce_zero_label, which counts the others from 0."""
+    rest = 4 * (48 * 64 - 800)
+    facts = check(write_dense(tmp_path / "a", (0, 1, 7)), ignore_index=7)
+    assert facts.pixels == [rest, 1600, 0]
+    with pytest.raises(DataError, match="the value 255 .* or are 7, ignored"):
+        check(write_dense(tmp_path / "b", (0, 1, 255)), ignore_index=7)
+    for number, ignored in enumerate((0, 255)):
+        root = write_dense(tmp_path / f"c{number}", (ignored, 1, 3))
+        assert check(root, reduce_zero_label=True).pixels == [1600, 0, 1600]
+    with pytest.raises(DataError, match="every pixel of the masks looked at"):
+        check(write_dense(tmp_path / "d", (0, 0, 0)), reduce_zero_label=True)
+
+
+def test_255_is_a_label_where_another_is_ignored(tmp_path):
+    facts = check(write_dense(tmp_path, (0, 255, 255)), num_labels=256, ignore_index=7)
+    assert facts.pixels[255] == 3200
+
+
+@pytest.mark.parametrize(
+    ("values", "change", "message"),
+    [
+        ((0, 255, 255), None, "write its label, such as 1, in the masks; maskssl train"),
+        ((0, 1, 9), None, "classes.txt.*, or write labels in the masks; maskssl train"),
+        ((0, 1, 2), "RGB", "write the masks anew, with the label of each pixel; maskssl train"),
+    ],
+)
+def test_a_remedy_is_named_that_every_command_has(values, change, message, tmp_path):
+    """maskssl quickstart and transfer meet masks too, and map none."""
+    root = write_dense(tmp_path, values)
+    if change:
+        rewrite(root, lambda image: image.convert(change))
+    with pytest.raises(DataError, match=message):
+        check(root)

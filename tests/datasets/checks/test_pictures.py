@@ -2,16 +2,20 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from maskssl.datasets.checks.errors import DataError
 from maskssl.datasets.checks.pictures import (
+    Picture,
+    UnreadablePictureError,
     check_depth,
     look_at,
     look_at_all,
+    look_at_channels,
     orientation_notes,
     sample,
 )
+from maskssl.datasets.transforms.loading import LoadImage
 from tests.datasets.checks.sets import turn
 
 
@@ -97,3 +101,51 @@ def test_a_share_may_be_unreadable(tmp_path):
 def test_a_sample_is_spread_evenly():
     assert sample(3, 8) == [0, 1, 2] and sample(100, None) == list(range(100))
     assert sample(1000, 4) == [0, 250, 500, 750]
+
+
+@pytest.mark.parametrize(
+    ("bad", "allowed", "files", "refused"),
+    [
+        *((1, 0.01, None, True), (1, 0.01, 64, True), (1, 0.02, 64, False)),  # all were looked at
+        *((1, 0.01, 65, True), (3, 0.01, 300, False)),  # what is certain
+        *((1, 0.01, 6400, False), (3, 0.01, 6400, False), (4, 0.01, 6400, True)),
+        *((0, 0.0, 6400, False), (1, 0.0, 6400, True), (64, 0.01, 6400, True)),
+        *((32, 0.5, 6400, False), (64, 1.0, 6400, False)),
+    ],
+)
+def test_a_sample_condemns_what_it_can_tell(bad, allowed, files, refused):
+    """Of 64 files one is more than 1%, and all may be fewer: four say so, and err once in 250."""
+
+    def look(path):
+        if int(path) < bad:
+            raise UnreadablePictureError(path)
+        return Picture(path, 1, 1, "RGB")
+
+    paths = [str(number) for number in range(64)]
+    try:
+        pictures, unreadable = look_at_all(paths, allowed, lambda *_: "too many", look, files)
+    except DataError:
+        assert refused
+    else:
+        assert not refused and (len(pictures), len(unreadable)) == (64 - bad, bad)
+
+
+def test_arrays_have_their_height_first(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((8, 12, 5), np.uint16))
+    picture = look_at_channels(tmp_path / "a.npy", 5)
+    assert (picture.size, picture.width, picture.height) == ((12, 8), 12, 8)
+
+
+def test_a_tiff_in_lab_is_refused_by_its_name(tmp_path):
+    """What OpenCV makes of it is another colour, which nothing else would show."""
+    colour = (200, 90, 40)
+    profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+    to_lab = ImageCms.buildTransform(*profiles, "RGB", "LAB")
+    path = tmp_path / "a.tif"
+    ImageCms.applyTransform(Image.new("RGB", (12, 8), colour), to_lab).save(path)
+    found = LoadImage().transform(dict(img_path=str(path)))["img"][0, 0, ::-1].astype(int)
+    assert abs(found - colour).max() > 20
+    picture = look_at(path)
+    assert (picture.mode, picture.bits, picture.size) == ("LAB", 8, (12, 8))
+    with pytest.raises(DataError, match=r"a\.tif is in the colours of CIE Lab.*convert .* to RGB"):
+        check_depth([picture])

@@ -246,3 +246,122 @@ def test_sizes_come_from_the_picture_where_xml_has_none(dense, tmp_path):
     (path, *_) = convert_voc(root)
     images = json.loads(path.read_text())["images"]
     assert (images[0]["width"], images[0]["height"]) == (30, 20)
+
+
+BOX = "<object><name>red</name><bndbox>{}</bndbox></object>"
+CORNERS = "<xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax>"
+SIZE = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
+
+
+def write_voc(root: Path, size: tuple, *boxes: tuple) -> Path:
+    """A picture of 64 x 48 in each split, with one text."""
+    lists = root / "ImageSets/Main"
+    for folder in (root / "JPEGImages", root / "Annotations", lists):
+        folder.mkdir(parents=True)
+    objects = "".join(BOX.format(CORNERS.format(*box)) for box in boxes)
+    text = f"<annotation>{SIZE.format(*size)}{objects}</annotation>"
+    for split in ("train", "val", "test"):
+        Image.new("RGB", (64, 48)).save(root / f"JPEGImages/{split}.jpg")
+        (root / f"Annotations/{split}.xml").write_text(text)
+        (lists / f"{split}.txt").write_text(f"{split}\n")
+    return root
+
+
+def test_sizes_corners_and_splits_of_voc_by_hand(tmp_path):
+    """Corners count from 1 and belong to the box; 0, which some tools write, is the edge.
+
+    The size is that which the boxes were drawn on, whatever the picture has: the check compares.
+    """
+    boxes = (1, 1, 70, 50), (11, 21, 30, 25), (0, 0, 5, 6)
+    written = convert_voc(write_voc(tmp_path, (70, 50), *boxes))
+    assert [path.name for path in written] == [
+        f"instances_{split}.json" for split in ("train", "val", "test")
+    ]
+    for path, split in zip(written, ("train", "val", "test"), strict=True):
+        coco = json.loads(path.read_text())
+        (image,) = coco["images"]
+        assert image["file_name"] == f"JPEGImages/{split}.jpg"
+        assert (image["width"], image["height"]) == (70, 50)
+        found = [annotation["bbox"] for annotation in coco["annotations"]]
+        assert found == [[0, 0, 70, 50], [10, 20, 20, 5], [0, 0, 5, 6]]
+
+
+def test_numbers_of_voc_may_have_a_point(tmp_path):
+    path, *_ = convert_voc(write_voc(tmp_path, ("64.0", " 48 "), ("12.0", 1, "20.5", 9)))
+    coco = json.loads(path.read_text())
+    assert (coco["images"][0]["width"], coco["images"][0]["height"]) == (64, 48)
+    assert coco["annotations"][0]["bbox"] == [11, 0, 9.5, 9]
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "message"),
+    [
+        (
+            ("64.5", 48),
+            (1, 1, 9, 9),
+            r"train\.xml has the width '64\.5'; give .* or leave out size",
+        ),
+        ((64, "high"), (1, 1, 9, 9), r"train\.xml has the height 'high'"),
+        ((64, "-48"), (1, 1, 9, 9), r"train\.xml has the height '-48'"),
+        ((64, 48), (1, 1, "nan", 9), r"train\.xml: .* has the bndbox \['1', '1', 'nan', '9'\]"),
+        ((64, 48), (1, 1, "9,5", 9), r"train\.xml: .* give four numbers"),
+    ],
+)
+def test_numbers_of_voc_that_are_none_are_refused(size, box, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        convert_voc(write_voc(tmp_path, size, box))
+
+
+def test_a_picture_is_asked_where_voc_tells_no_size(tmp_path):
+    path, *_ = convert_voc(write_voc(tmp_path, ("", 0), (1, 1, 9, 9)))
+    (image,) = json.loads(path.read_text())["images"]
+    assert (image["width"], image["height"]) == (64, 48)
+
+
+def test_texts_of_other_encodings_are_read_or_named(dense, tmp_path):
+    """As Windows' editors write them: with a mark, which is no part of a name, or as cp1252."""
+    root = write_voc(tmp_path / "voc", (64, 48), (1, 1, 9, 9))
+    listed = root / "ImageSets/Main/train.txt"
+    listed.write_bytes(b"\xef\xbb\xbftrain\r\n")
+    convert_voc(root)
+    listed.write_bytes("bär\n".encode("cp1252"))
+    with pytest.raises(MaskSSLError, match=r"train\.txt is no text in UTF-8 .*save it as UTF-8"):
+        convert_voc(root)
+    (root / "Annotations/val.xml").write_bytes(b'<?xml version="1.0" encoding="GB2312"?><a/>')
+    listed.write_text("train\n")
+    with pytest.raises(DataError, match=r"val\.xml is no whole XML .*write it anew, in UTF-8"):
+        convert_voc(root)
+    root = yolo(tmp_path / "yolo", dense)
+    text = root / "labels/train/000.txt"
+    text.write_bytes(b"\xef\xbb\xbf" + text.read_bytes())
+    assert list(convert_yolo(root).values()) == [(4, 8), (2, 4)]
+    (root / "data.yaml").write_bytes("names: [bär]\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"data\.yaml is no YAML in UTF-8"):
+        convert_yolo(root)
+
+
+def labelled(root: Path, dense: Path, line: str) -> list[dict]:
+    """What comes of one line for the first picture of a YOLO set."""
+    root = yolo(root, dense)
+    (root / "labels/train/000.txt").write_text(line)
+    (path, *_) = convert_yolo(root)
+    coco = json.loads(path.read_text())
+    return [found for found in coco["annotations"] if found["image_id"] == 1]
+
+
+def test_boxes_of_yolo_keep_their_fractions_of_a_pixel(dense, tmp_path):
+    (box,) = labelled(tmp_path / "set", dense, "1 0.3 0.6 0.11 0.05")
+    assert box["bbox"] == pytest.approx([0.245 * WIDTH, 0.575 * SIDE, 0.11 * WIDTH, 0.05 * SIDE])
+    assert box["area"] == pytest.approx(0.11 * WIDTH * 0.05 * SIDE)
+
+
+@pytest.mark.parametrize("share", ["1.0009", "-0.0009"])
+def test_shares_that_rounding_has_moved_over_the_edge_are_kept(share, dense, tmp_path):
+    (outline,) = labelled(tmp_path / "set", dense, f"0 0.2 0.2 0.8 0.2 {share} 0.9")
+    assert outline["segmentation"][0][4] == pytest.approx(float(share) * WIDTH)
+
+
+@pytest.mark.parametrize("share", ["1.0011", "-0.0011"])
+def test_shares_beyond_rounding_are_refused(share, dense, tmp_path):
+    with pytest.raises(DataError, match=f"line 1 has {share}; numbers are shares"):
+        labelled(tmp_path / "set", dense, f"0 0.2 0.2 0.8 0.2 {share} 0.9")
