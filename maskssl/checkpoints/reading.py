@@ -1,6 +1,7 @@
 """Read a checkpoint file safely, whoever wrote it."""
 
 import argparse
+import hashlib
 import pickle
 import re
 import struct
@@ -36,6 +37,7 @@ CONTAINERS = ("state_dict", "model", "module")
 WEIGHTS = tuple(
     f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", SUFFIX)
 )
+_HASH_DIGITS = 8  # at least, in the name of a file that torch.hub publishes
 MAGIC = (b"PK", b"\x80")  # a zip archive; a pickle, as torch wrote before 1.6
 # How numpy rebuilds an array and a scalar; it has changed the name of their module.
 _REBUILDERS: tuple[Any, ...] = (np.zeros(0).__reduce__()[0], np.float64().__reduce__()[0])
@@ -95,12 +97,19 @@ def checkpoint_at(path: str) -> str:
 
 
 def _downloaded(url: str) -> str:
-    """Where torch.hub keeps the file; it is fetched once, and its name's checksum compared."""
+    """Where torch.hub keeps the file; it is fetched once, and its name's checksum compared.
+
+    Many addresses end alike, in ``model.safetensors``: of a name that holds no checksum, each
+    address has a folder of its own.
+    """
     name = url.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
-    path = Path(torch.hub.get_dir(), "checkpoints", name)
+    digits = torch.hub.HASH_REGEX.search(name)
+    if digits and len(digits[1]) < _HASH_DIGITS:  # of 'vit-b.pth'
+        digits = None
+    place = "" if digits else hashlib.sha256(url.encode()).hexdigest()[:16]
+    path = Path(torch.hub.get_dir(), "checkpoints", place, name)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        digits = torch.hub.HASH_REGEX.search(name)
         try:
             torch.hub.download_url_to_file(url, str(path), digits and digits[1])
         except (OSError, ValueError, RuntimeError) as error:

@@ -42,7 +42,8 @@ def nearest(
     best = features.new_empty(len(features), 0)
     places = torch.empty(len(features), 0, dtype=torch.long, device=features.device)
     for start in range(0, len(bank), step):
-        similarity = features @ bank[start : start + step].T  # (B, step)
+        with torch.autocast(features.device.type, enabled=False):  # in fp16 many would be alike
+            similarity = features @ bank[start : start + step].T  # (B, step)
         found, place = similarity.topk(min(k, similarity.shape[1]), dim=1)
         best, order = torch.cat([best, found], dim=1).topk(k, dim=1)
         places = torch.cat([places, place + start], dim=1).gather(1, order)

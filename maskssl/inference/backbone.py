@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from ..models.backbones.plain_vit import PlainViT
-from ..models.pretrained.architecture import pixels_of, vit_settings
+from ..models.pretrained.architecture import pixels_of, pooling_of, vit_settings
 from ..models.pretrained.ledger import Ledger
 from ..models.pretrained.loading import load_weights, read_pretrained
 
@@ -20,8 +20,10 @@ class PretrainedViT(PlainViT):
         img_size: (h, w) in pixels that its position table is for.
         ledger: what became of every tensor of the file.
         settings: arguments of PlainViT that it was built with.
+        trained_pooling: what of its tokens the file says that a loss has trained; None: nothing.
     """
 
+    trained_pooling: str | None = None
     mean: tuple[float, ...]
     std: tuple[float, ...]
     img_size: tuple[int, int]
@@ -79,6 +81,8 @@ def load_backbone(
     load_weights(backbone, file, accept={*settings, *heads, "pooling"})
     pixels = pixels_of(file.weights, file.config)
     backbone.mean, backbone.std = pixels.mean, pixels.std
+    pooling, said = pooling_of(file.weights, file.config)
+    backbone.trained_pooling = pooling if said else None
     height, width = backbone.grid_size
     backbone.img_size = (height * backbone.patch_size, width * backbone.patch_size)
     return backbone.eval()

@@ -1,12 +1,16 @@
 """A checkpoint's encoder as one safetensors file, with the ledger of how it came about."""
 
 import json
+import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..checkpoints.errors import CheckpointError
 from ..checkpoints.plain import plain_content
+from ..checkpoints.reading import BROKEN
 from ..checkpoints.writing import write_checkpoint, write_text
 from ..errors import MaskSSLError
 from ..models.pretrained.ledger import Ledger
@@ -67,7 +71,7 @@ def rewrite_trusted(source: str, out: str | None) -> str:
         raise MaskSSLError("--trust needs another file to write to: SOURCE NEW.pth --trust")
     if not Path(source).is_file():
         raise MaskSSLError(f"there is no file {source}; --trust takes a file of your own")
-    content = torch.load(source, map_location="cpu", weights_only=False)
+    content = _unpickled(source)
     left_out: dict[str, str] = {}
     kept = plain_content(content, left_out)
     if not isinstance(kept, dict) or not any(isinstance(x, (dict, Tensor)) for x in kept.values()):
@@ -75,3 +79,17 @@ def rewrite_trusted(source: str, out: str | None) -> str:
     write_checkpoint(kept, out)
     without = ", ".join(sorted(set(left_out.values()))) or "leaving anything out"
     return f"written to {out}, without {without}"
+
+
+def _unpickled(source: str) -> Any:
+    try:
+        return torch.load(source, map_location="cpu", weights_only=False)
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(
+            f"{source} holds objects of code that is not here ({error}); set PYTHONPATH to where "
+            "that code lies, and call again"
+        ) from error
+    except (pickle.UnpicklingError, *BROKEN) as error:
+        raise CheckpointError(
+            f"{source} is no whole file of torch.save ({error}); copy it again"
+        ) from error

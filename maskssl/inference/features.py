@@ -1,6 +1,7 @@
 """Features of images, in batches: paths, folders, Pillow images or arrays."""
 
 from collections.abc import Iterable, Iterator
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,11 @@ def pictures_of(images: Picture | Iterable[Picture]) -> Iterator[Picture]:
         yield from image_files(images)
     elif isinstance(images, Image.Image) or (isinstance(images, np.ndarray) and images.ndim < 4):
         yield images
+    elif isinstance(images, (bytes, Tensor, IOBase)) or not isinstance(images, Iterable):
+        raise MaskSSLError(
+            f"a {type(images).__name__} is no image; give paths, folders, Pillow images or uint8 "
+            "arrays (H, W, 3) in RGB, and normalised tensors to the backbone itself"
+        )
     else:
         for item in images:
             yield from pictures_of(item)
@@ -138,7 +144,7 @@ def _opened(picture: Picture) -> Image.Image:
         picture = Image.fromarray(picture)
     try:
         if isinstance(picture, Image.Image):
-            opened, bits = picture, bits_of(picture)
+            opened, bits = picture, bits_of(picture, getattr(picture, "filename", "") or None)
         else:
             opened = Image.open(picture)
             bits = bits_of(opened, picture)

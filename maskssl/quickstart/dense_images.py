@@ -1,7 +1,7 @@
 """What a folder of the user's own images offers to segmentation and to detection."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def find_maps(folder: Path) -> DenseData | None:
     masks = next((names[name] for name in _MASKS if name in names), None)
     if pictures is None or masks is None or not (found := _stems(masks)):
         return None
-    drawn = _stems(pictures)
+    drawn = _stems(pictures, found)
     if strays := sorted(found.keys() - drawn.keys()):
         raise MaskSSLError(
             f"--images: {len(strays)} masks in {masks} have no picture of the same name in "
@@ -84,10 +84,22 @@ def find_maps(folder: Path) -> DenseData | None:
     return DenseData(pictures, Arrangement(links, listed))
 
 
-def _stems(folder: Path) -> dict[str, str]:
-    """Relative path without its ending -> ending, of the images below a folder."""
-    paths = [path.relative_to(folder) for path in image_files(folder)]
-    return {path.with_suffix("").as_posix(): path.suffix for path in paths}
+def _stems(folder: Path, wanted: Collection[str] | None = None) -> dict[str, str]:
+    """Relative path without its ending -> ending, of the images below a folder.
+
+    Raises:
+        MaskSSLError: two files differ in their endings alone, of those wanted; None: of all.
+    """
+    found: dict[str, str] = {}
+    for path in (path.relative_to(folder) for path in image_files(folder)):
+        stem = path.with_suffix("").as_posix()
+        if stem in found and (wanted is None or stem in wanted):
+            raise MaskSSLError(
+                f"--images: {folder / stem} ends with {found[stem]} and with {path.suffix}; keep "
+                "one of both files there"
+            )
+        found[stem] = path.suffix
+    return found
 
 
 def _split_stems(stems: Sequence[str], masks: Path) -> dict[str, list[str]]:
@@ -215,7 +227,10 @@ def _read_coco(path: Path) -> dict[str, Any] | None:
         ) from error
     if not isinstance(content, dict) or not {"images", "annotations", "categories"} <= set(content):
         return None
-    if bare := [entry["id"] for entry in content["annotations"] if not entry.get("segmentation")]:
+    objects = content["annotations"]
+    if any("segments_info" in entry for entry in objects):  # COCO's panoptic files
+        return None
+    if bare := [entry.get("id") for entry in objects if not entry.get("segmentation")]:
         raise MaskSSLError(
             f"--images: {len(bare)} objects in {path} have no segmentation, id {bare[0]} first; "
             "Mask R-CNN learns boxes and masks together"

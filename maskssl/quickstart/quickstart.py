@@ -79,6 +79,7 @@ def add_pretraining(plan: Plan, report: Report, folder: Path) -> None:
     """The curves of the pretraining, first among its pictures."""
     run = read_run(plan.pretrained, "pretraining")
     curves = {key: name for key, name in plan.row.curves.items() if run.series(key)}
+    curves = curves or {"loss": "loss"}  # which every run logs
     file = f"{PICTURES}/pretraining.png"
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     plot_runs([run], list(curves), folder / file, curves)

@@ -156,6 +156,8 @@ def _key(encoder: Encoder, images: ImageSet, kind: str) -> str:
         img_size=backbone.img_size,
         mean=backbone.mean,
         std=backbone.std,
+        # of config.json beside the weights, which their hash does not know
+        told=[backbone.num_heads, backbone.norm_eps, backbone.pos_resize, backbone.rotary_base],
         features=encoder.features if kind == POOLED else f"tokens of {encoder.blocks[-1]}",
     )
     if images.whole:

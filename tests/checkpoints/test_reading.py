@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub
 
 from maskssl.checkpoints.errors import CheckpointError
+from maskssl.checkpoints.mmengine_loader import load_safely
 from maskssl.checkpoints.reading import checkpoint_at, read_file
 
 
@@ -110,3 +111,34 @@ def test_of_two_files_of_weights_the_one_without_pickle_is_read(tmp_path):
     assert checkpoint_at(str(tmp_path)) == str(tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").touch()
     assert checkpoint_at(str(tmp_path)) == str(tmp_path / "model.safetensors")
+
+
+@pytest.mark.parametrize("device", ["meta", torch.device("meta")])
+def test_mmengines_loader_puts_tensors_where_they_are_asked_for(device, tmp_path):
+    content = dict(state_dict={"a": torch.ones(2)}, optimizer=[dict(b=torch.ones(1))], epoch=3)
+    torch.save(content, tmp_path / "a.pth")
+    found = load_safely(str(tmp_path / "a.pth"), device)
+    assert found["state_dict"]["a"].is_meta and found["optimizer"][0]["b"].is_meta
+    assert found["epoch"] == 3
+    for other in (None, lambda storage, place: storage):
+        assert load_safely(str(tmp_path / "a.pth"), other)["state_dict"]["a"].device.type == "cpu"
+
+
+def test_addresses_that_end_alike_are_different_files(tmp_path, monkeypatch):
+    """As all of Hugging Face's do; a letter behind a dash is no checksum."""
+    fetched = []
+
+    def fetch(url, path, digits):
+        fetched.append(digits)
+        Path(path).write_text(url)
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    urls = [f"https://hub.org/{who}/resolve/main/model.safetensors" for who in "ab"]
+    urls += [f"https://drive.org/uc?id={number}" for number in range(2)]
+    urls += ["https://hub.org/vit-b.pth"]
+    for _ in range(2):
+        paths = [Path(checkpoint_at(url)) for url in urls]
+        assert [path.read_text() for path in paths] == urls
+    assert paths[0].name == "model.safetensors"
+    assert fetched == [None] * 5

@@ -251,3 +251,25 @@ def test_a_prediction_without_a_bank_is_refused():
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="predict")
     with pytest.raises(MaskSSLError, match="mode='loss': KNNClassifier knows"):
         model(torch.zeros(1, 3, 16, 16), [DataSample()], mode="loss")
+
+
+def test_features_are_compared_in_fp32_under_autocast_too():
+    """As in a test with fp16=True."""
+    features, bank = unit_length(random(7, 64, 0)), unit_length(random(90, 64, 1))
+    expected, places = nearest(features, bank, 5)
+    scores = knn_scores(features, bank, torch.arange(90) % 3, 3, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        similarity, found = nearest(features, bank, 5)
+        voted = knn_scores(features, bank, torch.arange(90) % 3, 3, 5)
+    torch.testing.assert_close(similarity, expected, rtol=0, atol=1e-6)
+    assert torch.equal(found, places)
+    torch.testing.assert_close(voted, scores, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["bank", "images"])
+def test_features_that_are_not_finite_vote_for_nobody(place):
+    """NaN would be the nearest of all, and argmax takes NaN for class 0."""
+    bank, images = loader(18, 1), loader(3, 2)
+    dict(bank=bank, images=images)[place].dataset[1]["inputs"][0, 0, 0] = math.nan
+    with pytest.raises(MaskSSLError, match=r"1 of \d+ features of the .* are not finite"):
+        run_loop(build(), bank, images)

@@ -185,3 +185,26 @@ def test_average_precision_is_that_of_pycocotools():
     true = entries[(entries[..., 1] == TRUTH) & (entries[..., 0] >= 0)][:, 0].astype(int)
     own = [[3, 1, 2].index(one["category_id"]) for one in objects if not one["iscrowd"]]
     assert np.bincount(true).tolist() == np.bincount(own).tolist()  # in the order of the file
+
+
+@pytest.mark.parametrize("count", [0, 2])
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_a_detector_that_finds_nothing_misses_every_object(kind, count):
+    """In one image; in the other there is nothing to find."""
+    coco = pytest.importorskip("pycocotools.coco")
+    from maskssl.evaluation.matches import coco_entries
+
+    truth = coco.COCO()
+    shared = dict(image_id=3, category_id=1, area=64.0, iscrowd=0, bbox=[0.0, 0.0, 8.0, 8.0])
+    shared["segmentation"] = [[0, 0, 8, 0, 8, 8, 0, 8]]
+    truth.dataset = dict(
+        images=[dict(id=image, width=100, height=100) for image in (3, 4)],
+        annotations=[dict(shared, id=number + 1) for number in range(count)],
+        categories=[dict(id=1, name="one")],
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    entries = coco_entries(truth, [], [4, 3], kind)
+    assert entries.shape[0] == 2 and entries.shape[2] == 2 + THRESHOLDS
+    assert (entries[0, :, 0] == -1).all() and (entries[1, :, 1] == TRUTH).sum() == max(1, count)
+    assert average_precision(entries, np.ones((1, 2))).tolist() == [0.0]

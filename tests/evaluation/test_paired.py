@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from maskssl.errors import MaskSSLError
+from maskssl.evaluation import paired
 from maskssl.evaluation.paired import (
     Pair,
     bootstrap_p,
@@ -191,3 +192,25 @@ def test_a_few_images_of_each_class():
     assert labels[few_per_class(labels, 0.01, 0)].bincount().tolist() == [1, 1]
     with pytest.raises(MaskSSLError, match="class 1 has 40 training images, and 41 of a class"):
         few_per_class(labels, 41, 0)
+
+
+def test_the_smallest_difference_is_larger_among_many_pairs():
+    """Of three pairs each is tested at 5 % / 3: (2.394 + 0.842) deviations."""
+    assert detectable_difference(0.01, 3) == pytest.approx(0.01 * (2.393980 + 0.841621), rel=1e-6)
+    seeds = {name: np.array([level]) for name, level in (("a", 0.3), ("b", 0.2), ("c", 0.1))}
+    figures = np.random.default_rng(0).normal(0.2, 0.05, (200, 3))
+    pairs = compare_pairs(seeds, figures)
+    assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
+    for pair, (one, other) in zip(pairs, ((0, 1), (0, 2), (1, 2)), strict=True):
+        deviation = (figures[:, one] - figures[:, other]).std()
+        assert pair.detectable == pytest.approx(3.235601 * deviation, rel=1e-5)
+
+
+@pytest.mark.parametrize("held", [1, 14, 20, 1 << 24])
+def test_resamples_are_the_same_however_many_are_held(held, monkeypatch):
+    expected = resampled(lambda drawn: drawn, 7, 5)
+    monkeypatch.setattr(paired, "_COUNTS", held)
+    sizes = []
+    found = resampled(lambda drawn: sizes.append(len(drawn)) or drawn, 7, 5)
+    np.testing.assert_array_equal(found, expected)
+    assert sum(sizes) == 5 and max(sizes) == max(1, min(5, held // 7))

@@ -15,7 +15,7 @@ from maskssl.evaluation.attentive import AttentiveProbe, AttentiveSetting, train
 from maskssl.evaluation.knn import swept_votes, unit_length
 from maskssl.evaluation.linear_sweep import HeadSetting, train_heads
 from maskssl.evaluation.logistic import TOLERANCE, fit_logistic
-from maskssl.evaluation.rows import Rows, ranks_of
+from maskssl.evaluation.rows import PatchRows, Rows, ranks_of
 from maskssl.transfer.budgets import BUDGETS
 from maskssl.transfer.class_measures import attentive_settings
 from tests.evaluation.probe_rows import clusters, rows_of
@@ -288,3 +288,53 @@ def test_shuffled_labels_give_chance():
 def test_a_bank_that_is_too_small_is_refused():
     with pytest.raises(MaskSSLError, match="k=20 neighbours"):
         swept_votes(torch.ones(1, 2), torch.ones(5, 2), torch.zeros(5).long(), 2, [(20, 0.07)])
+
+
+def test_the_attentive_probe_is_trained_as_plain_torch_would():
+    rows = rows_of(3 + torch.randn(10, 3, 6), torch.arange(10) % 2)
+    state = torch.get_rng_state()
+    probe = train_attentive(rows, 2, AttentiveSetting(3.2, 0.3, 2, 4, 3), seed=4)
+    assert torch.equal(torch.get_rng_state(), state) and not probe.training
+    torch.manual_seed(4)
+    plain = AttentiveProbe(6, 3, 2, *rows.moments())
+    optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=0.3)
+    generator, step = torch.Generator().manual_seed(4), 0
+    for _ in range(2):
+        for places in torch.randperm(10, generator=generator).split(4):
+            for group in optimizer.param_groups:
+                group["lr"] = 3.2 * 4 / 256 * (1 + math.cos(math.pi * step / 6)) / 2
+            tokens, labels = rows.batch(places)
+            optimizer.zero_grad()
+            F.cross_entropy(plain(tokens), labels).backward()
+            optimizer.step()
+            step += 1
+    torch.testing.assert_close(probe.state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
+
+
+def test_patches_weigh_by_the_share_of_them_that_is_labelled():
+    """Cross-entropy of each pixel that is labelled, by torch's own optimizer; some have none."""
+    tokens, shares = torch.randn(6, 4, 5), torch.rand(6, 4, 3)
+    shares *= torch.tensor([1.0, 0.4, 0.0, 0.8])[:, None] / shares.sum(dim=2, keepdim=True)
+    rows = PatchRows(
+        tokens.numpy(), torch.zeros(6).long(), torch.arange(6), torch.device("cpu"), shares.numpy()
+    )
+    setting = HeadSetting("x", False, 30.0, 0.1)
+    (head,) = train_heads({"x": rows}, [setting], 3, epochs=2, batch_size=4, seed=7)
+    plain = nn.Linear(5, 3)
+    nn.init.zeros_(plain.weight)
+    nn.init.zeros_(plain.bias)
+    groups = [
+        dict(params=[plain.weight], weight_decay=0.1), dict(params=[plain.bias], weight_decay=0.0)
+    ]  # fmt: skip
+    optimizer = torch.optim.SGD(groups, lr=30.0 * 4 / 256, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(2):
+        for ids in torch.randperm(6, generator=generator).split(4):
+            x, y = tokens[ids].flatten(0, 1), shares[ids].flatten(0, 1)
+            optimizer.zero_grad()
+            (-(y * plain(x).log_softmax(dim=1)).sum() / y.sum()).backward()
+            optimizer.step()
+            scheduler.step()
+    x = tokens.flatten(0, 1)
+    torch.testing.assert_close(head(x), plain(x).detach(), rtol=1e-3, atol=1e-4)

@@ -112,7 +112,8 @@ def test_the_difference_is_of_the_same_seed(table):
     names = [f"{code}-{seed}" for seed in range(3) for code in ("ours", "theirs")]
     figures = dict(zip(names, (0.5, 0.4, 0.6, 0.4, 0.7, 0.4), strict=True))
     found = dict(
-        lanes="side by side", command="c", date="d", machine="m", versions="v", told=dict.fromkeys(names, told),
+        lanes="side by side", command="c", date="d", machine="m", versions="v",
+        told=dict.fromkeys(names, told),
         figures=dict(knn=figures | dict(random=0.3)),
     )  # fmt: skip
     lines = yardstick_markdown(found).splitlines()

@@ -1,6 +1,8 @@
 """An encoder from any file: what it must be follows from the file."""
 
 import hashlib
+import json
+import math
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mmpretrain.registry import MODELS
 import maskssl
 from maskssl.checkpoints.errors import CheckpointError
 from maskssl.errors import MaskSSLError
+from maskssl.inference.backbone import random_like
 from maskssl.models.backbones.plain_vit import PlainViT
 from maskssl.models.pretrained.source import HALF_PIXELS, IMAGENET_PIXELS
 
@@ -143,3 +146,68 @@ def test_what_is_no_encoder_is_refused(tmp_path):
     path = saved(dict(state_dict=bootmae().state_dict()), tmp_path)
     with pytest.raises(MaskSSLError, match="out_type='colours' is unknown"):
         maskssl.load_backbone(path, "colours", num_heads=3)
+
+
+def test_heads_that_are_given_stand_instead_of_the_files_and_are_told(tmp_path):
+    path = saved(dict(state_dict=bootmae().state_dict(), meta=dict(cfg=CFG)), tmp_path)
+    loaded = maskssl.load_backbone(path, num_heads=4)
+    assert loaded.num_heads == loaded.blocks[0].attn.num_heads == 4
+    said = "num_heads=4, and the checkpoint was made with 3"
+    assert loaded.ledger.accepted == [said]
+    loaded = maskssl.load_backbone(path, arch=dict(ARCH, num_heads=4))
+    assert loaded.num_heads == 4 and loaded.ledger.accepted == [said]
+    assert not maskssl.load_backbone(path).ledger.accepted
+
+
+def test_what_is_asked_for_is_taken_and_told(tmp_path):
+    """A cls token that no loss has trained; another eps."""
+    cfg = f"model = dict(backbone=dict(arch={ARCH!r}, out_type='avg'))"
+    path = saved(dict(state_dict=bootmae().state_dict(), meta=dict(cfg=cfg)), tmp_path)
+    loaded = maskssl.load_backbone(path, "cls", norm_eps=1e-3)
+    assert loaded.norm_eps == loaded.norm.eps == 1e-3
+    eps, pooling = loaded.ledger.accepted
+    assert "norm_eps=0.001, and the checkpoint was made with 1e-06" in eps
+    assert "out_type='cls', and the checkpoint was trained with the mean" in pooling
+
+
+def test_random_weights_keep_all_but_the_weights(tmp_path):
+    path = saved(dict(state_dict=bootmae().state_dict(), meta=dict(cfg=CFG)), tmp_path)
+    loaded = maskssl.load_backbone(path, "avg", img_size=(64, 48), out_indices=[0, 1])
+    state = torch.get_rng_state()
+    fresh, same, other = (random_like(loaded, seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (fresh.mean, fresh.std) == ((1.0, 2.0, 3.0), (4.0, -5.5, 6.0))
+    assert fresh.img_size == (64, 48) and len(fresh.blocks) == 2 and not fresh.training
+    weights = [one.blocks[0].attn.qkv.weight for one in (fresh, same, other, loaded)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2]) and not torch.equal(weights[0], weights[3])
+
+
+def test_the_config_of_another_model_in_the_folder_is_refused(tmp_path):
+    """As wide a model as its own is taken."""
+    vit = PlainViT(arch=ARCH, img_size=32, patch_size=8)
+    path = saved(vit.state_dict(), tmp_path)
+    for width, heads in ((48, 4), (768, 12)):
+        told = dict(hidden_size=width, num_attention_heads=heads)
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        if width == 48:
+            assert maskssl.load_backbone(path).num_heads == 4
+    with pytest.raises(CheckpointError, match="48 wide, and the config .* says 768"):
+        maskssl.load_backbone(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_of_a_run_that_diverged_are_refused(value, tmp_path):
+    state = PlainViT(arch=ARCH, img_size=32, patch_size=8).state_dict()
+    state["blocks.1.mlp.fc1.weight"][2, 3] = value
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.mlp\.fc1\.weight holds values that"):
+        maskssl.load_backbone(saved(state, tmp_path), num_heads=3)
+
+
+def test_one_out_index_may_be_a_number(tmp_path):
+    """As mmpretrain's and timm's models take it."""
+    path = saved(bootmae().state_dict(), tmp_path)
+    images = torch.randn(1, 3, 32, 32)
+    one, listed = (maskssl.load_backbone(path, num_heads=3, out_indices=o) for o in (-2, [1]))
+    assert one.out_indices == (1,)
+    torch.testing.assert_close(one(images), listed(images))

@@ -1,7 +1,9 @@
 """A checkpoint's encoder in one file that any torch reads, and what became of each tensor."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -110,3 +112,35 @@ def test_eps_and_rule_of_a_backbone_are_compared(source):
     )
     assert len(ledger.accepted) == 2
     load_pretrained(PlainViT(**options, pos_resize="antialiased"), source)
+
+
+def test_a_file_is_not_rewritten_over_itself_nor_without_a_tensor(tmp_path, monkeypatch):
+    torch.save(dict(a=torch.ones(1), epoch=3), tmp_path / "own.pth")
+    before = (tmp_path / "own.pth").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.pth").symlink_to("own.pth")
+    for source, out in (("own.pth", str(tmp_path / "own.pth")), ("own.pth", "link.pth")):
+        with pytest.raises(MaskSSLError, match="another file to write to"):
+            rewrite_trusted(source, out)
+    assert (tmp_path / "own.pth").read_bytes() == before
+    assert (
+        rewrite_trusted("own.pth", "new.pth") == "written to new.pth, without leaving anything out"
+    )
+    for content in ([torch.ones(1)], dict(epoch=3), {}):
+        torch.save(content, tmp_path / "none.pth")
+        with pytest.raises(MaskSSLError, match=r"none\.pth holds no dict of tensors"):
+            rewrite_trusted("none.pth", "new.pth")
+
+
+def test_a_trusted_file_of_code_that_is_not_here_is_told(tmp_path, monkeypatch):
+    theirs = ModuleType("their_models")
+    theirs.Config = type("Config", (), dict(__module__="their_models"))
+    monkeypatch.setitem(sys.modules, "their_models", theirs)
+    torch.save(dict(model={"a": torch.ones(1)}, cfg=theirs.Config()), tmp_path / "theirs.pth")
+    monkeypatch.delitem(sys.modules, "their_models")
+    with pytest.raises(CheckpointError, match=r"their_models.*set PYTHONPATH to where"):
+        rewrite_trusted(str(tmp_path / "theirs.pth"), str(tmp_path / "new.pth"))
+    for content in (b"no torch file", (tmp_path / "theirs.pth").read_bytes()[:200]):
+        (tmp_path / "cut.pth").write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"cut\.pth is no whole file of torch\.save"):
+            rewrite_trusted(str(tmp_path / "cut.pth"), str(tmp_path / "new.pth"))

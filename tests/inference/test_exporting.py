@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 
 import pytest
 import torch
@@ -135,3 +136,61 @@ def test_slips_are_told(tmp_path):
     cut = maskssl.load_backbone(tmp_path / "ours.pth", out_indices=[0])
     with pytest.raises(MaskSSLError, match="1 of 2 blocks is not exported"):
         export_backbone(cut, "timm", tmp_path)
+
+
+def test_what_no_shape_shows_comes_back(tmp_path):
+    """144 rows would be 12 x 12; eps and rule are none of the defaults."""
+    settings = dict(img_size=(36, 64), patch_size=4, norm_eps=1e-3, pos_resize="offset")
+    model = filled(PlainViT(arch=ARCH, **settings))
+    pixels = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0])
+    told = dict(backbone=dict(arch=ARCH, **settings), data_preprocessor=pixels)
+    state = {f"backbone.{name}": value for name, value in model.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(cfg=f"model = {told!r}")), tmp_path / "a.pth")
+    ours = maskssl.load_backbone(tmp_path / "a.pth")
+    assert ours.img_size == (36, 64)
+    export_backbone(ours, "safetensors", tmp_path / "out")
+    again = maskssl.load_backbone(tmp_path / "out")
+    assert (again.img_size, again.norm_eps, again.pos_resize) == ((36, 64), 1e-3, "offset")
+    assert (again.mean, again.std) == ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    assert not again.ledger.resized
+    images = torch.randn(1, 3, 20, 24)
+    torch.testing.assert_close(again(images), ours(images), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("to", ["timm", "mmpretrain", "safetensors"])
+def test_features_that_are_no_numbers_are_no_match(to, tmp_path):
+    """max(0.0, nan) is 0.0 in Python."""
+    model = backbone("plain", tmp_path)
+    with torch.no_grad():
+        model.norm.bias[0] = math.nan
+    with pytest.raises(MaskSSLError, match="differ by up to nan|not finite"):
+        export_backbone(model, to, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_oblong_backbone_comes_back_from_timm(tmp_path):
+    """8 patches and a cls token are 9 rows, as 3 x 3 patches would be."""
+    settings = dict(img_size=(8, 16), patch_size=4, layer_scale_init=1.0)
+    model = filled(PlainViT(arch=ARCH, **settings))
+    told = dict(backbone=dict(arch=ARCH, img_size=(8, 16)))
+    state = {f"backbone.{name}": value for name, value in model.state_dict().items()}
+    torch.save(dict(state_dict=state, meta=dict(cfg=f"model = {told!r}")), tmp_path / "a.pth")
+    ours = maskssl.load_backbone(tmp_path / "a.pth")
+    images = torch.randn(1, 3, 8, 16)
+    for to in ("timm", "safetensors"):
+        export_backbone(ours, to, tmp_path / to)
+        again = maskssl.load_backbone(tmp_path / to, num_heads=2)
+        assert again.img_size == (8, 16) and not again.ledger.resized
+        torch.testing.assert_close(again(images), ours(images), rtol=1e-5, atol=1e-5)
+
+
+def test_what_a_loss_has_trained_comes_back(tmp_path):
+    """A file that was fine-tuned by the mean of its patches is so in our format too."""
+    state = filled(PlainViT(arch=ARCH, img_size=16, patch_size=4, final_norm=False)).state_dict()
+    state |= {"fc_norm.weight": torch.ones(24), "head.weight": torch.ones(3, 24)}
+    torch.save(state, tmp_path / "tuned.pth")
+    tuned = maskssl.load_backbone(tmp_path / "tuned.pth", num_heads=2)
+    export_backbone(tuned, "safetensors", tmp_path / "out")
+    again = maskssl.load_backbone(tmp_path / "out", "cls")
+    said = "out_type='cls', and the checkpoint was trained with the mean of its patches"
+    assert again.ledger.accepted == [said]

@@ -142,3 +142,56 @@ def test_what_is_cut_is_the_middle(extractor):
     mean, std = (np.array(values)[:, None, None] for values in (backbone.mean, backbone.std))
     seen = extractor.prepare(pixels).numpy() * std + mean
     assert np.abs(seen[:, :, 2:-2]).max() < 1
+
+
+def pixels_of(extractor, *args, **options) -> np.ndarray:
+    """What an encoder is given, as RGB of 0 to 255 (H, W, 3)."""
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in (extractor.backbone.mean, extractor.backbone.std)
+    )
+    return (extractor.prepare(*args, **options) * std + mean).permute(1, 2, 0).numpy()
+
+
+def test_an_oblong_encoder_sees_oblong_pictures(checkpoint):
+    wide = maskssl.FeatureExtractor(checkpoint, img_size=(16, 32), device="cpu", num_heads=3)
+    drawn = np.random.default_rng(0).integers(0, 256, (64, 32, 3), dtype=np.uint8)
+    np.testing.assert_allclose(pixels_of(wide, drawn[:16]), drawn[:16], atol=1e-3)
+    np.testing.assert_allclose(pixels_of(wide, drawn), drawn[24:40], atol=1e-3)  # the middle
+    tall = maskssl.FeatureExtractor(checkpoint, img_size=(32, 16), device="cpu", num_heads=3)
+    np.testing.assert_allclose(pixels_of(tall, drawn[:32]), drawn[:32, 8:24], atol=1e-3)
+    for one, size in ((wide, (32, 16)), (tall, (16, 32))):
+        whole = Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC)
+        np.testing.assert_allclose(pixels_of(one, drawn, crop=False), np.asarray(whole), atol=1e-3)
+
+
+def test_of_several_outputs_the_last_is_the_feature(checkpoint):
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    last, both = (
+        maskssl.FeatureExtractor(checkpoint, device="cpu", num_heads=3, out_indices=indices)
+        for indices in ([1], [0, 1])
+    )
+    torch.testing.assert_close(both(picture, False), last(picture, False))
+
+
+def test_an_encoder_in_training_drops_no_paths_here(checkpoint):
+    backbone = maskssl.load_backbone(checkpoint, "avg", num_heads=3, drop_path_rate=0.9).train()
+    extractor = maskssl.FeatureExtractor(backbone, device="cpu")
+    assert not backbone.training
+    picture = np.zeros((32, 32, 3), np.uint8)
+    torch.testing.assert_close(extractor(picture, False), extractor(picture, False))
+
+
+def test_an_opened_png_of_16_bits_in_colours_is_refused(extractor, tmp_path):
+    """Pillow opens it in 8, and its mode says nothing."""
+    path = tmp_path / "deep.png"
+    assert cv2.imwrite(str(path), np.full((40, 40, 3), 4095, np.uint16))
+    with Image.open(path) as opened, pytest.raises(MaskSSLError, match="has 16 bits a channel"):
+        extractor(opened, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [(torch.zeros(3, 32, 32), "Tensor"), (None, "NoneType"), (b"\x89PNG", "by")]
+)
+def test_what_is_no_picture_is_named(given, kind, extractor):
+    with pytest.raises(MaskSSLError, match=f"a {kind}.* is no image; give paths, folders"):
+        extractor(given, progress=False)

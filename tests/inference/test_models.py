@@ -64,3 +64,12 @@ def test_names_are_fetched_lazily_and_others_refused():
     assert {"load_backbone", "FeatureExtractor", "build", "list_models"} <= set(dir(maskssl))
     with pytest.raises(AttributeError, match="no attribute 'load_backbones'"):
         _ = maskssl.load_backbones
+
+
+def test_options_that_would_be_left_aside_and_configs_without_a_model_are_refused():
+    (name,) = maskssl.list_models("extrema_vit-small*")
+    cfg = maskssl.config_file(f"pretrain/{name}.py")
+    with pytest.raises(ConfigError, match="are for a config that is read here; merge them"):
+        maskssl.build(Config.fromfile(cfg), {"model.mask_ratio": 0.5})
+    with pytest.raises(ConfigError, match=r"describes no model \(it has a, b\)"):
+        maskssl.build(Config(dict(a=1, b=2)))

@@ -7,6 +7,7 @@ import torch
 from mmpretrain.registry import MODELS
 
 from maskssl.engine.optimizers.layer_decay import LayerDecayOptimWrapperConstructor
+from maskssl.errors import MaskSSLError
 from maskssl.masking import split_ordering
 from maskssl.models.pretrained.bootmae_release import from_released, to_released
 
@@ -105,3 +106,18 @@ def test_released_shapes_at_paper_scale(arch, encoder, depth):
     assert shapes[f"blocks.{depth - 1}.attn.qkv.weight"] == (3 * encoder, encoder)
     assert shapes["lm_head.proj.weight"] == (512, 3, 16, 16)
     assert shapes["de_pos_embed"] == (1, 197, 512)
+
+
+def test_another_method_s_tensor_is_named(reference):
+    theirs = {**reference["state_dict"], "momentum_encoder.weight": torch.ones(1)}
+    with pytest.raises(MaskSSLError, match=r"momentum_encoder\.weight is no tensor of a BootMAE"):
+        from_released(theirs)
+
+
+def test_a_release_without_its_teacher_starts_it_as_the_student(reference):
+    model = build(reference["cfg"])
+    model.load_state_dict(from_released(reference["state_dict"]))
+    student, teacher = model.backbone.state_dict(), model.target_generator.encoder.state_dict()
+    torch.testing.assert_close(teacher, student, rtol=0, atol=0)
+    theirs = reference["state_dict"]["blocks.0.mlp.fc1.weight"]
+    assert torch.equal(teacher["blocks.0.mlp.fc1.weight"], theirs)

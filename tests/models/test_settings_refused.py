@@ -46,6 +46,7 @@ def build(cfg, place="", **options):
         (ENCODER, "arch", dict(num_layers=0), "num_layers=0 leaves arch without a layer"),
         (ENCODER, "arch", dict(num_heads=3), "embed_dims=16, which num_heads=3 does not divide"),
         (ENCODER, "arch", dict(num_heads=32), "which num_heads=32 does not divide"),
+        (ENCODER, "arch", dict(num_heads=0), "which num_heads=0 does not divide"),
         (ENCODER, "", dict(drop_path_rate=1.5), "drop_path_rate=1.5 is no share"),
         (ENCODER, "", dict(class_attention={}), "class attention brings a cls token"),
         (EXTREMA, "backbone.class_attention", dict(num_layers=0), "leaves class attention without"),

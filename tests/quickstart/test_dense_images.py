@@ -201,3 +201,51 @@ def test_names_of_classes_in_another_encoding_are_refused(tmp_path):
     (tmp_path / "classes.txt").write_bytes("ä\nb\nc\n".encode("cp1252"))
     with pytest.raises(MaskSSLError, match=r"classes\.txt is no text in UTF-8"):
         find_maps(tmp_path)
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("train", "val", "test")])
+def test_a_test_split_validates_where_there_is_no_other(splits, tmp_path):
+    for split in splits:
+        for number in range(2):
+            picture(tmp_path / "maps" / "images" / split / f"{split}{number}.png")
+            mask(tmp_path / "maps" / "masks" / split / f"{split}{number}.png", 1)
+        picture(tmp_path / "boxes" / split / f"{split}.jpg")
+        coco(tmp_path / "boxes" / f"instances_{split}.json", [f"{split}.jpg"])
+    val = splits[1]
+    links = set(find_maps(tmp_path / "maps").arranged.links)
+    assert links == {
+        f"{kind}/{part}/{split}/{split}{number}.png"
+        for kind in ("images", "masks")
+        for part, split in (("train", "train"), ("val", val))
+        for number in range(2)
+    }
+    found = find_boxes(tmp_path / "boxes")
+    assert set(found.arranged.links) == {"train/train.jpg", f"val/{val}.jpg"}
+    texts = {name: json.loads(text) for name, text in found.arranged.texts.items()}
+    assert texts["instances_val.json"]["images"][0]["file_name"] == f"{val}.jpg"
+
+
+def test_two_files_that_differ_in_their_endings_alone_are_refused(tmp_path):
+    """Either could be meant; what has no mask is nobody's concern."""
+    root = masked_folder(tmp_path)
+    for ending in ("jpg", "png"):
+        picture(root / "images" / f"unlabelled.{ending}")
+    assert len(find_maps(root).arranged.links) == 20
+    picture(root / "images" / "3 a.png")
+    with pytest.raises(MaskSSLError, match=r"images/3 a ends with \.jpg and with \.png; keep one"):
+        find_maps(root)
+    (root / "images" / "3 a.png").unlink()
+    mask(root / "masks" / "3 a.tif", 1)
+    with pytest.raises(MaskSSLError, match=r"masks/3 a ends with \.png and with \.tif; keep one"):
+        find_maps(root)
+
+
+def test_panoptic_annotations_of_coco_beside_instances_are_left(tmp_path):
+    """Their entries have neither a segmentation nor an id."""
+    for split in ("train", "val"):
+        picture(tmp_path / split / "a.jpg")
+        coco(tmp_path / "annotations" / f"instances_{split}2017.json", ["a.jpg"])
+        content = json.loads((tmp_path / "annotations" / f"instances_{split}2017.json").read_text())
+        content["annotations"] = [dict(image_id=0, file_name="a.png", segments_info=[])]
+        (tmp_path / "annotations" / f"panoptic_{split}2017.json").write_text(json.dumps(content))
+    assert set(find_boxes(tmp_path).arranged.links) == {"train/a.jpg", "val/a.jpg"}

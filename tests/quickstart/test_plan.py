@@ -21,10 +21,12 @@ from maskssl.quickstart.pretraining import (
     pretraining_job,
     write_start,
 )
+from maskssl.quickstart.quickstart import told
 from maskssl.transfer import lanes as planning
 from maskssl.transfer.fingerprints import open_record
 from maskssl.transfer.lanes import plan_lanes
 from maskssl.transfer.trained_jobs import TRAIN
+from tests.transfer.logs import training, write_log
 
 MINE = ("cat", "dog")
 
@@ -204,3 +206,37 @@ def test_less_than_a_job_is_refused():
 def test_an_unknown_method_is_refused():
     with pytest.raises(MaskSSLError, match="no method 'mocov9'; use one of bootmae, extrema"):
         method_named("mocov9")
+
+
+def test_the_weights_before_the_pretraining_are_the_seeds(plan, tmp_path):
+    state, found = torch.get_rng_state(), []
+    for number, seed in enumerate((3, 3, 4)):
+        each = replace(plan, out=tmp_path / str(number), seed=seed)
+        write_start(each)
+        assert torch.equal(torch.get_rng_state(), state)
+        found.append(torch.load(each.start)["state_dict"])
+    names = [name for name in found[0] if name.endswith("fc1.weight")]
+    assert names and all(torch.equal(found[0][name], found[1][name]) for name in names)
+    assert not any(torch.equal(found[0][name], found[2][name]) for name in names)
+    before = each.start.read_bytes()
+    write_start(replace(each, seed=5))
+    assert each.start.read_bytes() == before
+
+
+def test_the_report_says_what_was_pretrained_on(plan):
+    found = told(replace(plan, seed=7))
+    assert found["title"] == "Transfer of BootMAE pretrained on mine"
+    assert found["facts"]["pretrained on"] == "10 images, seed 7"
+    found = told(replace(plan, images=None, seed=7))
+    assert found["title"].endswith("on drawn scenes")
+    assert found["facts"]["pretrained on"] == "drawn scenes, without labels, seed 7"
+
+
+@pytest.mark.parametrize("logged", ["loss", "loss_pixel"])
+def test_a_method_whose_curves_nobody_logs_is_shown_by_its_loss(plan, logged, tmp_path):
+    write_log(plan.pretrained, "1", [training(1, **{"loss": 3.0, logged: 2.0})])
+    report: dict = {}
+    quickstart.add_pretraining(plan, report, tmp_path)
+    (picture,) = report["pictures"]
+    assert (tmp_path / picture["file"]).is_file()
+    assert picture["caption"].endswith("pixel loss" if logged == "loss_pixel" else ": loss")

@@ -335,3 +335,11 @@ def test_contact_sheet_shows_each_scene_and_its_truth():
     assert not np.array_equal(fourth[:, 64:], scenes[3].image)
     with pytest.raises(MaskSSLError, match="at least one scene"):
         contact_sheet([])
+
+
+def test_no_more_are_labelled_than_there_are(tmp_path):
+    counts = dict(num_val=0, num_dense_train=0, num_dense_val=0, num_boxed=0)
+    for name, train, labelled in (("more", 3, 9), ("less", 3, 2)):
+        root = write_scenes(tmp_path / name, num_train=train, num_labelled=labelled, **counts)
+        found = {path.parent.name for path in (root / "few" / "train").rglob("*.png")}
+        assert found == set(SHAPES[: min(train, labelled)])

@@ -1,6 +1,7 @@
 """Features of encoders: what they are, and that the store gives them back and no others."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ import torch
 import maskssl
 from maskssl.checkpoints.hidden_files import hidden
 from maskssl.errors import MaskSSLError
+from maskssl.models.backbones.plain_vit import PlainViT
 from maskssl.progress import ProgressLine
 from maskssl.transfer import feature_store
 from maskssl.transfer.encoders import open_encoder
 from maskssl.transfer.feature_store import POOLED, TOKENS, Extraction, features_of
 from maskssl.transfer.image_set import image_set, labelled_sets
 from tests.checkpoints import test_parts
-from tests.transfer.scenes import save_encoder, write_pictures
+from tests.transfer.scenes import ARCH, save_encoder, write_pictures
 
 CPU = torch.device("cpu")
 IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -196,3 +198,18 @@ def test_registers_are_pooled_alone(tmp_path):
         tokens = encoder.backbone(IMAGES)[-1]
     torch.testing.assert_close(found["2.registers"], tokens[:, 1:4].mean(dim=1))
     torch.testing.assert_close(found["2.mean"], tokens[:, 4:].mean(dim=1))
+
+
+def test_features_are_computed_anew_once_config_json_says_something_else(tmp_path):
+    """The hash of the weights does not know it."""
+    write_pictures(tmp_path / "data", "train", 2, 0)
+    images = image_set(tmp_path / "data" / "train")
+    weights = PlainViT(arch=ARCH, img_size=16, patch_size=4).state_dict()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    keys = []
+    for told in (dict(), dict(layer_norm_eps=1e-3), dict(num_attention_heads=4)):
+        config = dict(num_attention_heads=2) | told
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        encoder = open_encoder(str(tmp_path), "a", CPU)
+        keys += [feature_store._key(encoder, images, kind) for kind in (POOLED, TOKENS)]
+    assert len(set(keys)) == 6

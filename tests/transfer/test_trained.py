@@ -359,7 +359,7 @@ def test_a_recipe_on_as_many_images_as_its_own_is_the_recipe(tmp_path, method, d
         def whole_batch(cfg, own=own):
             cfg.train_dataloader.batch_size = own.auto_scale_lr.base_batch_size
 
-        cfg, told = stage_config(recipe, encoder, recipe.images, 1.0, False, whole_batch, {})
+        cfg, _ = stage_config(recipe, encoder, recipe.images, 1.0, False, whole_batch, {})
         if "max_iters" in own.train_cfg:
             assert cfg.train_cfg.max_iters == pytest.approx(own.train_cfg.max_iters, rel=0.005)
             ends = [one.param_scheduler[0].end for one in (cfg, own)]

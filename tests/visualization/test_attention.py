@@ -89,3 +89,14 @@ def test_a_picture_is_lit_where_the_heat_is():
     assert 20 <= y < 40 <= x < 60  # the patch, of 20 pixels
     assert drawn[70, 10] == 3 * 50
     assert head_titles(2) == ["picture", "mean", "head 1", "head 2"]
+
+
+def test_an_oblong_picture_is_lit_in_its_own_shape():
+    grey = np.full((20, 60, 3), 200, np.uint8)
+    heat = np.zeros((2, 6), np.float32)
+    heat[1, 5] = 3.0
+    drawn = heat_over(grey, heat, 120)
+    assert drawn.size == (120, 40)
+    pixels = np.asarray(drawn).astype(int).sum(axis=2)
+    y, x = np.unravel_index(pixels.argmax(), pixels.shape)
+    assert y >= 20 and x >= 100 and pixels[5, 5] == 3 * 50

@@ -2,15 +2,18 @@
 
 import importlib.util
 import os
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from maskssl.visualization.components import component_colours, components
 from maskssl.visualization.embedding import draw_map, two_dimensions
 from maskssl.visualization.neighbours import RIGHT, WRONG, Found, neighbour_grid
+from maskssl.visualization.sheets import framed
+from maskssl.visualization.words import printable
 
 
 def test_components_are_those_of_the_singular_values():
@@ -98,3 +101,42 @@ def test_neighbours_stand_behind_their_query_framed_by_right_and_wrong():
     assert (at(2, 1, 1), at(2, 20, 20)) == (rgb(WRONG), rgb("blue"))
     captions = pixels[18 + 40 : 18 + 54, 4 + 44 : 4 + 84]
     assert (captions != 255).any()
+
+
+def test_colours_lie_where_their_patches_do_in_an_oblong_grid():
+    kinds = torch.randn(2, 8)
+    grid = torch.tensor([[0, 1, 1], [0, 0, 1]])
+    patches = torch.stack([kinds[one.flatten()] for one in (grid, 1 - grid, grid)])  # (3, 6, 8)
+    colours, _ = component_colours(patches + 1e-6 * torch.randn_like(patches), (2, 3))
+    first = colours[..., 0].astype(int)
+    assert first.shape == (3, 2, 3)
+    for number, kind in enumerate((grid, 1 - grid, grid)):
+        assert (first[number] == first[0, 0, 0]).tolist() == (kind == 0).tolist()
+
+
+@pytest.mark.parametrize("caption", ["", "cat", "a name that is longer than its picture"])
+def test_a_picture_keeps_its_shape_and_its_words_keep_to_it(caption, monkeypatch):
+    written = []
+    text = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw, "text",
+        lambda pen, place, words, **more: (written.append(words), text(pen, place, words, **more)),
+    )  # fmt: skip
+    cell = framed(Image.new("RGB", (60, 20), "blue"), 90, caption)
+    assert cell.size == (90, 30 + (14 if caption else 0))
+    assert np.array_equal(np.asarray(cell)[:30], np.full((30, 90, 3), (0, 0, 255)))
+    assert written.pop() == caption or len(caption) > 30
+    width = ImageDraw.Draw(cell).textlength
+    for count, side in product(range(1, len(caption) + 1), range(86, 94)):
+        framed(cell, side, caption[:count])
+        words, rest = written.pop(), caption[:count]
+        if words != rest:
+            assert words.endswith("…") and rest.startswith(words[:-1])
+            assert width(rest) > side - 4 and width(f"{rest[: len(words)]}…") > side - 4
+        assert width(words) <= side - 4
+
+
+def test_names_that_no_text_can_hold_stay_apart():
+    one, other = (printable(os.fsdecode(name)) for name in (b"n\xe9", b"n\xe8"))
+    assert (one, other) == (r"n\udce9", r"n\udce8")
+    assert printable("café 猫") == "café 猫"

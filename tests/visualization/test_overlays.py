@@ -66,3 +66,36 @@ def test_a_grid_lays_rows_under_titles(count, rows):
     assert page.getpixel((4, 18)) == (10, 0, 0)
     if count > 2:
         assert page.getpixel((4, 18 + 34)) == (30, 0, 0)
+
+
+WIDE = np.full((20, 60, 3), 200, np.uint8)
+
+
+def places(one, other) -> tuple[int, ...]:
+    """First and last row, first and last column where two pictures differ."""
+    rows, cols = np.nonzero((np.asarray(one) != np.asarray(other)).any(axis=2))
+    return rows.min(), rows.max(), cols.min(), cols.max()
+
+
+def test_an_oblong_picture_keeps_its_shape_and_its_marks_their_places():
+    mask = np.zeros((1, 20, 60), bool)
+    mask[:, 5:15, 40:55] = True
+    drawn = overlay(WIDE, Marks(mask, np.array([1])), width=120)
+    assert drawn.size == (120, 40)
+    rows, cols = np.nonzero((np.asarray(drawn) == COLOURS[1]).all(axis=2))
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (10, 29, 80, 109)
+    boxed = overlay(WIDE, Marks(0 * mask, np.array([2]), np.array([[40.0, 5, 55, 15]])), width=120)
+    rows, cols = np.nonzero((np.asarray(boxed) == COLOURS[2]).all(axis=2))
+    assert (rows.min(), rows.max(), cols.min(), cols.max()) == (10, 30, 80, 110)
+
+
+def test_the_name_of_a_region_stands_at_its_own_left_top():
+    masks = np.zeros((2, 40, 40), bool)
+    masks[0, 25:39, 2:38] = masks[1, 2:20, 20:38] = True
+    grey = np.full((40, 40, 3), 200, np.uint8)
+    marks = Marks(masks, np.array([0, 1]))
+    plain = overlay(grey, marks, width=160)
+    for names, (top, left) in ((["at"], (100, 8)), (["", "at"], (8, 80))):
+        marks.captions = names
+        first, _, column, _ = places(overlay(grey, marks, width=160), plain)
+        assert 0 <= first - top < 12 and 0 <= column - left < 8, names

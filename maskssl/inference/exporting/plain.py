@@ -30,6 +30,7 @@ def metadata(backbone: PretrainedViT) -> dict[str, str]:
             pos_resize=backbone.pos_resize,
             rotary_base=backbone.rotary_base,
             norm_eps=backbone.norm_eps,
+            out_type=backbone.trained_pooling,
         ),
         data_preprocessor=dict(mean=list(backbone.mean), std=list(backbone.std)),
     )

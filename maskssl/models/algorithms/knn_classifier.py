@@ -40,7 +40,12 @@ class KNNClassifier(BaseModel):
         self.temperature = temperature
 
     def fill_bank(self, features: Tensor, labels: Tensor) -> None:
-        """Set the features (M, C), of unit length, and labels (M,) that vote."""
+        """Set the features (M, C), of unit length, and labels (M,) that vote.
+
+        Raises:
+            MaskSSLError: a feature is not finite: it would be everybody's nearest.
+        """
+        _check_finite(features, "the bank")
         self.bank, self.bank_labels = features, labels
         self.num_classes = int(labels.max()) + 1
 
@@ -50,7 +55,8 @@ class KNNClassifier(BaseModel):
         """Features in mode 'tensor', voted classes in mode 'predict'.
 
         Raises:
-            MaskSSLError: another mode, or a prediction before the bank is filled.
+            MaskSSLError: another mode, a prediction before the bank is filled, or features that
+                are not finite, which argmax would take for class 0.
         """
         features = self.backbone(inputs)[-1]
         if mode == "tensor":
@@ -61,6 +67,7 @@ class KNNClassifier(BaseModel):
             raise MaskSSLError(
                 "the bank is empty; test with test_cfg=dict(type='KNNTestLoop', ...)"
             )
+        _check_finite(features, "the images to classify")
         scores = knn_scores(
             features, self.bank, self.bank_labels, self.num_classes, self.k, self.temperature
         )
@@ -68,3 +75,12 @@ class KNNClassifier(BaseModel):
         for sample, score, label in zip(data_samples, scores, classes, strict=True):
             sample.set_pred_score(score).set_pred_label(label)
         return data_samples
+
+
+def _check_finite(features: Tensor, whose: str) -> None:
+    broken = int((~features.isfinite().all(dim=1)).sum())
+    if broken:
+        raise MaskSSLError(
+            f"{broken} of {len(features)} features of {whose} are not finite; the weights may be "
+            "broken: take an earlier checkpoint, or test without fp16"
+        )

@@ -88,7 +88,7 @@ class PlainViT(LoadGuard, VitStages, BaseModule):
         layer_scale_init: float | None = None,
         rel_pos_bias: bool = False,
         out_type: Literal["tokens", "cls", "avg", "featmap"] = "tokens",
-        out_indices: Sequence[int] | None = None,
+        out_indices: Sequence[int] | int | None = None,
         final_norm: bool = True,
         norm_eps: float = NORM_EPS,
         swiglu: bool = False,

@@ -36,7 +36,7 @@ def arch_settings(arch: str | dict[str, Any]) -> dict[str, Any]:
             f"{sorted(missing)}, unknown {sorted(unknown)}"
         )
     checked_depth("arch", arch["num_layers"])
-    if arch["embed_dims"] % max(1, arch["num_heads"]):
+    if arch["num_heads"] < 1 or arch["embed_dims"] % arch["num_heads"]:
         raise MaskSSLError(
             f"arch has embed_dims={arch['embed_dims']}, which num_heads={arch['num_heads']} does "
             "not divide; set one of them so that it does"
@@ -74,14 +74,15 @@ def check_tokens(
         )
 
 
-def checked_indices(out_indices: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
-    """Out indices counted from 0; None is the last block.
+def checked_indices(out_indices: Sequence[int] | int | None, num_layers: int) -> tuple[int, ...]:
+    """Out indices counted from 0; None is the last block, a number is one, as mmpretrain has it.
 
     Raises:
         MaskSSLError: they do not increase, or lie outside the blocks.
     """
     if out_indices is None:
         return (num_layers - 1,)
+    out_indices = (out_indices,) if isinstance(out_indices, int) else out_indices
     indices = tuple(index + num_layers if index < 0 else index for index in out_indices)
     increasing = all(a < b for a, b in zip(indices, indices[1:], strict=False))
     if not indices or not increasing or not 0 <= indices[0] <= indices[-1] < num_layers:

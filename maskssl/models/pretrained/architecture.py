@@ -71,6 +71,7 @@ def vit_settings(
             )
     _, in_channels, patch_size, _ = tensors["patch_embed.proj.weight"].shape
     width, depth = _size(tensors)
+    _check_width(width, config)
     hidden = tensors["blocks.0.mlp.fc1.weight"].shape[0]
     num_heads = num_heads or told_heads(weights, config)
     if num_heads is None:
@@ -183,6 +184,17 @@ def assumptions(
 
 def _backbone(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("backbone") or {}
+
+
+def _check_width(width: int, config: Mapping[str, Any]) -> None:
+    """A config.json may lie beside the weights of another model."""
+    arch = _backbone(config).get("arch")
+    told = arch.get("embed_dims") if isinstance(arch, Mapping) else None
+    if told not in (None, width):
+        raise CheckpointError(
+            f"the tensors are {width} wide, and the config in the file or beside it says {told}: "
+            "it is another model's; move the file, or the config, into a folder of its own"
+        )
 
 
 def _size(tensors: Mapping[str, Tensor]) -> tuple[int, int]:

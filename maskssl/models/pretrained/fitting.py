@@ -112,6 +112,11 @@ def fit_weights(
             )
             value = mine
         fitted[name] = value.to(mine.dtype)
+        if not fitted[name].isfinite().all():
+            ledger.problems.append(
+                f"{name} holds values that are not finite; the run that wrote it has diverged, "
+                "take an earlier checkpoint"
+            )
     for name, value in offered.items():
         ledger.problems.append(
             f"{name} {tuple(value.shape)} is in the checkpoint and has no place in the backbone; "

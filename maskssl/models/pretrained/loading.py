@@ -67,13 +67,13 @@ def read_pretrained(
     path = checkpoint_at(str(checkpoint))
     refuse_other_bytes(Path(path))
     content = read_checkpoint(path)
-    weights = encoder_weights(content, branch)
+    config = told_config(content, path)
+    weights = encoder_weights(content, branch, config)
     if weights.source.reference is None and not unverified:
         raise CheckpointError(
             f"{path} is of {weights.source.name}, whose map was compared with no code of its "
             "authors; set unverified=True to take it all the same"
         )
-    config = told_config(content, path)
     return PretrainedFile(path, weights, config, sha256_of_all(Path(path)))
 
 

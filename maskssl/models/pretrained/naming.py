@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .grids import Grid
+
 Names = tuple[tuple[str, str], ...]
 NUMBERS = re.compile(r"\\\{([ic])\\\}")
 
@@ -42,7 +44,7 @@ Whole = dict[str, tuple[tuple[str, ...], Tensor]]  # name -> names of its parts,
 
 
 def joined(
-    tensors: Mapping[str, Tensor], patches_alone: bool = False
+    tensors: Mapping[str, Tensor], patches_alone: bool = False, told: Grid | None = None
 ) -> tuple[dict[str, Tensor], Made]:
     """Parts that a source keeps apart, as the one tensor that PlainViT has.
 
@@ -53,6 +55,7 @@ def joined(
     Args:
         tensors: under PlainViT's names, parts as 'attn.q.', 'mlp.gate.', 'rel_pos.table' ….
         patches_alone: a square position table has no row for the cls token, and gets zeros.
+        told: grid of the patches by the file's config: 9 rows may be 3 x 3, or 2 x 4 and cls.
 
     Returns:
         The tensors, and of each that was made of others the names of those.
@@ -64,7 +67,7 @@ def joined(
         if name == "rel_pos.table":
             whole = {f"{block}.{name}": ((name,), tensors[name]) for block in sorted(blocks)}
         elif name == "pos_embed" and patches_alone and "cls_token" in tensors:
-            whole = _with_cls_row(tensors[name])
+            whole = _with_cls_row(tensors[name], told)
         elif name.startswith("blocks."):  # class attention keeps its q, k and v apart
             whole = _whole(name, tensors)
         for target, (parts, value) in whole.items():
@@ -98,8 +101,10 @@ def _whole(name: str, tensors: Mapping[str, Tensor]) -> Whole:
     return {}
 
 
-def _with_cls_row(table: Tensor) -> Whole:
+def _with_cls_row(table: Tensor, told: Grid | None) -> Whole:
     if table.ndim != 3 or math.isqrt(table.shape[1]) ** 2 != table.shape[1]:
+        return {}
+    if told and math.prod(told) + 1 == table.shape[1]:
         return {}
     return {
         "pos_embed": (("pos_embed",), torch.cat([torch.zeros_like(table[:, :1]), table], dim=1))

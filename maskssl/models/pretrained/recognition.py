@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...checkpoints.errors import CheckpointError
 from ...checkpoints.reading import CONTAINERS
+from .grids import told_grid
 from .naming import Made, joined, our_name
 from .source import ANY, Source
 from .sources import SOURCES
@@ -69,12 +70,15 @@ def identify(content: Mapping[str, Any]) -> Source:
     )
 
 
-def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> EncoderWeights:
+def encoder_weights(
+    content: Mapping[str, Any], branch: str | None = None, config: Mapping[str, Any] | None = None
+) -> EncoderWeights:
     """Take one branch's encoder out of a checkpoint, under PlainViT's names.
 
     Args:
         content: as ``read_checkpoint`` returns it.
         branch: 'student' or 'teacher'; None for the one that its authors evaluate.
+        config: of ``told_config``.
 
     Raises:
         CheckpointError: unknown source, or the branch is not in the file.
@@ -101,7 +105,8 @@ def encoder_weights(content: Mapping[str, Any], branch: str | None = None) -> En
                 f"{theirs}; remove one"
             )
         weights.tensors[ours], origins[ours] = value, (theirs,)
-    weights.tensors, made = joined(weights.tensors, source.patches_alone)
+    grid = told_grid(weights.tensors, config or {})
+    weights.tensors, made = joined(weights.tensors, source.patches_alone, grid)
     weights.parts = {
         name: tuple(origin for part in made.get(name, (name,)) for origin in origins[part])
         for name in weights.tensors

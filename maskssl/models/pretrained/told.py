@@ -10,6 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import timm
+import torch
+import torch.nn.functional as F
+
 from ...checkpoints.errors import CheckpointError
 from ..layers.position import RESIZES
 
@@ -84,6 +88,8 @@ def config_beside(path: str | Path) -> dict[str, Any]:
     backbone: dict[str, Any] = {}
     if "num_attention_heads" in config:
         backbone["arch"] = dict(num_heads=config["num_attention_heads"])
+        if "hidden_size" in config:
+            backbone["arch"]["embed_dims"] = config["hidden_size"]
     if config.get("num_classes") and "global_pool" in config:  # timm; without a head nobody pools
         backbone["out_type"] = config["global_pool"]
     for theirs, ours in (("layer_norm_eps", "norm_eps"), ("image_size", "img_size")):
@@ -92,11 +98,14 @@ def config_beside(path: str | Path) -> dict[str, Any]:
     for told in (config.get("rope_parameters"), config):
         if isinstance(told, dict) and "rope_theta" in told:
             backbone["rotary_base"] = told["rope_theta"]
+    stated = config.get("pretrained_cfg")
+    of_timm: dict[str, Any] = stated if isinstance(stated, dict) else {}
+    size = of_timm.get("input_size")  # channels, height, width
+    if isinstance(size, list) and len(size) == 3:
+        backbone.setdefault("img_size", size[1:])
     found: dict[str, Any] = dict(backbone=backbone) if backbone else {}
-    timm = config.get("pretrained_cfg")
-    timm = timm if isinstance(timm, dict) else {}
-    mean = pictures.get("image_mean") or timm.get("mean")
-    std = pictures.get("image_std") or timm.get("std")
+    mean = pictures.get("image_mean") or of_timm.get("mean")
+    std = pictures.get("image_std") or of_timm.get("std")
     if mean and std:
         found["data_preprocessor"] = dict(mean=_in_255(mean), std=_in_255(std))
     return found
@@ -106,12 +115,29 @@ def _check_activation(config: Mapping[str, Any], path: Path) -> None:
     if config.get("use_swiglu_ffn"):  # DINOv2's are SiLU's, whatever else it says
         return
     gated = bool(config.get("use_gated_mlp"))
+    _check_architecture(config.get("architecture"), path)
     given, computed = config.get("hidden_act", "gelu"), "silu" if gated else "gelu"
     if ("hidden_act" in config or gated) and given != computed:
         raise CheckpointError(
             f"{path} says hidden_act={given!r}; PlainViT computes {computed!r} in "
             f"{'gated' if gated else 'plain'} MLPs"
         )
+
+
+def _check_architecture(name: Any, path: Path) -> None:
+    """timm's config.json names an architecture alone, and its activation stands in timm's code."""
+    if not isinstance(name, str) or not timm.is_model(name):
+        return
+    with torch.device("meta"):
+        blocks = getattr(timm.create_model(name), "blocks", None)
+    activation = getattr(getattr(blocks and blocks[0], "mlp", None), "act", None)
+    one = torch.ones(1)
+    if activation is None or activation(one).item() in (F.gelu(one).item(), F.silu(one).item()):
+        return
+    raise CheckpointError(
+        f"{path} says architecture={name!r}, whose MLPs compute {type(activation).__name__}; "
+        "PlainViT computes 'gelu'"
+    )
 
 
 def _in_255(values: Any) -> Any:

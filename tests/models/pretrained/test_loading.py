@@ -635,3 +635,25 @@ def test_names_without_a_part_on_either_side():
     names = (("a.q_bias", "b"), ("a", "b.v_bias"), ("a.bias", "b.bias"))
     assert without(names, "q_bias", "v_bias") == (("a.bias", "b.bias"),)
     assert without(names) == names
+
+
+def test_a_segmentor_of_beits_kind_is_read_as_mmseg_saves_it(tmp_path):
+    """The encoder below 'backbone.', as BEiT's and BootMAE's UperNet have it, and the heads."""
+    encoder = build(seed=2, layer_scale_init=1.0, rel_pos_bias=True, pos_embed_layout=None)
+    state = {}
+    for name, value in encoder.state_dict().items():
+        name = name.replace(".ls1.gamma", ".gamma_1").replace(".ls2.gamma", ".gamma_2")
+        name = name.replace(".rel_pos.table", ".attn.relative_position_bias_table")
+        if name.endswith("qkv.bias"):
+            value[16:32] = 0
+            state[name.replace("qkv.bias", "q_bias")] = value[:16]
+            state[name.replace("qkv.bias", "v_bias")] = value[32:]
+        else:
+            state[name] = value
+    content = {f"backbone.{name}": value for name, value in state.items()}
+    path = saved(dict(state_dict=content | {"decode_head.conv.weight": torch.ones(1)}), tmp_path)
+    loaded = maskssl.load_backbone(path)  # heads by the tables
+    assert loaded.ledger.source == "BEiT-style ViT" and loaded.num_heads == 2
+    assert loaded.ledger.outside == {"decode_head.conv.weight": "outside the encoder"}
+    images = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(loaded(images), encoder.eval()(images))

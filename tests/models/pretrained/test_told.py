@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import timm
 import torch
 
 import maskssl
@@ -92,3 +93,34 @@ def test_a_json_of_another_kind_says_nothing(text, tmp_path):
     torch.save(encoder(), tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text(text)
     assert maskssl.load_backbone(tmp_path, num_heads=4).norm_eps == 1e-6
+
+
+def test_a_preprocessors_own_file_counts_more_than_timms_config(tmp_path):
+    pictures = dict(image_mean=[0.5, 0.5, 0.5], image_std=[0.25, 0.25, 0.25])
+    theirs = dict(mean=[0.1, 0.2, 0.3], std=[0.4, 0.5, 0.6])
+    (tmp_path / "config.json").write_text(json.dumps(dict(pretrained_cfg=theirs)))
+    found = config_beside(tmp_path / "a.bin")["data_preprocessor"]
+    assert found == dict(mean=[25.5, 51.0, 76.5], std=[102.0, 127.5, 153.0])
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(pictures))
+    found = config_beside(tmp_path / "a.bin")["data_preprocessor"]
+    assert found == dict(mean=[127.5] * 3, std=[63.75] * 3)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(dict(image_mean=[0.5] * 3)))
+    assert "data_preprocessor" not in config_beside(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [("vit_base_patch32_siglip_gap_256", True), ("vit_tiny_patch16_224", False),
+     ("VisionTransformer", False), ("resnet18", False)],
+)  # fmt: skip
+def test_an_architecture_of_timm_with_another_activation_is_refused(name, refused, tmp_path):
+    """Its config.json names the architecture alone; SigLIP's GELU is the one by tanh."""
+    torch.save(encoder(), tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text(json.dumps(dict(architecture=name)))
+    assert timm.is_model(name) == (name != "VisionTransformer")
+    if refused:
+        with pytest.raises(CheckpointError, match=f"{name}', whose MLPs compute GELUTanh"):
+            maskssl.load_backbone(tmp_path, num_heads=4)
+    else:
+        assert maskssl.load_backbone(tmp_path, num_heads=4).num_heads == 4
