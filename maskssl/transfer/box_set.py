@@ -35,7 +35,8 @@ def box_sets(folder: str) -> tuple[BoxSet, BoxSet]:
     The pictures are those of the COCO files, which may share one folder; none is opened.
 
     Raises:
-        MaskSSLError: files that are missing or of another kind.
+        MaskSSLError: files that are missing or of another kind, or whose categories are not the
+            same in the same order, by which labels go.
     """
     root = Path(folder).expanduser()
     settings = {split: layout_of(SCOPE, f"coco:{folder}", split) for split in ("train", "val")}
@@ -43,7 +44,13 @@ def box_sets(folder: str) -> tuple[BoxSet, BoxSet]:
         split: read_coco(root / one["ann_file"], with_masks=True) for split, one in settings.items()
     }
     check_boxes(contents["train"])
-    classes = tuple(contents["train"].categories.values())
+    classes, tested = (tuple(one.categories.values()) for one in contents.values())
+    if classes != tested:
+        raise MaskSSLError(
+            f"--coco {root}: {settings['train']['ann_file']} has the categories "
+            f"{', '.join(classes)}, and {settings['val']['ann_file']} has {', '.join(tested)}; "
+            "labels follow their order, so write the same ones in the same order in both"
+        )
     train, test = (
         _box_set(root, contents[split], one["ann_file"], one["data_prefix"]["img"], classes)
         for split, one in settings.items()

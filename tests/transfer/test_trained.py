@@ -108,6 +108,18 @@ def test_pictures_to_train_on_are_those_of_the_coco_file(tmp_path):
         box_sets(str(tmp_path))
 
 
+def test_coco_files_have_the_same_categories_in_the_same_order(tmp_path):
+    for split in ("train", "val"):
+        write_objects(tmp_path, split, 3, 0)
+    file = tmp_path / "instances_val.json"
+    content = json.loads(file.read_text())
+    content["categories"].reverse()
+    assert len(content["categories"]) > 1
+    file.write_text(json.dumps(content))
+    with pytest.raises(MaskSSLError, match=r"instances_val\.json has .*in the same order in both"):
+        box_sets(str(tmp_path))
+
+
 def test_coco_files_that_share_a_folder_have_their_own_pictures(tmp_path):
     """Those of the training are no test pictures, and what no file lists is none at all."""
     for split, count in (("train", 3), ("val", 4)):
