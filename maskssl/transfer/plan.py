@@ -76,12 +76,11 @@ class Plan:
         """Name -> checkpoint as it was given, the random floor last.
 
         Raises:
-            MaskSSLError: two of one name.
+            MaskSSLError: two of one name, or one without.
         """
         pairs = [_named(given) for given in self.checkpoints]
-        first = self.checkpoints[0].split("=", 1)[-1]
         if self.floor and not any(path.startswith(RANDOM) for _, path in pairs):
-            pairs.append(("random", f"{RANDOM}{first}"))
+            pairs.append(("random", f"{RANDOM}{pairs[0][1]}"))
         if len({name for name, _ in pairs}) < len(pairs):
             raise MaskSSLError(
                 f"checkpoints need names that differ, not {', '.join(n for n, _ in pairs)}; give "
@@ -91,9 +90,19 @@ class Plan:
 
 
 def _named(given: str) -> tuple[str, str]:
-    """(name, path) of NAME=PATH, or of a path alone by its last part."""
+    """(name, path) of NAME=PATH, or of a path alone by its last part.
+
+    Raises:
+        MaskSSLError: the name is none that a folder can have.
+    """
     name, separator, path = given.partition("=")
-    if not separator:
-        name, path = Path(given.removeprefix(RANDOM)).stem, given
+    if not separator or "/" in name:  # a folder may be called lr=0.1
+        path, last = given, Path(given.removeprefix(RANDOM))
+        name = last.stem or last.resolve().name  # '.' is a work dir too
         name = f"random-{name}" if given.startswith(RANDOM) else name
-    return re.sub(r"[^\w.-]+", "-", name), path
+    name = re.sub(r"[^\w.-]+", "-", name)
+    if not name.strip("."):
+        raise MaskSSLError(
+            f"{given!r} names its checkpoint {name!r}, as no folder can be; give NAME=PATH"
+        )
+    return name, path

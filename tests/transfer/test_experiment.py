@@ -293,6 +293,23 @@ def test_slips(words, said, data, encoders, tmp_path):
     assert re.search(said, end.value.code)
 
 
+@pytest.mark.parametrize("given", ["=a.pth", "..=a.pth", ".=a.pth"])
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path, given):
+    with pytest.raises(MaskSSLError, match="as no folder can be; give NAME=PATH"):
+        _ = plan_of(tmp_path, tmp_path, given).named
+
+
+def test_a_path_alone_may_hold_what_a_name_ends_with(tmp_path, monkeypatch):
+    path = tmp_path / "lr=0.1" / "run"
+    floor = f"random:{path}"
+    found = plan_of(tmp_path, tmp_path, path, floor=True).named
+    assert found == {"run": str(path), "random": floor}
+    assert plan_of(tmp_path, tmp_path, floor).named == {"random-run": floor}
+    path.mkdir(parents=True)
+    monkeypatch.chdir(path)  # which its run calls '.'
+    assert plan_of(tmp_path, tmp_path, ".").named == {"run": "."}
+
+
 def test_two_checkpoints_of_one_name_need_names(encoders, tmp_path):
     other = save_encoder(tmp_path / "whole.pth")
     with pytest.raises(MaskSSLError, match="whole, whole; give NAME=PATH"):
