@@ -88,6 +88,7 @@ def set_show_dir(cfg: Config, folder: str) -> None:
     hook = cfg.get("default_hooks", {}).get("visualization")
     if hook is None:
         raise ConfigError("--show-dir needs default_hooks.visualization in the config")
+    folder = os.path.abspath(folder)  # mmdet takes others as below the work dir
     classification = cfg.get("default_scope") == "mmpretrain"
     hook.update(dict(enable=True, out_dir=folder) if classification else dict(draw=True))
     if cfg.get("default_scope") == "mmdet":

@@ -6,7 +6,7 @@ maskssl test finetune/bootmae_vit-mini-p8_knn_1xb128_scenes.py --pretrained CHEC
 
 import argparse
 
-from ..cli.argument_types import output_file
+from ..cli.argument_types import output_file, output_folder
 from ..cli.arguments import add_run_arguments
 from ..cli.processes import start_processes
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoint", nargs="?", help="of the whole model, or its work dir; not needed for kNN"
     )
-    parser.add_argument("--show-dir", help="save pictures of predictions here")
+    parser.add_argument("--show-dir", type=output_folder, help="save pictures of predictions here")
     parser.add_argument(
         "--out", type=output_file, help="JSON file of the metrics; default WORK_DIR/metrics.json"
     )

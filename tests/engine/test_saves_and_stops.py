@@ -227,7 +227,7 @@ def test_options_of_test_reach_the_config(monkeypatch, tmp_path):
     monkeypatch.setattr(launch, "build_runner", lambda *_: SimpleNamespace(test=lambda: dict(a=1)))
     cli_test.test(SimpleNamespace(checkpoint=None, show_dir="d", out=None, launcher="none"))
     hook = cfg.default_hooks.visualization
-    assert hook.draw and hook.test_out_dir == "d"
+    assert hook.draw and hook.test_out_dir == os.path.abspath("d")  # not below the work dir
 
 
 def test_values_that_are_clipped_log_no_norm():
