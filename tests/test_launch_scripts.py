@@ -14,6 +14,7 @@ import torch
 
 from maskssl.checkpoints.writing import write_checkpoint
 from maskssl.cli import restarts
+from maskssl.cli import slurm as starting
 from maskssl.cli.processes import LAUNCHED
 from maskssl.quickstart.scenes.writer import write_scenes
 
@@ -338,3 +339,21 @@ class TestOneRankDies:
         assert 1 < second[0]["epoch"] <= first[-1]["epoch"] + 1
         assert second[-1]["epoch"] == epochs
         assert torch.load(tmp_path / f"work/epoch_{epochs}.pth", weights_only=False)
+
+
+@pytest.mark.parametrize(("command", "code"), [("kill -TERM $$", 143), ("exit 75", 75)])
+def test_an_end_by_a_signal_is_told_as_a_shell_does(command, code, monkeypatch):
+    monkeypatch.setattr(starting.signal, "signal", lambda *_: signal.SIG_DFL)  # Ctrl-C stays ours
+    assert starting._attached(["sh", "-c", command]) == code
+
+
+@pytest.mark.parametrize(
+    ("given", "port"), [(dict(PORT="1", MASTER_PORT="2"), "1"), (dict(MASTER_PORT="2"), "2")]
+)
+def test_the_port_of_srun_is_the_one_that_is_given(given, port, monkeypatch):
+    monkeypatch.setattr(starting.signal, "signal", lambda *_: signal.SIG_DFL)
+    for name in ("PORT", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert starting._attached(["sh", "-c", f"test $MASTER_PORT = {port}"]) == 0

@@ -29,7 +29,7 @@ def output_folder(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{there} is no folder; give another")
     if not os.access(there, os.W_OK):
         raise argparse.ArgumentTypeError(f"{there} cannot be written into; give another folder")
-    return text
+    return str(Path(text).expanduser())  # --out=~/runs leaves the shell as it is written
 
 
 def output_file(text: str) -> str:
@@ -43,3 +43,15 @@ def output_file(text: str) -> str:
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text} cannot be written; give another file")
     return str(path)
+
+
+# that Pillow and Matplotlib both write
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf")
+
+
+def output_picture(text: str) -> str:
+    """An argument that names a picture to write; its ending says of which kind."""
+    if Path(text).suffix.lower() not in _PICTURES:
+        known = ", ".join(_PICTURES)
+        raise argparse.ArgumentTypeError(f"{text} ends with none of {known}; give such a file")
+    return output_file(text)

@@ -67,10 +67,10 @@ def _length(cfg: Config, images: int | None, processes: int) -> RunLength:
                 f"an epoch's length depends on the training set, and {error}. Or say how many "
                 "images it has: --images N (ImageNet-1K has 1281167)"
             ) from error
-        used = [one.used for one in found if one.loader == "train_dataloader"]
-        if not used or None in used:
+        drawn = [one.drawn for one in found if one.loader == "train_dataloader"]
+        if not drawn or None in drawn:
             raise ConfigError("nothing tells how many images the training set has; give --images N")
-        images = sum(filter(None, used))
+        images = sum(filter(None, drawn))
     return run_length(cfg, images, processes)
 
 

@@ -20,7 +20,7 @@ queries, in a bank of so many features of such a width, beside a brute force in 
 import argparse
 from typing import Any
 
-from ..cli.argument_types import at_least, output_file
+from ..cli.argument_types import at_least, output_file, output_picture
 from ..cli.config_options import ConfigOptions
 from ..errors import MaskSSLError
 
@@ -60,10 +60,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=V1,V2",
         help="batch_size, ranks or a config's key: draw how the first config's cost grows with it",
     )
-    parser.add_argument("--picture", default="growth.png", help="of --vary; default growth.png")
+    parser.add_argument("--picture", type=output_picture, help="of --vary; default growth.png")
     parser.add_argument(
         "--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE"
     )
+
+
+def _checked(args: argparse.Namespace) -> dict[str, list[Any]]:
+    """What --vary changes: key -> values; words that do not fit together are refused."""
+    from ..cli.benchmark.growth import BATCH, RANKS
+    from ..models.compiling import check_mode
+
+    for mode in args.mode:
+        check_mode(mode)
+    if args.vary and not args.configs:
+        raise MaskSSLError("--vary changes a config: name one")
+    if args.vary and args.against:
+        raise MaskSSLError("--against is timed beside a config as it is: leave --vary out")
+    if args.against and not args.configs:
+        raise MaskSSLError("--against is timed in turn with the step of a config: name one")
+    if not (args.configs or args.images or args.neighbours):
+        raise MaskSSLError("there is nothing to time: name a config, --images or --neighbours")
+    varied = {key: v if isinstance(v, list) else [v] for key, v in args.vary.items()}
+    for key in (BATCH, RANKS):
+        for value in varied.get(key, ()):
+            if not isinstance(value, int) or value < 1:
+                raise MaskSSLError(f"--vary {key}: {value!r} is no whole number of 1 or more")
+    return varied
 
 
 def run(args: argparse.Namespace) -> None:
@@ -77,18 +100,14 @@ def run(args: argparse.Namespace) -> None:
     from ..cli.benchmark.neighbours import measure_neighbours, neighbours_table
     from ..cli.benchmark.run import machine, measure, table, write
     from ..cli.config import load_config
-    from ..models.compiling import check_mode
+    from ..transfer.processes import usable_device
 
-    for mode in args.mode:
-        check_mode(mode)
-    if args.vary and not args.configs:
-        raise MaskSSLError("--vary changes a config: name one")
-    if args.vary and args.against:
-        raise MaskSSLError("--against is timed beside a config as it is: leave --vary out")
+    varied = _checked(args)
     for config in args.configs:
         load_config(config, args.cfg_options)  # a slip in the last one shows before the first runs
     MMLogger.get_instance("mmengine", log_level="WARNING")
     device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    usable_device(device)
     host = machine(device, args.precision)
     rows = [
         measure(
@@ -110,7 +129,7 @@ def run(args: argparse.Namespace) -> None:
     if args.vary:
         parts["growth"] = measure_growth(
             args.configs[0],
-            {key: v if isinstance(v, list) else [v] for key, v in args.vary.items()},
+            varied,
             args.batch_size,
             device,
             precision=args.precision,
@@ -119,8 +138,9 @@ def run(args: argparse.Namespace) -> None:
             steps=args.steps,
             runs=args.runs,
         )
-        draw_growth(parts["growth"], args.picture)
-        print(f"drawn in {args.picture}")
+        picture = args.picture or "growth.png"
+        draw_growth(parts["growth"], picture)
+        print(f"drawn in {picture}")
     if args.neighbours:
         queries, bank, width = args.neighbours
         parts["neighbours"] = measure_neighbours(queries, bank, width, device)

@@ -9,7 +9,7 @@ and one sentence that names the file or value and the remedy, if a training woul
 
 import argparse
 
-from ..cli.argument_types import output_file
+from ..cli.argument_types import output_file, output_folder
 from ..cli.arguments import add_run_arguments
 
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--show",
+        type=output_folder,
         metavar="DIR",
         help="draw what the model sees, behind the pipelines, and the truth",
     )

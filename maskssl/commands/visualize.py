@@ -15,7 +15,7 @@ architecture with random weights. Each view writes one PNG; maskssl visualize VI
 import argparse
 from typing import TYPE_CHECKING
 
-from ..cli.argument_types import at_least, output_file
+from ..cli.argument_types import at_least, output_picture
 
 if TYPE_CHECKING:
     from ..transfer.encoders import Encoder
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _ADD.get(name, _add_encoder)(view)
         view.add_argument(
             "--out",
-            type=output_file,
+            type=output_picture,
             metavar="PNG",
             default=f"{name}.png",
             help="default %(default)s",

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..evaluation.run_figures import Figures, Pace, figures_of, pace_of, shown_keys
 from ..evaluation.run_logs import LogError, RunLog
@@ -100,7 +101,7 @@ def _show(tables: Sequence[_Cells], notes: Sequence[str], console: Console) -> N
         for name in header:
             table.add_column(name, justify="left" if name in ("key", "run") else "right")
         for row in body:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # brackets in a label are no markup
         console.print(table)
     for note in notes:
         console.print(note, markup=False, highlight=False)

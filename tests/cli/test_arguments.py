@@ -3,11 +3,12 @@
 import argparse
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from maskssl.__main__ import main
-from maskssl.cli.argument_types import at_least, output_folder
+from maskssl.cli.argument_types import at_least, output_file, output_folder
 from maskssl.commands import COMMANDS
 
 TOLD_ELSEWHERE = {"--num-classes", "--local_rank", "--value-range", "--minutes"}
@@ -84,3 +85,38 @@ def test_slips_of_pictures(slip, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main(["visualize", "neighbours", "a.pth", str(tmp_path), *slip])
     assert end.value.code == 2 and f"argument {slip[0]}: " in capsys.readouterr().err
+
+
+def test_the_home_folder_is_meant_behind_an_equals_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert output_folder("~/runs") == str(tmp_path / "runs")
+    assert output_file("~/new/a.json") == str(tmp_path / "new" / "a.json")
+    assert output_folder("work_dirs/a") == "work_dirs/a"  # what is relative stays so
+
+
+def test_a_file_is_refused_where_a_folder_stands_and_its_own_folder_is_made(tmp_path):
+    with pytest.raises(argparse.ArgumentTypeError, match="cannot be written; give another file"):
+        output_file(str(tmp_path))
+    (tmp_path / "file").touch()
+    with pytest.raises(argparse.ArgumentTypeError, match="no file fits there"):
+        output_file(str(tmp_path / "file" / "below" / "a.json"))
+    assert output_file(str(tmp_path / "new" / "a.json")) == str(tmp_path / "new" / "a.json")
+    assert Path(tmp_path, "new").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["visualize", "masks", "c.py", "photos", "--out", "{}/masks"], "--out"),
+        (["visualize", "schedule", "c.py", "--out", "{}/schedule.txt"], "--out"),
+        (["benchmark", "c.py", "--vary", "batch_size=1,2", "--picture", "{}/growth"], "--picture"),
+        (["check-data", "c.py", "--show", "{}/file"], "--show"),
+    ],
+)
+def test_pictures_that_could_not_be_written_are_refused_before_any_work(
+    words, option, tmp_path, capsys
+):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as end:
+        main([word.format(tmp_path) for word in words])
+    assert end.value.code == 2 and f"argument {option}: " in capsys.readouterr().err

@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 import torch
 
 from maskssl import config_file
+from maskssl.__main__ import main
 from maskssl.cli.benchmark import batches, growth, images, neighbours, ranks, timing
 from maskssl.cli.benchmark import run as benchmark
 from maskssl.cli.benchmark.cost import flops_per_image, saved_per_block
 from maskssl.cli.benchmark.step import TrainingStep, training_step
-from maskssl.cli.benchmark.timing import PartClock, timed, timed_in_turn
+from maskssl.cli.benchmark.timing import PartClock, Timing, timed, timed_in_turn
 from maskssl.cli.config import load_config
 from maskssl.errors import MaskSSLError
 from maskssl.models.layers.encoder_block import EncoderBlock
@@ -451,3 +453,112 @@ def test_made_up_views_have_their_height_first():
     views, samples = batches.pretraining_batch((6, 10), 8, 2, 3)
     assert [view.shape for view in views] == [(3, 3, 48, 80)] * 2
     assert [sample.mask.shape for sample in samples] == [(6, 10)] * 3
+
+
+CPU = torch.device("cpu")
+BOOTMAE = "pretrain/bootmae_vit-mini-p8_1xb32-amp-coslr-12e_scenes.py"
+DET = "det/bootmae_vit-mini-p8_mask-rcnn_1xb8-coslr-120e_scenes.py"
+
+
+def test_the_spread_is_of_the_slowest_and_the_fastest_run_over_the_median():
+    """Runs of 1, 4 and 2 seconds."""
+    ticks = iter([0.0, 1.0, 10.0, 14.0, 20.0, 22.0])
+    assert timed(lambda: None, CPU, 1, 3, clock=lambda: next(ticks)) == (2.0, 1.5, None)
+    runs = [Timing(1.0, 0.0, 7), Timing(4.0, 0.0, 9), Timing(2.0, 0.0, 8)]
+    assert timing._joined(runs) == (2.0, 1.5, 9)
+
+
+def test_a_part_takes_the_median_of_its_steps(monkeypatch):
+    ticks = iter([0.0, 1.0, 10.0, 14.0, 20.0, 22.0])
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    clock = PartClock(CPU)
+    for _ in range(3):
+        with clock("forward"):
+            pass
+    assert clock.seconds() == dict(forward=2.0)
+
+
+def test_ours_twice_as_fast_as_the_others_is_told_as_two():
+    figures = dict(spread=0.0, memory_bytes=None)
+    row = dict(
+        figures,
+        config="c",
+        batch_size=1,
+        precision="fp32",
+        compiled=None,
+        images_per_second=100.0,
+        flops_per_image=1.0,
+        against={"m:f": dict(figures, images_per_second=50.0)},
+        seconds_by_part={},
+        saved_bytes_per_block={},
+    )
+    host = dict(device="d", torch="t", threads=1, date="today", peak_flops=1e12)
+    (line,) = (one for one in benchmark.table(host, [row]).splitlines() if "m:f" in one)
+    assert line.split() == ["m:f", "50.0", "0.0%", "-", "x", "2.00"]
+
+
+def test_a_step_of_several_ranks_is_that_of_the_slowest(monkeypatch):
+    """Of the four threads each of two ranks has two."""
+
+    def start(function, args, count, start_method):
+        _, folder, threads, _ = args
+        assert (count, threads) == (2, 2)
+        for rank, seconds in enumerate((0.5, 2.0)):
+            row = dict(batch_size=8, seconds_per_step=seconds)
+            Path(folder, f"{rank}.json").write_text(json.dumps(row))
+
+    monkeypatch.setattr(ranks.torch.multiprocessing, "start_processes", start)
+    monkeypatch.setattr(ranks.torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(ranks.os, "cpu_count", lambda: 4)
+    found = ranks.measure_ranks(2, BOOTMAE, "cpu", options={})
+    assert found["seconds_per_step"] == 2.0 and found["images_per_step"] == 16
+    assert (found["images_per_second"], found["threads"]) == (8.0, 2)
+
+
+def test_growth_is_drawn_in_milliseconds_and_mebibytes(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(growth.plt, "close", figures.append)
+    one = dict(seconds_per_step=0.25, saved_bytes_per_block=dict(a=2**20, b=2**21))
+    two = dict(seconds_per_step=0.5, images_per_second=32.0, threads=3)
+    found = dict(batch_size=[dict(one, value=4)], ranks=[dict(two, value=2)])
+    growth.draw_growth(found, tmp_path / "growth.png")
+    drawn = {axes.get_ylabel(): axes.lines[0].get_ydata().tolist() for axes in figures[0].axes}
+    assert drawn == {"ms a step": [500.0], "MiB kept by the blocks": [3.0]} | {
+        "img/s of all ranks": [32.0]
+    }
+    assert [axes.lines[0].get_ydata()[0] for axes in figures[0].axes[:2]] == [250.0, 500.0]
+    assert figures[0].axes[1].get_xlabel() == "ranks (threads of each: 3)"
+
+
+def test_the_run_that_warms_up_does_not_count(monkeypatch):
+    """Two images of 10 seconds each, then of 1, 2 and 3."""
+    ticks = iter(np.cumsum([0, 20, 0, 2, 0, 4, 0, 6]).tolist())
+    monkeypatch.setattr(images, "time", SimpleNamespace(process_time=lambda: next(ticks)))
+    assert images._in_turn({"ours": lambda n: None}, 2, 3) == {"ours": 2.0}
+
+
+@pytest.mark.parametrize(("name", "told"), [(DET, "fp32"), (BOOTMAE, "bf16")])
+def test_the_precision_told_is_the_one_that_runs(name, told, monkeypatch):
+    """A config without autocast runs in fp32 where bf16 is asked for."""
+    monkeypatch.setattr(batches, "DETECTION_SIZE", (96, 128))
+    assert training_step(load_config(config_file(name)), 1, "cpu").precision() == told
+    assert training_step(load_config(config_file(name)), 1, "cpu", "fp32").precision() == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "there is nothing to time: name a config, --images or --neighbours"),
+        (["--against", "m:f"], "--against is timed in turn with the step of a config: name one"),
+        ([BOOTMAE, "--vary", "batch_size=2,x"], "--vary batch_size: 'x' is no whole number of 1"),
+        ([BOOTMAE, "--vary", "ranks=0"], "--vary ranks: 0 is no whole number of 1 or more"),
+        ([BOOTMAE, "--device", "cuda"], "--device cuda cannot be used ("),
+    ],
+)
+def test_slips_are_told_before_anything_is_timed(words, said, monkeypatch):
+    if "cuda" in words and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr(benchmark, "matmul_peak", lambda *_: pytest.fail("something was timed"))
+    with pytest.raises(SystemExit) as end:
+        main(["benchmark", *words])
+    assert str(end.value.code).startswith(f"MaskSSLError: {said}")

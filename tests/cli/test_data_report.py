@@ -15,7 +15,7 @@ from PIL import Image
 
 from maskssl.cli.data_check import DataError, look_at_data, sheets
 from maskssl.cli.data_check import cost as costs
-from maskssl.cli.data_check.report import as_text, report
+from maskssl.cli.data_check.report import _balance, as_text, report
 from maskssl.cli.data_check.run_length import RunLength
 from maskssl.cli.data_check.sheets import write_sheets
 from maskssl.datasets.checks.duplicates import duplicates
@@ -208,3 +208,46 @@ def test_a_look_at_a_sample_says_of_how_many(opened, said):
     text = as_text(dict(loaders=[one], duplicates=[], run=None))
     assert f"\n  {said}: 4x3 to 4x3" in text
     assert text.encode("utf-8").startswith(b"train_dataloader: b\\udce4r\n")
+
+
+@pytest.mark.parametrize(
+    ("hooks", "frozen", "weights"),
+    [
+        (["StepEMAHook"], False, 16 * 4),  # weights, two moments, and their average
+        (["mmpretrain.EMAHook"], False, 16 * 4),
+        (["StepEMAHook"], True, 16 * 2),  # no optimizer has moments of a frozen model
+    ],
+)
+def test_the_checkpoints_of_averages_and_of_frozen_weights(
+    hooks, frozen, weights, counted, monkeypatch
+):
+    model = torch.nn.Linear(3, 4).requires_grad_(not frozen)
+    monkeypatch.setattr(costs.MODELS, "build", lambda config: model)
+    cfg = Config(
+        dict(
+            train_dataloader=dict(dataset=dict(type="A")),
+            model=dict(type="B"),
+            optim_wrapper=dict(optimizer=dict(type="AdamW")),
+            custom_hooks=[dict(type=hook) for hook in hooks],
+        )
+    )
+    assert costs.cost(cfg, LENGTH)["checkpoint"] == weights * 4  # bytes of a float32
+
+
+def test_of_many_classes_the_rarest_and_the_most_frequent_are_told():
+    counts = {name: 10 * number for number, name in enumerate("gfedcba", start=1)}
+    assert _balance(counts, "images") == (
+        "280 images in 7 classes, 40.0 each on average; fewest g 10, f 20, e 30; most c 50, b 60, "
+        "a 70"
+    )
+
+
+def test_images_that_are_repeated_count_as_often(tmp_path):
+    """Twelve images, five times, in batches of two."""
+    cfg = folder_config(FINETUNE, write_image_folder(tmp_path))
+    inside = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=5, dataset=inside)
+    facts = report(cfg)
+    train = facts["loaders"][0]
+    assert (train["images"], train["used"], train["times"], train["batches"]) == (12, 12, 5, 30)
+    assert facts["run"].startswith("60 images; batch of 2") and "30 batches an" in facts["run"]

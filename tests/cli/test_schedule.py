@@ -168,3 +168,13 @@ def test_start_peak_and_end_are_told():
     assert [line.get_label() for line in first.get_legend().get_lines()] == ["a", "b"]
     for line, curve in zip(first.lines[:2], panels["lr"].values(), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), curve)
+
+
+def test_an_epoch_of_repeated_images_is_as_much_longer(tmp_path):
+    """Twelve images, five times, in batches of two: as drawn, and as the data set has them."""
+    cfg = folder_config(PRETRAIN, write_image_folder(tmp_path))
+    inside = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=5, dataset=inside)
+    drawn = schedules_of(cfg)
+    assert drawn.epoch_length == 30
+    assert "60 images" in drawn.title

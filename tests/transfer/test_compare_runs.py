@@ -1,5 +1,6 @@
 """Logs of runs side by side: joined rightly, best values of the right sense, honest gaps."""
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -219,3 +220,12 @@ def test_the_tool(two, tmp_path, monkeypatch, capsys, repository, arguments, sai
         runpy.run_path(str(tool), run_name="__main__")
         assert (tmp_path / "o" / "compare.png").is_file()
         assert "1 at 20" in capsys.readouterr().out
+
+
+def test_brackets_in_a_label_are_shown_and_are_no_markup(tmp_path):
+    write_log(tmp_path / "a", "20260101_000000", [training(10, epoch=1, lr=0.1, loss=3.0)])
+    labels = ["vit [small]", "batch [/x]"]
+    shown = io.StringIO()
+    runs = [read_run(tmp_path / "a", label) for label in labels]
+    write_comparison(runs, tmp_path / "out", console=Console(file=shown, width=200))
+    assert all(shown.getvalue().count(label) >= 2 for label in labels)

@@ -61,7 +61,7 @@ def measure(
     found: dict[str, Any] = dict(
         config=Path(path).stem,
         batch_size=batch_size,
-        precision=precision,
+        precision=step.precision(),
         compiled=compiled,
         options=options or {},
         flops_per_image=flops_per_image(step),

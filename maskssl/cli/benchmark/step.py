@@ -94,6 +94,16 @@ class TrainingStep:
             self.wrapper.zero_grad()
         return losses
 
+    def precision(self) -> str:
+        """What the forward runs in: a config without autocast stays fp32, whatever is asked."""
+        kind = self.device.type
+        with self.wrapper.optim_context(self.called):
+            cast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)
+        if not cast:
+            inside = getattr(getattr(self.model, "backbone", None), "autocast", False)
+            return "bf16" if inside else "fp32"
+        return "bf16" if cast == torch.bfloat16 else "fp16"
+
     def join_ranks(self, **options: Any) -> None:
         """Average gradients over the processes from now on, wrapped as a runner wraps a model.
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -57,11 +58,14 @@ def look_at_data(cfg: Config, loaders: Sequence[str], thorough: bool = False) ->
     check_channels(cfg, nodes)
     unreadable = (cfg.get("default_hooks") or {}).get("unreadable") or {}
     found = [
-        look_at_node(
-            node,
-            unreadable.get("max_share", 0.0) if node.loader == "train_dataloader" else 0.0,
-            needs_masks(cfg, node.loader, node),
-            thorough,
+        replace(
+            look_at_node(
+                node,
+                unreadable.get("max_share", 0.0) if node.loader == "train_dataloader" else 0.0,
+                needs_masks(cfg, node.loader, node),
+                thorough,
+            ),
+            times=node.times,
         )
         for node in nodes
     ]
@@ -82,7 +86,7 @@ def length_of(
     Raises:
         DataError: fewer images than a batch.
     """
-    trained = [one.used for one in found if one.loader == "train_dataloader"]
+    trained = [one.drawn for one in found if one.loader == "train_dataloader"]
     if not trained or None in trained:
         return None
     processes = processes or world_size(cfg.get("launcher") or "none")

@@ -38,15 +38,19 @@ def cost(cfg: Config, length: RunLength) -> dict[str, Any]:
     seconds = (time.perf_counter() - start) / len(chosen)
     workers = max(1, loader.get("num_workers") or 0) * length.processes
     images = length.steps * length.batch * length.processes * length.accumulation
-    model = copy.deepcopy(cfg.model)  # some parts add to their lists
-    weights = sum(parameter.numel() for parameter in MODELS.build(model).parameters())
+    model = MODELS.build(copy.deepcopy(cfg.model))  # some parts add to their lists
     optimizer = (cfg.get("optim_wrapper") or {}).get("optimizer") or {}
-    averages = any(hook.get("type") == "EMAHook" for hook in cfg.get("custom_hooks") or ())
-    tensors = 1 + _STATES.get(optimizer.get("type", ""), 2) + averages
+    hooks = [hook.get("type") for hook in cfg.get("custom_hooks") or ()]
+    averages = any(getattr(kind, "__name__", str(kind)).endswith("EMAHook") for kind in hooks)
+    states = _STATES.get(optimizer.get("type", ""), 2)
+    weights = sum(  # an optimizer keeps nothing for what is frozen, such as a teacher
+        (1 + averages + states * parameter.requires_grad) * parameter.numel()
+        for parameter in model.parameters()
+    )
     return dict(
         loading=seconds,
         hours=images * seconds / workers / 3600,
-        checkpoint=weights * tensors * _FLOAT,
+        checkpoint=weights * _FLOAT,
     )
 
 

@@ -17,6 +17,7 @@ class Found:
         images: it holds; None if that is not known.
         used: of them, after filters and ``indices``.
         classes: names of labels in their order, as the data has them; None if it has none.
+        times: that each image comes in an epoch.
         given: names that a config gives to the labels of folders or lists; None if it gives none.
         counts: images, objects or pixels looked at of each label; None without labels.
         unit: what ``counts`` counts.
@@ -37,6 +38,12 @@ class Found:
     pictures: Sequence[Picture] = ()
     notes: list[str] = field(default_factory=list)
     given: tuple[str, ...] | None = None
+    times: int = 1
+
+    @property
+    def drawn(self) -> int | None:
+        """Images of an epoch; None if that is not known."""
+        return None if self.used is None else self.used * self.times
 
     @property
     def labelled(self) -> bool:

@@ -44,12 +44,14 @@ class Node:
         config: of the data set.
         cls: its class.
         scope: in which its types are looked up.
+        times: that each image comes in an epoch, inside RepeatDataset.
     """
 
     loader: str
     config: Mapping[str, Any]
     cls: type
     scope: str
+    times: int = 1
 
     @property
     def remedy(self) -> str:
@@ -183,7 +185,7 @@ def nodes_of(cfg: Config, loader: str) -> list[Node]:
     """
     scope = cfg.get("default_scope") or "mmengine"
     found = []
-    for config in _data_configs((loader_config(cfg, loader) or {}).get("dataset")):
+    for config, times in _data_configs((loader_config(cfg, loader) or {}).get("dataset")):
         kind = config.get("type")
         if kind is None:
             raise DataError(f"{loader}: the data set of {_path_in(config)} has no type; name one")
@@ -193,7 +195,7 @@ def nodes_of(cfg: Config, loader: str) -> list[Node]:
                 f"{loader}: there is no data set type {kind!r} in {scope}; correct the name, or "
                 "install the package that has it (extras seg and det)"
             )
-        found.append(Node(loader, config, cls, scope))
+        found.append(Node(loader, config, cls, scope, times))
     return found
 
 
@@ -207,14 +209,19 @@ def _path_in(config: Mapping[str, Any]) -> Any:
     return next((config[key] for key in _PATHS if config.get(key)), None)
 
 
-def _data_configs(node: Any) -> Iterator[Mapping[str, Any]]:
-    """Configs with a path in them, wrappers (ConcatDataset, RepeatDataset) passed through."""
+def _data_configs(node: Any, times: int = 1) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Configs with a path in them and how often they are gone through in an epoch.
+
+    Wrappers (ConcatDataset, RepeatDataset) are passed through.
+    """
     if isinstance(node, Mapping):
         if _path_in(node):
-            yield node
+            yield node, times
             return
+        if str(node.get("type")).rpartition(".")[2] == "RepeatDataset":
+            times *= int(node.get("times", 1))
         for value in node.values():
-            yield from _data_configs(value)
+            yield from _data_configs(value, times)
     elif isinstance(node, list | tuple):
         for value in node:
-            yield from _data_configs(value)
+            yield from _data_configs(value, times)

@@ -51,7 +51,8 @@ def _facts(cfg: Config, one: Found) -> dict[str, Any]:
         source=one.source,
         images=one.images,
         used=one.used,
-        batches=None if one.used is None else (one.used + part) // batch,
+        times=one.times,
+        batches=None if one.drawn is None else (one.drawn + part) // batch,
         unit=one.unit,
         counts=None,
         opened=len(one.pictures),
@@ -104,7 +105,8 @@ def as_text(facts: Mapping[str, Any]) -> str:
         lines.append(f"{one['loader']}: {one['source']}")
         if one["images"] is not None:
             left = "" if one["used"] == one["images"] else f", of which {one['used']:,} are used"
-            lines.append(f"  {one['images']:,} images{left}; {one['batches']:,} batches")
+            often = f", {one['times']} times an epoch" if one.get("times", 1) > 1 else ""
+            lines.append(f"  {one['images']:,} images{left}{often}; {one['batches']:,} batches")
         if one["counts"]:
             lines.append(f"  {_balance(one['counts'], one['unit'])}")
         if one["opened"]:
