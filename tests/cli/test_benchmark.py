@@ -377,8 +377,8 @@ def test_the_peak_is_that_of_the_fastest_run(monkeypatch):
     assert timing.matmul_peak(CPU, torch.float32, 4) == pytest.approx(2 * 4**3 / 0.01)
 
 
-def test_the_share_of_the_peak_is_operations_a_second_over_it():
-    """100 images of 2 GFLOP a second are 200 GFLOP/s, a quarter of 800."""
+def told_of(**changes) -> list[str]:
+    """Lines of the table of one row: 100 images of 2 GFLOP a second, where 800 GFLOP/s are most."""
     host = dict(device="d", torch="t", threads=1, date="today", peak_flops=8e11)
     row = dict(
         config="c",
@@ -392,7 +392,12 @@ def test_the_share_of_the_peak_is_operations_a_second_over_it():
         seconds_by_part=dict(data=0.002),
         saved_bytes_per_block=dict(block=5 * 2**20),
     )
-    head, _, _, line, parts, kept = benchmark.table(host, [row]).splitlines()
+    return benchmark.table(host, [row | changes]).splitlines()
+
+
+def test_the_share_of_the_peak_is_operations_a_second_over_it():
+    """200 GFLOP/s are a quarter of 800."""
+    head, _, _, line, parts, kept = told_of()
     assert head.endswith("matrix product 0.8 TFLOP/s")
     assert line.split() == ["c", "16", "bf16", "plain", "100.0", "50.0%", "25.0%", "3.0"]
     assert (parts, kept) == ("    ms: data 2.0", "    MiB: block 5")
@@ -479,21 +484,8 @@ def test_a_part_takes_the_median_of_its_steps(monkeypatch):
 
 
 def test_ours_twice_as_fast_as_the_others_is_told_as_two():
-    figures = dict(spread=0.0, memory_bytes=None)
-    row = dict(
-        figures,
-        config="c",
-        batch_size=1,
-        precision="fp32",
-        compiled=None,
-        images_per_second=100.0,
-        flops_per_image=1.0,
-        against={"m:f": dict(figures, images_per_second=50.0)},
-        seconds_by_part={},
-        saved_bytes_per_block={},
-    )
-    host = dict(device="d", torch="t", threads=1, date="today", peak_flops=1e12)
-    (line,) = (one for one in benchmark.table(host, [row]).splitlines() if "m:f" in one)
+    other = dict(images_per_second=50.0, spread=0.0, memory_bytes=None)
+    (line,) = (one for one in told_of(against={"m:f": other}) if "m:f" in one)
     assert line.split() == ["m:f", "50.0", "0.0%", "-", "x", "2.00"]
 
 
